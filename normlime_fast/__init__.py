@@ -1,0 +1,23 @@
+"""NormLIME: global and class-specific feature importance from many local LIME explanations, compiled.
+
+Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neural Networks", AAAI 2020
+(arXiv 1909.04200).
+"""
+
+from normlime_fast.explainer import NormLIME
+from normlime_fast.explanations import LocalExplanations
+from normlime_fast.importance import Importance, ImportanceStatistics, aggregate
+from normlime_fast.neighborhoods import Gaussian, sample_gaussian
+from normlime_fast.surrogates import Surrogates, fit_surrogates
+
+__all__ = [
+    "Gaussian",
+    "Importance",
+    "ImportanceStatistics",
+    "LocalExplanations",
+    "NormLIME",
+    "Surrogates",
+    "aggregate",
+    "fit_surrogates",
+    "sample_gaussian",
+]

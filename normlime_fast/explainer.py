@@ -1,0 +1,298 @@
+"""NormLIME: composes the stages; no numerics of its own."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
+
+from normlime_fast.checks import Array, Rows, as_count, as_jobs, as_nonnegative, as_rows, as_seed
+from normlime_fast.explanations import LocalExplanations
+from normlime_fast.neighborhoods import Gaussian
+from normlime_fast.prediction import Predict, predict_rows
+from normlime_fast.surrogates import PIECE, Fits, fit_blocks, padded, warn_of
+from normlime_fast.threads import Map, pool
+
+BATCH_BYTES = 1 << 26  # of perturbed rows that one call of the model gets, by default
+
+Report = Callable[[int, int], object]
+
+
+class NormLIME:
+    """Explain a black-box model by many local LIME surrogates and aggregate them (Ahern et al., AAAI 2020).
+
+    Parameters
+    ----------
+    predict : callable
+        The model: takes m rows of what X is made of (an ndarray, or a DataFrame with the same columns) and returns
+        (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a regressor's ``predict``. It is
+        called from the caller's thread only. The rows are a buffer that later calls fill again: copy what you keep.
+    neighborhood : Gaussian
+        Where perturbed samples come from.
+    n_features : int or None, default 10
+        How many features an explanation may use (K of K-LASSO); None is all.
+    n_samples : int, default 5000
+        Perturbed samples, that is rows the model is called with, per instance.
+    targets : {"predicted", "all"}, int or list of int, default "predicted"
+        Which outputs to explain: for every instance the largest one, all, or those numbered. A model with one output
+        has target 0.
+    ridge : float, default 0.0
+        L2 penalty of the refit, in the scale of scikit-learn's ``Ridge`` (lime uses 1).
+    tol : float, default 1e-4
+        Where coordinate descent first stops; see `fit_surrogates`.
+    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator, optional
+        Where the seed comes from, once, here (SPEC 7). A row's samples depend on the seed and the row's number alone:
+        not on the order of rows, `batch_size`, `n_jobs`, process or machine.
+    n_jobs : int or None, default None
+        Threads for the library's own work: None is 1, -1 all cores.
+    batch_size : int or None, default None
+        The most rows a call of `predict` gets; by default what keeps a batch near 64 MiB.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or range.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> import normlime_fast as nlf
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LogisticRegression(max_iter=1000).fit(X, y)
+    >>> explainer = nlf.NormLIME(model.predict_proba, nlf.Gaussian.from_data(X), n_features=2, rng=0)
+    >>> local = explainer.explain(X[::10])
+    >>> local.weights.shape
+    (15, 4)
+    >>> local.importance(by="target").values.shape
+    (3, 4)
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        neighborhood: Gaussian,
+        *,
+        n_features: int | None = 10,
+        n_samples: int = 5000,
+        targets: str | int | ArrayLike = "predicted",
+        ridge: float = 0.0,
+        tol: float = 1e-4,
+        rng: object = None,
+        n_jobs: int | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        if not callable(predict):
+            raise TypeError(f"predict must be callable, such as model.predict_proba, got {type(predict).__name__}")
+        if not isinstance(neighborhood, Gaussian):
+            raise TypeError(f"neighborhood must be a Gaussian, got {type(neighborhood).__name__}")
+        self.predict = predict
+        self.neighborhood = neighborhood
+        self.n_features = None if n_features is None else as_count(n_features, "n_features")
+        self.n_samples = as_count(n_samples, "n_samples")
+        self.targets = _as_targets(targets)
+        self.ridge = as_nonnegative(ridge, "ridge")
+        self.tol = as_nonnegative(tol, "tol")
+        self.n_jobs = as_jobs(n_jobs)
+        self.batch_size = None if batch_size is None else as_count(batch_size, "batch_size")
+        self.seed = as_seed(rng)
+
+    def explain(
+        self, X: ArrayLike, *, index: ArrayLike | None = None, progress: bool | Report = False
+    ) -> LocalExplanations:
+        """Explain every row of X for the explainer's targets.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (n_instances, d)
+            The instances. float32 stays float32; ints and bools reach the model as floats, since they are perturbed.
+        index : array_like of int of shape (n_instances,), optional
+            The rows' numbers, each once; by default their positions. They key the samples: a row explained under its
+            own number gets the same explanation in any order, subset or process.
+        progress : bool or callable, default False
+            True draws a bar (needs tqdm); a callable gets (instances done, instances in all).
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type, shape or range, or the model returns what it must not.
+        Exception
+            Whatever `predict` raises, with a note that names the instances it was working on. An error half-way
+            carries the explanations finished before it as its attribute ``finished``.
+
+        Warns
+        -----
+        UserWarning
+            If X has fewer columns than `n_features`, or explanations are empty or approximate (see their `status`).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian([1.0, 0.5]), n_features=2, rng=0)
+        >>> explainer.explain(np.zeros((1, 2))).weights.toarray().round(6)
+        array([[ 1., -1.]])
+        """
+        run = _Run(self, as_rows(X), index)
+        try:
+            with pool(self.n_jobs) as threads, _reporter(progress, len(run.numbers)) as report:
+                for done in run.blocks(threads):
+                    report(done, len(run.numbers))
+        except BaseException as error:
+            if run.fits:
+                error.finished = run.result()  # type: ignore[attr-defined]
+                error.add_note("normlime_fast: the explanations finished before are this exception's .finished")
+            raise
+        local = run.result()
+        warn_of(local.status, stacklevel=2)
+        return local
+
+
+class _Run:
+    """One call of `explain`: what it works on, and what is finished so far."""
+
+    def __init__(self, explainer: NormLIME, rows: Rows, index: ArrayLike | None) -> None:
+        n_instances, d = rows.values.shape
+        self.explainer = explainer
+        self.rows = rows
+        self.numbers = _as_index(index, n_instances)
+        self.scale = explainer.neighborhood.scale_for(rows.values)
+        self.n_features = _features_of(explainer, d)
+        self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // (d * rows.values.itemsize))
+        outputs = predict_rows(explainer.predict, rows, rows.values, self.numbers, self.batch_size)
+        self.n_outputs = outputs.shape[1]
+        self.targets = _targets_of(explainer.targets, outputs)
+        self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
+        self.fits: list[Fits] = []
+
+    def blocks(self, threads: Map) -> Iterator[int]:
+        """Explain block after block of instances, as many as fit a batch; yield how many are done."""
+        n, (n_instances, d) = self.explainer.n_samples, self.rows.values.shape
+        size = min(n_instances, max(1, self.batch_size // n))
+        Z = np.empty((size, n, padded(d)), np.float32)
+        inputs = np.empty((size, n, d), self.rows.values.dtype)
+        for start in range(0, n_instances, size):
+            stop = min(start + size, n_instances)
+            self.fits.append(self._explain(slice(start, stop), Z[: stop - start], inputs[: stop - start], threads))
+            yield stop
+
+    def _explain(self, block: slice, Z: Array, inputs: Array, threads: Map) -> Fits:
+        """Draw the neighborhoods of a block of instances, ask the model, fit the surrogates."""
+        explainer, X, keys = self.explainer, self.rows.values[block], self.numbers[block].astype(np.uint64)
+        m, n, d = inputs.shape
+
+        def draw(piece: slice) -> None:
+            explainer.neighborhood.perturb(explainer.seed, keys[piece], X[piece], self.scale, Z[piece], inputs[piece])
+
+        threads(draw, m, max(1, PIECE // (n * d)))
+        samples = inputs.reshape(m * n, d)
+        outputs = predict_rows(
+            explainer.predict, self.rows, samples, self.numbers[block], self.batch_size, self.n_outputs
+        )
+        chosen = np.take_along_axis(outputs.reshape(m, n, -1), self.targets[block][:, None, :], axis=2)
+        Y = np.ascontiguousarray(chosen.transpose(0, 2, 1))
+        weights = np.full(n, 1 / n)
+        return fit_blocks(Z, Y, weights, self.n_features, explainer.ridge / n, explainer.tol, threads)
+
+    def result(self) -> LocalExplanations:
+        """What is finished, as explanations."""
+        summaries = np.concatenate([fits.summaries for fits in self.fits])
+        used = [np.arange(fits.features.shape[2]) < fits.summaries["count"][..., None] for fits in self.fits]
+        features = np.concatenate([fits.features[where] for fits, where in zip(self.fits, used, strict=True)])
+        coefficients = np.concatenate([fits.coefficients[where] for fits, where in zip(self.fits, used, strict=True)])
+        done, t = summaries.shape
+        indptr = np.concatenate([[0], np.cumsum(summaries["count"])])
+        shape = (done * t, self.rows.values.shape[1])
+        return LocalExplanations(
+            weights=csr_array((coefficients, features, indptr), shape=shape),
+            intercept=summaries["intercept"].ravel(),
+            r2=summaries["r2"].ravel(),
+            prediction=self.prediction[:done].ravel(),
+            status=summaries["status"].ravel(),
+            instance=np.repeat(self.numbers[:done], t),
+            target=self.targets[:done].ravel(),
+            feature_names=self.rows.feature_names,
+            target_names=_target_names(self.explainer.predict, self.n_outputs),
+        )
+
+
+def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
+    if index is None:
+        return np.arange(n_instances)
+    numbers = np.asarray(index)
+    if numbers.shape != (n_instances,) or numbers.dtype.kind not in "iu":
+        raise ValueError(
+            f"index must have one integer per row of X, shape ({n_instances},),"
+            f" got shape {numbers.shape} and dtype {numbers.dtype}"
+        )
+    if numbers.min() < 0 or len(np.unique(numbers)) < n_instances:
+        raise ValueError("index must hold numbers of at least 0, each once, got a negative or repeated one")
+    return numbers
+
+
+def _features_of(explainer: NormLIME, d: int) -> int:
+    """K for data of d columns: past d, which the fit takes as all, where all are asked for."""
+    asked = d if explainer.n_features is None else explainer.n_features
+    if asked > d:
+        warnings.warn(f"n_features is {asked}, more than the {d} columns of X: all may be used", stacklevel=4)
+    if explainer.n_samples < min(asked, d) + 2:
+        raise ValueError(f"n_samples must be at least n_features + 2 = {min(asked, d) + 2}, got {explainer.n_samples}")
+    return asked if asked < d else padded(d)
+
+
+def _as_targets(targets: str | int | ArrayLike) -> str | Array:
+    if isinstance(targets, str):
+        if targets not in ("predicted", "all"):
+            raise ValueError(f'targets must be "predicted", "all", an integer or a list of them, got {targets!r}')
+        return targets
+    numbers = np.atleast_1d(np.asarray(targets))
+    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+        raise TypeError(f'targets must be "predicted", "all", an integer or a list of them, got {targets!r}')
+    if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
+        raise ValueError(f"targets must be numbers of at least 0, each once, got {targets!r}")
+    return numbers
+
+
+def _targets_of(targets: str | Array, outputs: Array) -> Array:
+    """Which outputs to explain for each instance, (n_instances, t)."""
+    n_instances, n_outputs = outputs.shape
+    if isinstance(targets, str):
+        if targets == "predicted":
+            predicted: Array = np.argmax(outputs, axis=1, keepdims=True)
+            return predicted
+        targets = np.arange(n_outputs)
+    if targets.max() >= n_outputs:
+        raise ValueError(f"targets must be below the model's {n_outputs} outputs, got {targets.max()}")
+    return np.broadcast_to(targets, (n_instances, len(targets)))
+
+
+def _target_names(predict: Predict, n_outputs: int) -> tuple[str, ...] | None:
+    """Class names of a scikit-learn classifier whose method `predict` is, where they fit its outputs."""
+    classes: Any = getattr(getattr(predict, "__self__", None), "classes_", None)
+    if n_outputs == 1 or np.shape(classes) != (n_outputs,):
+        return None
+    return tuple(str(name) for name in classes)
+
+
+@contextmanager
+def _reporter(progress: bool | Report, total: int) -> Iterator[Report]:
+    """Yield what to call with (done, total)."""
+    if callable(progress):
+        yield progress
+    elif not progress:
+        yield lambda done, total: None
+    else:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError as error:
+            message = 'progress=True needs tqdm; install it with: pip install "normlime-fast[progress]"'
+            raise ImportError(message) from error
+        with tqdm(total=total, unit="instance") as bar:
+            yield lambda done, total: bar.update(done - bar.n)

@@ -1,0 +1,73 @@
+"""The only calls into the user's model: batching, and checks of what comes back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from normlime_fast.checks import Array, Rows
+
+Predict = Callable[[Any], Any]
+
+
+def predict_rows(
+    predict: Predict, rows: Rows, values: Array, instances: Array, batch_size: int, n_outputs: int | None = None
+) -> Array:
+    """Call the model on `values` (m, d), at most `batch_size` rows at a time, and return its outputs (m, n_outputs).
+
+    `instances` are the numbers of the instances that the rows belong to, equally many rows each: errors name them.
+    """
+    rows_each = len(values) // len(instances)
+    outputs: Array | None = None
+    for start in range(0, len(values), batch_size):
+        stop = min(start + batch_size, len(values))
+        here = instances[start // rows_each : (stop - 1) // rows_each + 1]
+        try:
+            returned = predict(rows.like(values[start:stop]))
+        except BaseException as error:
+            error.add_note(f"normlime_fast: predict was working on {_named(here)}")
+            raise
+        batch = _as_outputs(returned, stop - start, n_outputs, here)
+        _check_finite(batch, instances[np.arange(start, stop) // rows_each])
+        n_outputs = batch.shape[1]
+        if outputs is None:
+            outputs = np.empty((len(values), n_outputs))
+        outputs[start:stop] = batch
+    assert outputs is not None  # instances are never empty
+    return outputs
+
+
+def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array) -> Array:
+    """Return a batch's outputs as (rows, n_outputs), or say what is wrong with their shape or type."""
+    columns = "n_outputs" if n_outputs is None else n_outputs
+    expected = f"predict must return ({rows}, {columns}) or ({rows},) numbers for {rows} rows of {_named(here)}"
+    try:
+        array = np.asarray(returned)
+    except ValueError:  # a ragged list
+        raise ValueError(f"{expected}, got a {type(returned).__name__} that is no array") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{expected}, got dtype {array.dtype}")
+    if array.ndim not in (1, 2) or array.shape[0] != rows or array.shape[-1] == 0:
+        raise ValueError(f"{expected}, got shape {array.shape}")
+    array = array.reshape(rows, -1)
+    if n_outputs not in (None, array.shape[1]):
+        raise ValueError(f"{expected} as before, got shape {array.shape}")
+    return array
+
+
+def _check_finite(outputs: Array, instance_of_row: Array) -> None:
+    finite = np.isfinite(outputs)
+    if not finite.all():
+        row, output = np.argwhere(~finite)[0]
+        bad = np.unique(instance_of_row[~finite.all(axis=1)])
+        raise ValueError(
+            f"predict must return finite numbers, got {outputs[row, output]} for output {output} of a sample around"
+            f" {_named(instance_of_row[row : row + 1])}; {len(bad)} of these {len(np.unique(instance_of_row))}"
+            f" instances have NaN or infinite outputs"
+        )
+
+
+def _named(instances: Array) -> str:
+    if len(instances) == 1:
+        return f"instance {instances[0]}"
+    return f"instances {instances[0]} to {instances[-1]} ({len(instances)} of them)"

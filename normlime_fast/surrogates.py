@@ -1,0 +1,207 @@
+"""Features and outputs (and weights) in, sparse linear surrogates out."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers
+from normlime_fast.kernels import lasso
+from normlime_fast.threads import Map
+
+# What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
+# it had n_features members.
+WARNINGS = {
+    lasso.CONSTANT_OUTPUT: "empty because the output did not vary",
+    lasso.NO_WEIGHT: "empty because all sample weights were 0",
+    lasso.NOT_CONVERGED: "approximate because coordinate descent did not converge (near-collinear features)",
+    lasso.OVERFLOW: "empty because the output's range overflows float64",
+}
+PIECE = 20_000_000  # values of Z that one thread takes at a time: some 50 ms
+
+
+def warn_of(status: Array, stacklevel: int) -> None:
+    """Warn once, with a count of each status that is worth knowing."""
+    found = [
+        f"{np.count_nonzero(status == code)} {text} (status {code})"
+        for code, text in WARNINGS.items()
+        if (status == code).any()
+    ]
+    if found:
+        warnings.warn(f"of {status.size} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
+
+
+def padded(d: int) -> int:
+    """Columns of Z as the kernels want them: a multiple of 8, the rest zeros, which are never selected."""
+    return -(-d // 8) * 8
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Fits of m instances and t targets as the kernel leaves them."""
+
+    features: Array  # (m, t, K) int64
+    coefficients: Array  # (m, t, K)
+    summaries: Array  # (m, t) of lasso.SUMMARY
+
+
+def fit_blocks(Z: Array, Y: Array, weights: Array, n_features: int, ridge: float, tol: float, run: Map) -> Fits:
+    """Fit Z (m, n, padded d) to the outputs Y (m, t, n; overwritten), in threads of `run`.
+
+    `weights` (n,) sum to 1, and `ridge` is relative to that. `n_features` past the columns means all.
+    """
+    m, n, width = Z.shape
+    most = min(n_features, width)
+    fits = Fits(
+        np.zeros((m, Y.shape[1], most), np.int64),
+        np.zeros((m, Y.shape[1], most)),
+        np.zeros((m, Y.shape[1]), lasso.SUMMARY),
+    )
+
+    def task(piece: slice) -> None:
+        out = fits.features[piece], fits.coefficients[piece], fits.summaries[piece]
+        lasso.fit(Z[piece], Y[piece], weights, most, ridge, tol, *out)
+
+    run(task, m, max(1, PIECE // (n * width)))
+    return fits
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogates:
+    """Sparse linear surrogates of t targets, from `fit_surrogates`.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (t, d)
+        Refitted weights: change of the output per unit of each feature; exactly 0 for features not selected.
+    intercept : ndarray of shape (t,)
+        Value of the surrogate where all features are 0.
+    r2 : ndarray of shape (t,)
+        Weighted in-sample R^2 of the refit; 0 for an empty surrogate.
+    alpha : ndarray of shape (t,)
+        The L1 penalty at which the features were selected.
+    status : ndarray of shape (t,)
+        0 as asked; 1 the path ended with fewer features; 2 the output is constant (no features); 3 all sample weights
+        are 0 (no features); 4 not converged (approximate); 5 the output's range overflows (no features).
+    """
+
+    coef: Array
+    intercept: Array
+    r2: Array
+    alpha: Array
+    status: Array
+
+
+def fit_surrogates(
+    Z: ArrayLike,
+    Y: ArrayLike,
+    *,
+    n_features: int | None,
+    sample_weight: ArrayLike | None = None,
+    ridge: float = 0.0,
+    tol: float = 1e-4,
+) -> Surrogates:
+    """Fit K-LASSO surrogates to your own samples: select by the LASSO path, refit by least squares (Eq. 1).
+
+    The features selected are the support at the largest penalty alpha at which
+    ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha ||w||_1`` has `n_features` of them, with normalised weights p, and Z and Y
+    centred. All targets share the Gram matrix of Z.
+
+    Parameters
+    ----------
+    Z : array_like of shape (n, d)
+        Interpretable features of n samples.
+    Y : array_like of shape (n,) or (n, t)
+        The model's outputs for them, one column a target.
+    n_features : int or None
+        How many features a surrogate may use (K); None, or more than d, is all.
+    sample_weight : array_like of shape (n,), optional
+        Proximity weights, at least 0; by default all equal.
+    ridge : float, default 0.0
+        L2 penalty of the refit, as `alpha` of scikit-learn's ``Ridge`` with these sample weights (lime uses 1).
+    tol : float, default 1e-4
+        Coordinate descent first stops at a duality gap of ``tol * 1/2 sum_i p_i y_i^2``; the support it finds is then
+        solved exactly, and descent goes on where that is not yet the minimum.
+
+    Returns
+    -------
+    Surrogates
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, or holds NaN or infinite values.
+
+    Warns
+    -----
+    UserWarning
+        Once, if surrogates are empty or approximate; `status` says which.
+
+    References
+    ----------
+    Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016 (K-LASSO).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> Z = np.random.default_rng(0).normal(size=(200, 5))
+    >>> fitted = nlf.fit_surrogates(Z, 3 * Z[:, 1] - 2 * Z[:, 4] + 0.1 * Z[:, 0], n_features=2)
+    >>> fitted.coef.round(1)
+    array([[ 0.,  3.,  0.,  0., -2.]])
+    """
+    samples = as_numbers(Z, "Z", ndim=(2,)).astype(np.float64)
+    outputs = as_numbers(Y, "Y", ndim=(1, 2))
+    n, d = samples.shape
+    if outputs.shape[0] != n:
+        raise ValueError(f"Y must have one row per row of Z, {n}, got shape {outputs.shape}")
+    K = d if n_features is None else as_count(n_features, "n_features")
+    ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
+    weights, total = _normalised(sample_weight, n)
+    # Z is brought near 1 by a power of 2, which changes no digit, and centred before any square is taken.
+    exponent = int(np.frexp(np.abs(samples).max())[1])
+    samples = np.ldexp(samples, -exponent)
+    center = weights @ samples
+    centred = np.zeros((1, n, padded(d)))
+    np.subtract(samples, center, out=centred[0, :, :d])
+    counted = samples[weights > 0]
+    centred[0, :, :d][:, (counted == counted[:1]).all(axis=0)] = 0.0  # the mean may be off by a rounding
+    ridge = float(np.ldexp(ridge / total, -2 * exponent)) if total > 0 else 0.0
+    fits = fit_blocks(
+        centred,
+        np.array(outputs.reshape(n, -1).T[None], np.float64, order="C"),
+        weights,
+        K if K < d else padded(d),
+        ridge,
+        tol,
+        lambda task, count, most: task(slice(count)),
+    )
+    summary = fits.summaries[0]
+    coef = np.zeros((len(summary), d))
+    for k, count in enumerate(summary["count"]):
+        coef[k, fits.features[0, k, :count]] = fits.coefficients[0, k, :count]
+    warn_of(summary["status"], stacklevel=2)
+    return Surrogates(
+        coef=np.ldexp(coef, -exponent),
+        intercept=summary["intercept"] - coef @ center,
+        r2=summary["r2"].copy(),
+        alpha=np.ldexp(summary["alpha"], exponent),
+        status=summary["status"].copy(),
+    )
+
+
+def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
+    """Weights that sum to 1 (or are all 0), and what they summed to before."""
+    if sample_weight is None:
+        return np.full(n, 1 / n), float(n)
+    weights = as_numbers(sample_weight, "sample_weight", ndim=(1,)).astype(np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have one entry per row of Z, shape ({n},), got shape {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must be at least 0, got {weights.min()}")
+    largest = weights.max()
+    if largest == 0:
+        return weights, 0.0
+    weights = weights / largest  # so that their sum neither overflows nor underflows
+    return weights / weights.sum(), float(weights.sum() * largest)
