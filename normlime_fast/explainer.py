@@ -196,8 +196,7 @@ class _Run:
         outputs = predict_rows(
             explainer.predict, self.rows, samples, self.numbers[block], self.batch_size, self.n_outputs
         )
-        chosen = np.take_along_axis(outputs.reshape(m, n, -1), self.targets[block][:, None, :], axis=2)
-        Y = np.ascontiguousarray(chosen.transpose(0, 2, 1))
+        Y = outputs.reshape(m, n, -1)[np.arange(m)[:, None], :, self.targets[block]]  # (m, t, n)
         weights = np.full(n, 1 / n)
         return fit_blocks(Z, Y, weights, self.n_features, explainer.ridge / n, explainer.tol, threads)
 

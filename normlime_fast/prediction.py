@@ -28,7 +28,8 @@ def predict_rows(
             error.add_note(f"normlime_fast: predict was working on {_named(here)}")
             raise
         batch = _as_outputs(returned, stop - start, n_outputs, here)
-        _check_finite(batch, instances[np.arange(start, stop) // rows_each])
+        if not np.isfinite(batch).all():
+            raise ValueError(_not_finite(batch, instances[np.arange(start, stop) // rows_each]))
         n_outputs = batch.shape[1]
         if outputs is None:
             outputs = np.empty((len(values), n_outputs))
@@ -55,16 +56,15 @@ def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array)
     return array
 
 
-def _check_finite(outputs: Array, instance_of_row: Array) -> None:
+def _not_finite(outputs: Array, instance_of_row: Array) -> str:
     finite = np.isfinite(outputs)
-    if not finite.all():
-        row, output = np.argwhere(~finite)[0]
-        bad = np.unique(instance_of_row[~finite.all(axis=1)])
-        raise ValueError(
-            f"predict must return finite numbers, got {outputs[row, output]} for output {output} of a sample around"
-            f" {_named(instance_of_row[row : row + 1])}; {len(bad)} of these {len(np.unique(instance_of_row))}"
-            f" instances have NaN or infinite outputs"
-        )
+    row, output = np.argwhere(~finite)[0]
+    bad = np.unique(instance_of_row[~finite.all(axis=1)])
+    return (
+        f"predict must return finite numbers, got {outputs[row, output]} for output {output} of a sample around"
+        f" {_named(instance_of_row[row : row + 1])}; {len(bad)} of these {len(np.unique(instance_of_row))}"
+        f" instances have NaN or infinite outputs"
+    )
 
 
 def _named(instances: Array) -> str:

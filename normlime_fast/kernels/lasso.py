@@ -30,7 +30,9 @@ PATH_END = 1e-6  # alpha / alpha_max at which the path ends: far above rounding 
 ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no feature enters for less
 COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the selected ones before it counts as none
 TIE = 1e-6  # weights this close (relative) are equal where K of them must be picked
-MAX_SWEEPS = 10_000
+EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
+SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
+MAX_SWEEPS = 1000
 
 
 # What is known of one fit beside its weights.
@@ -249,7 +251,8 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
     return False
 
 
-@kernel
+# Sums in any order: what comes in is finite, and so are the flags' results.
+@kernel(fastmath={"contract", "reassoc", "nsz"})
 def _solve(gram: Gram, support: Array, target: Array, ridge: float) -> Array:
     """(G + ridge I)^-1 target on `support`, by Cholesky; a column collinear with those before it gets 0."""
     k = support.size
@@ -330,7 +333,7 @@ def _step(path: Path, alpha: float, vacancies: int) -> float:
 def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tuple[float, int]:
     """K-LASSO: walk the path down from w = 0 to the largest alpha with `n_features` members; (alpha, status).
 
-    The selected features are those that keep a weight in path.w.
+    The selected features are those that keep a weight in path.w. All features means all that the path's end has.
     """
     alpha_max = _steepest(path.c)
     end = PATH_END * alpha_max
@@ -349,7 +352,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         if size > n_features:
             below = alpha
         elif alpha <= end:
-            return alpha, FEWER_FEATURES if status == OK else status
+            return alpha, FEWER_FEATURES if status == OK and n_features < path.w.size else status
         else:
             above = alpha
         if below == 0.0:
@@ -383,8 +386,8 @@ def _scale_output(y: Array, weights: Array, summary: Any) -> None:
             size = max(size, abs(y[i]))
     if not np.isfinite(spread):
         summary.status = OVERFLOW
-    elif summary.status == OK and spread <= 4.0 * np.finfo(np.float64).eps * size:
-        summary.status = CONSTANT_OUTPUT  # equal up to the rounding of a model's last sum
+    elif summary.status == OK and spread <= max(EQUAL * size, SMALLEST):
+        summary.status = CONSTANT_OUTPUT
     summary.intercept = first
     if summary.status != OK:
         return
