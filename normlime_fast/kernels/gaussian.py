@@ -155,7 +155,8 @@ def fill(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None
     if rest.size:
         last = np.empty(size, out.dtype)
         _block(seed, instance, purpose, block + u64(whole), last)
-        rest[:] = last[: rest.size]
+        for i in range(rest.size):  # slices assigned to slices would cost two seconds of compiling
+            rest[i] = last[i]
 
 
 @kernel(inline="always")
@@ -185,7 +186,8 @@ def perturb(seed: u64, instances: Array, X: Array, scale: Array, Z: Array, input
         for i in range(n):
             if have - at < d:
                 have -= at
-                stream[:have] = stream[at : at + have]
+                for i_rest in range(have):
+                    stream[i_rest] = stream[at + i_rest]
                 at = 0
                 wanted = min(draw, ((n - i) * d - have + size - 1) // size * size)
                 fill(seed, instances[k], u64(PERTURBATION), u64(block), stream[have : have + wanted])

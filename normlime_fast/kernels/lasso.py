@@ -24,6 +24,9 @@ CONSTANT_OUTPUT = 2
 NO_WEIGHT = 3
 NOT_CONVERGED = 4
 OVERFLOW = 5
+MISSING = -1  # never seen outside: columns of the Gram matrix are wanted before the path can go on
+
+UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
 
 TILE = 64  # rows that stay in cache while all products with them are summed
 PATH_END = 1e-6  # alpha / alpha_max at which the path ends: far above rounding (1e-13), far below noise
@@ -51,8 +54,8 @@ SUMMARY = np.dtype(
 class Gram(NamedTuple):
     """The Gram matrix as far as it is known, and what its missing columns are computed from."""
 
-    values: Array  # (d, d); row j holds column j (symmetric) where known[j]
-    known: Array  # (d,) bool
+    values: Array  # (d, d); row j holds column j (symmetric) where state[j] is KNOWN
+    state: Array  # (d,) int64
     features: Array  # Z (n, d), d a multiple of 8; columns without variance are welcome
     weights: Array  # p (n,), sums to 1
     mean: Array  # (d,) weighted mean of Z
@@ -127,7 +130,7 @@ def _fetch(gram: Gram, wanted: Array) -> None:
         _add_products(left[:, :rows], gram.features[tile : tile + rows], everything, sums)
     for k in range(wanted.size):
         a = wanted[k]
-        gram.known[a] = True
+        gram.state[a] = KNOWN
         for j in range(a if everything else 0, d):
             gram.values[a, j] = sums[k, j] - gram.mean[a] * gram.mean[j]
             if everything:
@@ -164,7 +167,7 @@ def _nth_largest(values: Array, skip: Array, n: int) -> float:
 @kernel
 def _prefetch(gram: Gram, c: Array, n_features: int) -> None:
     """Fetch together the columns that the paths of all targets will most likely need."""
-    d = gram.known.size
+    d = gram.state.size
     guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
     likely = np.zeros(d, np.bool_)
     for k in range(c.shape[0]):
@@ -180,20 +183,17 @@ def _prefetch(gram: Gram, c: Array, n_features: int) -> None:
 
 @kernel
 def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
-    """List the features that have a weight or want one at `alpha`, and see that their Gram columns are there."""
+    """List the features that have a weight or want one at `alpha`; MISSING if their Gram columns are."""
     count = 0
-    unknown = 0
+    missing = False
     for j in range(path.w.size):
         if path.w[j] != 0.0 or abs(path.rho[j]) > alpha + guard:
             path.active[count] = j
             count += 1
-            unknown += not gram.known[j]
-    if unknown:
-        missing = np.zeros(path.w.size, np.bool_)
-        for j in path.active[:count]:
-            missing[j] = not gram.known[j]
-        _fetch(gram, _listed(missing))
-    return count
+            if gram.state[j] != KNOWN:
+                gram.state[j] = WANTED
+                missing = True
+    return MISSING if missing else count
 
 
 @kernel
@@ -230,10 +230,12 @@ def _move(path: Path, column: Array, j: int, weight: float) -> None:
 
 
 @kernel
-def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard: float) -> bool:
+def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard: float) -> int:
     """Cyclic coordinate descent from where the path is, until gap <= tol * yy / 2."""
     for _ in range(MAX_SWEEPS):
         count = _working_set(gram, path, alpha, guard)
+        if count == MISSING:
+            return MISSING
         for j in path.active[:count]:
             variance = gram.values[j, j]
             if variance <= COLLINEAR * (variance + gram.mean[j] * gram.mean[j]):
@@ -247,8 +249,8 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
             if weight != path.w[j]:
                 _move(path, gram.values[j], j, weight)
         if _gap(path, path.active[:count], yy, alpha) <= tol * 0.5 * yy:
-            return True
-    return False
+            return OK
+    return NOT_CONVERGED
 
 
 # Sums in any order: what comes in is finite, and so are the flags' results.
@@ -303,22 +305,25 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
             return False
     for k in range(support.size):
         path.w[support[k]] = weights[k]
-    path.rho[:] = rho
+    for j in range(rho.size):
+        path.rho[j] = rho[j]
     return True
 
 
 @kernel
-def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> bool:
+def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> int:
     """Move `path` to its minimum at `alpha`: descend to the gap, then polish; if that fails, descend further."""
     guard = ROUNDING * _steepest(path.c)
     while tol > 1e-16:
-        converged = _descend(gram, path, yy, alpha, tol, guard)
+        status = _descend(gram, path, yy, alpha, tol, guard)
+        if status == MISSING:
+            return MISSING
         if _polish(gram, path, alpha, guard):
-            return True
-        if not converged:
-            return False
+            return OK
+        if status == NOT_CONVERGED:
+            return NOT_CONVERGED
         tol *= 0.01
-    return False
+    return NOT_CONVERGED
 
 
 @kernel
@@ -334,6 +339,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     """K-LASSO: walk the path down from w = 0 to the largest alpha with `n_features` members; (alpha, status).
 
     The selected features are those that keep a weight in path.w. All features means all that the path's end has.
+    MISSING: fetch the columns that are WANTED and call again with the path at its start.
     """
     alpha_max = _steepest(path.c)
     end = PATH_END * alpha_max
@@ -344,8 +350,10 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     if n_features < path.w.size:
         alpha = _step(path, alpha_max, n_features)
     while True:
-        if not lasso(gram, path, yy, alpha, tol):
-            status = NOT_CONVERGED
+        outcome = lasso(gram, path, yy, alpha, tol)
+        if outcome == MISSING:
+            return alpha, MISSING
+        status = max(status, outcome)
         size = _listed(path.w).size
         if size == n_features:
             return alpha, status
@@ -362,7 +370,8 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         else:
             break
     # The support jumps past K between two numbers that can hardly be told apart: keep the K largest just after.
-    lasso(gram, path, yy, below, tol)
+    if lasso(gram, path, yy, below, tol) == MISSING:
+        return below, MISSING
     for _ in range(_listed(path.w).size - n_features):
         smallest = -1
         for j in _listed(path.w):
@@ -428,8 +437,12 @@ def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, t
     yy = 0.0
     for i in range(y.size):
         yy += gram.weights[i] * y[i] * y[i]
-    path = Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64))
-    alpha, summary.status = select(gram, path, yy, n_features, tol)
+    summary.status = MISSING
+    while summary.status == MISSING:
+        path = Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64))
+        alpha, summary.status = select(gram, path, yy, n_features, tol)
+        if summary.status == MISSING:
+            _fetch(gram, _listed(gram.state == WANTED))
     count, explained = _refit(gram, path, ridge, features, weights)
     summary.r2 = explained / yy
     summary.alpha = alpha * summary.spread
@@ -468,7 +481,7 @@ def fit(
         if not any_output:
             continue
         sums = _moments(Z[row], Y[row], weights)
-        gram = Gram(values, np.zeros(d, np.bool_), Z[row], weights, sums[0])
+        gram = Gram(values, np.full(d, UNKNOWN), Z[row], weights, sums[0])
         _prefetch(gram, sums[1 : Y.shape[1] + 1], n_features)
         for k in range(Y.shape[1]):
             if summaries[row, k].status == OK:
