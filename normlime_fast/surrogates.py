@@ -159,15 +159,17 @@ def fit_surrogates(
     K = d if n_features is None else as_count(n_features, "n_features")
     ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
     weights, total = _normalised(sample_weight, n)
-    # Z is brought near 1 by a power of 2, which changes no digit, and centred before any square is taken.
-    exponent = int(np.frexp(np.abs(samples).max())[1])
-    samples = np.ldexp(samples, -exponent)
+    # Z is brought near 1 by powers of 2, which change no digit: first so that its mean cannot overflow, then centred.
+    size = int(np.frexp(np.abs(samples).max())[1])
+    samples = np.ldexp(samples, -size)
     center = weights @ samples
-    centred = np.zeros((1, n, padded(d)))
-    np.subtract(samples, center, out=centred[0, :, :d])
     counted = samples[weights > 0]
-    centred[0, :, :d][:, (counted == counted[:1]).all(axis=0)] = 0.0  # the mean may be off by a rounding
-    ridge = float(np.ldexp(ridge / total, -2 * exponent)) if total > 0 else 0.0
+    centred = np.zeros((1, n, padded(d)))
+    varied = (counted != counted[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
+    np.subtract(samples, center, out=centred[0, :, :d], where=varied)
+    spread = int(np.frexp(np.abs(centred).max())[1])
+    centred = np.ldexp(centred, -spread)
+    ridge = float(np.ldexp(ridge / total, -2 * (size + spread))) if total > 0 else 0.0
     fits = fit_blocks(
         centred,
         np.array(outputs.reshape(n, -1).T[None], np.float64, order="C"),
@@ -182,11 +184,12 @@ def fit_surrogates(
     for k, count in enumerate(summary["count"]):
         coef[k, fits.features[0, k, :count]] = fits.coefficients[0, k, :count]
     warn_of(summary["status"], stacklevel=2)
+    coef = np.ldexp(coef, -spread)
     return Surrogates(
-        coef=np.ldexp(coef, -exponent),
+        coef=np.ldexp(coef, -size),
         intercept=summary["intercept"] - coef @ center,
         r2=summary["r2"].copy(),
-        alpha=np.ldexp(summary["alpha"], exponent),
+        alpha=np.ldexp(summary["alpha"], size + spread),
         status=summary["status"].copy(),
     )
 

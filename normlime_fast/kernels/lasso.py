@@ -38,16 +38,12 @@ SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, who
 MAX_SWEEPS = 1000
 
 
-# What is known of one fit beside its weights.
+# What is known of one fit beside its weights; `spread` is the output's largest deviation, which it was divided by.
 SUMMARY = np.dtype(
-    [
-        ("count", np.int64),
-        ("status", np.int64),
-        ("intercept", np.float64),
-        ("r2", np.float64),
-        ("alpha", np.float64),
-        ("spread", np.float64),  # the largest deviation of the output, which it was divided by
-    ]
+    {
+        "names": ["count", "status", "intercept", "r2", "alpha", "spread"],
+        "formats": ["i8", "i8", "f8", "f8", "f8", "f8"],
+    }
 )
 
 
@@ -138,18 +134,6 @@ def _fetch(gram: Gram, wanted: Array) -> None:
 
 
 @kernel
-def _listed(values: Array) -> Array:
-    """Where `values` is not 0, ascending."""
-    indices = np.empty(values.size, np.int64)
-    count = 0
-    for j in range(values.size):
-        if values[j] != 0:
-            indices[count] = j
-            count += 1
-    return indices[:count]
-
-
-@kernel
 def _nth_largest(values: Array, skip: Array, n: int) -> float:
     """The n-th largest |value| where `skip` is 0; 0 if there are fewer."""
     top: Array = np.zeros(n)  # ascending
@@ -175,7 +159,7 @@ def _prefetch(gram: Gram, c: Array, n_features: int) -> None:
         for j in range(d):
             likely[j] |= abs(c[k, j]) >= least
     # Half of all pairs costs no more than the whole columns of half the features.
-    wanted = _listed(likely)
+    wanted = np.flatnonzero(likely)
     if 2 * wanted.size >= d:
         wanted = np.arange(d)
     _fetch(gram, wanted)
@@ -197,15 +181,6 @@ def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
 
 
 @kernel
-def _steepest(rho: Array) -> float:
-    """max |rho_j|."""
-    steepest = 0.0
-    for j in range(rho.size):
-        steepest = max(steepest, abs(rho[j]))
-    return steepest
-
-
-@kernel
 def _gap(path: Path, active: Array, yy: float, alpha: float) -> float:
     """Duality gap of the LASSO at w, with the residual scaled into the dual's feasible set as the dual point."""
     wc = 0.0
@@ -216,7 +191,8 @@ def _gap(path: Path, active: Array, yy: float, alpha: float) -> float:
         wrho += path.w[j] * path.rho[j]
         norm += abs(path.w[j])
     residual = max(yy - wc - wrho, 0.0)  # r'r, where r = y - Zw
-    shrink = alpha / max(_steepest(path.rho), alpha)
+    steepest: float = np.abs(path.rho).max()
+    shrink = alpha / max(steepest, alpha)
     return 0.5 * residual + alpha * norm - (shrink * (yy - wc) - 0.5 * shrink * shrink * residual)
 
 
@@ -255,31 +231,29 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
 
 # Sums in any order: what comes in is finite, and so are the flags' results.
 @kernel(fastmath={"contract", "reassoc", "nsz"})
-def _solve(gram: Gram, support: Array, target: Array, ridge: float) -> Array:
-    """(G + ridge I)^-1 target on `support`, by Cholesky; a column collinear with those before it gets 0."""
+def _solve(gram: Gram, path: Path, support: Array, alpha: float, ridge: float) -> Array:
+    """Solve (G + ridge I) x = c - alpha sign(w) on `support` by Cholesky; of collinear columns the later get 0."""
     k = support.size
     L = np.zeros((k, k))
     x = np.zeros(k)
     for a in range(k):
         for b in range(a + 1):
-            total = gram.values[support[a], support[b]]
-            if a == b:
-                total += ridge
-            whole = total
+            rest = gram.values[support[a], support[b]] + (ridge if a == b else 0.0)
+            whole = rest
             for i in range(b):
-                total -= L[a, i] * L[b, i]
+                rest -= L[a, i] * L[b, i]
             if a > b:
-                L[a, b] = total / L[b, b] if L[b, b] > 0.0 else 0.0
-            elif total > COLLINEAR * whole:
-                L[a, a] = np.sqrt(total)
+                L[a, b] = rest / L[b, b] if L[b, b] > 0.0 else 0.0
+            elif rest > COLLINEAR * whole:
+                L[a, a] = np.sqrt(rest)
+        rest = path.c[support[a]] - alpha * np.sign(path.w[support[a]])
         for i in range(a):
-            x[a] -= L[a, i] * x[i]
-        x[a] = (target[a] + x[a]) / L[a, a] if L[a, a] > 0.0 else 0.0
+            rest -= L[a, i] * x[i]
+        x[a] = rest / L[a, a] if L[a, a] > 0.0 else 0.0
     for a in range(k - 1, -1, -1):
-        if L[a, a] > 0.0:
-            for i in range(a + 1, k):
-                x[a] -= L[i, a] * x[i]
-            x[a] /= L[a, a]
+        for i in range(a + 1, k):
+            x[a] -= L[i, a] * x[i]
+        x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
     return x
 
 
@@ -289,11 +263,8 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
 
     Coordinate descent finds the support soon and the last digits late; K-LASSO needs the support to be right.
     """
-    support = _listed(path.w)
-    target = np.empty(support.size)
-    for k in range(support.size):
-        target[k] = path.c[support[k]] - alpha * np.sign(path.w[support[k]])
-    weights = _solve(gram, support, target, 0.0)
+    support = np.flatnonzero(path.w)
+    weights = _solve(gram, path, support, alpha, 0.0)
     rho = path.c.copy()
     for k in range(support.size):
         if weights[k] * path.w[support[k]] <= 0.0:
@@ -313,8 +284,9 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
 @kernel
 def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> int:
     """Move `path` to its minimum at `alpha`: descend to the gap, then polish; if that fails, descend further."""
-    guard = ROUNDING * _steepest(path.c)
-    while tol > 1e-16:
+    guard = ROUNDING * np.abs(path.c).max()
+    tol = max(tol, 1e-14)
+    while tol > 1e-17:
         status = _descend(gram, path, yy, alpha, tol, guard)
         if status == MISSING:
             return MISSING
@@ -341,7 +313,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     The selected features are those that keep a weight in path.w. All features means all that the path's end has.
     MISSING: fetch the columns that are WANTED and call again with the path at its start.
     """
-    alpha_max = _steepest(path.c)
+    alpha_max = np.abs(path.c).max()
     end = PATH_END * alpha_max
     if alpha_max * alpha_max <= ROUNDING * ROUNDING * yy:
         return alpha_max, FEWER_FEATURES
@@ -354,7 +326,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         if outcome == MISSING:
             return alpha, MISSING
         status = max(status, outcome)
-        size = _listed(path.w).size
+        size = np.flatnonzero(path.w).size
         if size == n_features:
             return alpha, status
         if size > n_features:
@@ -372,9 +344,9 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     # The support jumps past K between two numbers that can hardly be told apart: keep the K largest just after.
     if lasso(gram, path, yy, below, tol) == MISSING:
         return below, MISSING
-    for _ in range(_listed(path.w).size - n_features):
-        smallest = -1
-        for j in _listed(path.w):
+    for _ in range(np.flatnonzero(path.w).size - n_features):
+        smallest = np.int64(-1)
+        for j in np.flatnonzero(path.w):
             if smallest < 0 or abs(path.w[j]) <= abs(path.w[smallest]) * (1.0 + TIE):
                 smallest = j
         path.w[smallest] = 0.0
@@ -410,13 +382,11 @@ def _scale_output(y: Array, weights: Array, summary: Any) -> None:
 
 
 @kernel
-def _refit(gram: Gram, path: Path, ridge: float, features: Array, weights: Array) -> tuple[int, float]:
-    """Least squares on the selected features alone, with a ridge: (how many have a weight, variance explained)."""
-    support = _listed(path.w)
-    target = np.empty(support.size)
-    for a in range(support.size):
-        target[a] = path.c[support[a]]
-    fitted = _solve(gram, support, target, ridge)
+def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
+    """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
+    features, weights, summary = out
+    support = np.flatnonzero(path.w)
+    fitted = _solve(gram, path, support, 0.0, ridge)
     explained = 0.0
     count = 0
     for a in range(support.size):
@@ -425,15 +395,19 @@ def _refit(gram: Gram, path: Path, ridge: float, features: Array, weights: Array
             explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
         if fitted[a] != 0.0:
             features[count] = support[a]
-            weights[count] = fitted[a]
+            weights[count] = fitted[a] * summary.spread
+            summary.intercept -= weights[count] * gram.mean[support[a]]
+            if not np.isfinite(weights[count]):
+                summary.status = OVERFLOW
             count += 1
-    return count, explained
+    summary.r2 = explained / yy
+    summary.count = 0 if summary.status == OVERFLOW else count
 
 
 @kernel
 def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, tol: float, out: Any) -> None:
     """Fit one target, whose scaled outputs are y, from c; `out` is its (features, weights, summary)."""
-    features, weights, summary = out
+    summary = out[2]
     yy = 0.0
     for i in range(y.size):
         yy += gram.weights[i] * y[i] * y[i]
@@ -442,16 +416,9 @@ def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, t
         path = Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64))
         alpha, summary.status = select(gram, path, yy, n_features, tol)
         if summary.status == MISSING:
-            _fetch(gram, _listed(gram.state == WANTED))
-    count, explained = _refit(gram, path, ridge, features, weights)
-    summary.r2 = explained / yy
+            _fetch(gram, np.flatnonzero(gram.state == WANTED))
     summary.alpha = alpha * summary.spread
-    for i in range(count):
-        weights[i] *= summary.spread
-        summary.intercept -= weights[i] * gram.mean[features[i]]
-        if not np.isfinite(weights[i]):
-            summary.status = OVERFLOW
-    summary.count = 0 if summary.status == OVERFLOW else count
+    _refit(gram, path, ridge, yy, out)
 
 
 @kernel
