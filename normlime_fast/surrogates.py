@@ -16,7 +16,7 @@ WARNINGS = {
     lasso.CONSTANT_OUTPUT: "empty because the output did not vary",
     lasso.NO_WEIGHT: "empty because all sample weights were 0",
     lasso.NOT_CONVERGED: "approximate because coordinate descent did not converge (near-collinear features)",
-    lasso.OVERFLOW: "empty because the output's range overflows float64",
+    lasso.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
 }
 PIECE = 20_000_000  # values of Z that one thread takes at a time: some 50 ms
 
@@ -183,15 +183,15 @@ def fit_surrogates(
     coef = np.zeros((len(summary), d))
     for k, count in enumerate(summary["count"]):
         coef[k, fits.features[0, k, :count]] = fits.coefficients[0, k, :count]
-    warn_of(summary["status"], stacklevel=2)
     coef = np.ldexp(coef, -spread)
-    return Surrogates(
-        coef=np.ldexp(coef, -size),
-        intercept=summary["intercept"] - coef @ center,
-        r2=summary["r2"].copy(),
-        alpha=np.ldexp(summary["alpha"], size + spread),
-        status=summary["status"].copy(),
-    )
+    intercept = summary["intercept"] - coef @ center
+    with np.errstate(over="ignore"):
+        coef = np.ldexp(coef, -size)
+    overflow = ~np.isfinite(coef).all(axis=1)
+    coef[overflow] = 0.0
+    status = np.where(overflow, lasso.OVERFLOW, summary["status"])
+    warn_of(status, stacklevel=2)
+    return Surrogates(coef, intercept, summary["r2"].copy(), np.ldexp(summary["alpha"], size + spread), status)
 
 
 def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:

@@ -64,6 +64,7 @@ class Path(NamedTuple):
     w: Array  # (d,)
     rho: Array  # (d,) c - G w
     active: Array  # (d,) int64 scratch: the working set
+    spare: Array  # (d,) bool: collinear with features of lower index in the support, which serve for it
 
 
 @kernel(fastmath={"contract"})
@@ -171,7 +172,7 @@ def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
     count = 0
     missing = False
     for j in range(path.w.size):
-        if path.w[j] != 0.0 or abs(path.rho[j]) > alpha + guard:
+        if path.w[j] != 0.0 or (abs(path.rho[j]) > alpha + guard and not path.spare[j]):
             path.active[count] = j
             count += 1
             if gram.state[j] != KNOWN:
@@ -259,18 +260,26 @@ def _solve(gram: Gram, path: Path, support: Array, alpha: float, ridge: float) -
 
 @kernel
 def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
-    """Replace w by the exact minimum with the same signs; False, and w left alone, if that is not the minimum of all.
+    """Replace w by the exact minimum with the same signs; False if that is not the minimum of all.
+
+    Then w stays, but for weights of collinear columns: those of the spare ones are dropped.
 
     Coordinate descent finds the support soon and the last digits late; K-LASSO needs the support to be right.
     """
     support = np.flatnonzero(path.w)
     weights = _solve(gram, path, support, alpha, 0.0)
     rho = path.c.copy()
+    same_signs = True
     for k in range(support.size):
-        if weights[k] * path.w[support[k]] <= 0.0:
-            return False
-        for j in range(rho.size):
-            rho[j] -= weights[k] * gram.values[support[k], j]
+        j = support[k]
+        path.spare[j] = weights[k] == 0.0
+        if path.spare[j]:
+            _move(path, gram.values[j], j, 0.0)
+        same_signs &= weights[k] * path.w[j] > 0.0
+        for i in range(rho.size):
+            rho[i] -= weights[k] * gram.values[j, i]
+    if not same_signs:
+        return False
     for j in range(rho.size):
         if path.w[j] == 0.0 and abs(rho[j]) > alpha + guard:
             return False
@@ -285,6 +294,7 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
 def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> int:
     """Move `path` to its minimum at `alpha`: descend to the gap, then polish; if that fails, descend further."""
     guard = ROUNDING * np.abs(path.c).max()
+    path.spare[:] = False
     tol = max(tol, 1e-14)
     while tol > 1e-17:
         status = _descend(gram, path, yy, alpha, tol, guard)
@@ -413,7 +423,7 @@ def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, t
         yy += gram.weights[i] * y[i] * y[i]
     summary.status = MISSING
     while summary.status == MISSING:
-        path = Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64))
+        path = Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64), np.zeros(c.size, np.bool_))
         alpha, summary.status = select(gram, path, yy, n_features, tol)
         if summary.status == MISSING:
             _fetch(gram, np.flatnonzero(gram.state == WANTED))
