@@ -143,8 +143,9 @@ class NormLIME:
         run = _Run(self, as_rows(X), index)
         try:
             with pool(self.n_jobs) as threads, _reporter(progress, len(run.numbers)) as report:
-                for done in run.blocks(threads):
-                    report(done, len(run.numbers))
+                for block in run.blocks():
+                    run.explain(block, threads)
+                    report(block.stop, len(run.numbers))
         except BaseException as error:
             if run.fits:
                 error.finished = run.result()  # type: ignore[attr-defined]
@@ -166,27 +167,27 @@ class _Run:
         self.scale = explainer.neighborhood.scale_for(rows.values)
         self.n_features = _features_of(explainer, d)
         self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // (d * rows.values.itemsize))
-        outputs = predict_rows(explainer.predict, rows, rows.values, self.numbers, self.batch_size)
+        given = rows.values.copy()  # a model may work in place
+        outputs = predict_rows(explainer.predict, rows, given, self.numbers, self.batch_size)
         self.n_outputs = outputs.shape[1]
         self.targets = _targets_of(explainer.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.fits: list[Fits] = []
+        n = explainer.n_samples
+        size = min(n_instances, max(1, self.batch_size // n))  # instances a block
+        self.Z = np.empty((size, n, padded(d)), np.float32)
+        self.inputs = np.empty((size, n, d), rows.values.dtype)
 
-    def blocks(self, threads: Map) -> Iterator[int]:
-        """Explain block after block of instances, as many as fit a batch; yield how many are done."""
-        n, (n_instances, d) = self.explainer.n_samples, self.rows.values.shape
-        size = min(n_instances, max(1, self.batch_size // n))
-        Z = np.empty((size, n, padded(d)), np.float32)
-        inputs = np.empty((size, n, d), self.rows.values.dtype)
-        for start in range(0, n_instances, size):
-            stop = min(start + size, n_instances)
-            self.fits.append(self._explain(slice(start, stop), Z[: stop - start], inputs[: stop - start], threads))
-            yield stop
+    def blocks(self) -> list[slice]:
+        """Blocks of instances that fill the buffers."""
+        count, size = len(self.numbers), len(self.inputs)
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def _explain(self, block: slice, Z: Array, inputs: Array, threads: Map) -> Fits:
+    def explain(self, block: slice, threads: Map) -> None:
         """Draw the neighborhoods of a block of instances, ask the model, fit the surrogates."""
         explainer, X, keys = self.explainer, self.rows.values[block], self.numbers[block].astype(np.uint64)
-        m, n, d = inputs.shape
+        m, (_, n, d) = len(X), self.inputs.shape
+        Z, inputs = self.Z[:m], self.inputs[:m]
 
         def draw(piece: slice) -> None:
             explainer.neighborhood.perturb(explainer.seed, keys[piece], X[piece], self.scale, Z[piece], inputs[piece])
@@ -198,7 +199,7 @@ class _Run:
         )
         Y = outputs.reshape(m, n, -1)[np.arange(m)[:, None], :, self.targets[block]]  # (m, t, n)
         weights = np.full(n, 1 / n)
-        return fit_blocks(Z, Y, weights, self.n_features, explainer.ridge / n, explainer.tol, threads)
+        self.fits.append(fit_blocks(Z, Y, weights, self.n_features, explainer.ridge / n, explainer.tol, threads))
 
     def result(self) -> LocalExplanations:
         """What is finished, as explanations."""

@@ -197,6 +197,12 @@ def _gap(path: Path, active: Array, yy: float, alpha: float) -> float:
     return 0.5 * residual + alpha * norm - (shrink * (yy - wc) - 0.5 * shrink * shrink * residual)
 
 
+@kernel
+def start(c: Array) -> Path:
+    """The beginning of the path, where w = 0."""
+    return Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64), np.zeros(c.size, np.bool_))
+
+
 @kernel(fastmath={"contract"})
 def _move(path: Path, column: Array, j: int, weight: float) -> None:
     """Set w_j and carry rho along."""
@@ -321,7 +327,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     """K-LASSO: walk the path down from w = 0 to the largest alpha with `n_features` members; (alpha, status).
 
     The selected features are those that keep a weight in path.w. All features means all that the path's end has.
-    MISSING: fetch the columns that are WANTED and call again with the path at its start.
+    MISSING: fetch the columns that are WANTED and call again from the `start`.
     """
     alpha_max = np.abs(path.c).max()
     end = PATH_END * alpha_max
@@ -398,6 +404,8 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
     support = np.flatnonzero(path.w)
     fitted = _solve(gram, path, support, 0.0, ridge)
     explained = 0.0
+    intercept = summary.intercept
+    largest = 0.0
     count = 0
     for a in range(support.size):
         explained += 2.0 * fitted[a] * path.c[support[a]]
@@ -406,12 +414,13 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
         if fitted[a] != 0.0:
             features[count] = support[a]
             weights[count] = fitted[a] * summary.spread
-            summary.intercept -= weights[count] * gram.mean[support[a]]
-            if not np.isfinite(weights[count]):
-                summary.status = OVERFLOW
+            intercept -= weights[count] * gram.mean[support[a]]
+            largest = max(largest, abs(weights[count]))
             count += 1
-    summary.r2 = explained / yy
-    summary.count = 0 if summary.status == OVERFLOW else count
+    if np.isfinite(largest) and np.isfinite(intercept):
+        summary.count, summary.intercept, summary.r2 = count, intercept, explained / yy
+    else:
+        summary.status = OVERFLOW
 
 
 @kernel
@@ -423,7 +432,7 @@ def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, t
         yy += gram.weights[i] * y[i] * y[i]
     summary.status = MISSING
     while summary.status == MISSING:
-        path = Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64), np.zeros(c.size, np.bool_))
+        path = start(c)
         alpha, summary.status = select(gram, path, yy, n_features, tol)
         if summary.status == MISSING:
             _fetch(gram, np.flatnonzero(gram.state == WANTED))
