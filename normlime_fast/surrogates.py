@@ -159,20 +159,21 @@ def fit_surrogates(
     K = d if n_features is None else as_count(n_features, "n_features")
     ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
     weights, total = _normalised(sample_weight, n)
+    if total > 0:  # a sample without weight must not set the scale of the others
+        samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
     # Z is brought near 1 by powers of 2, which change no digit: first so that its mean cannot overflow, then centred.
     size = int(np.frexp(np.abs(samples).max())[1])
     samples = np.ldexp(samples, -size)
     center = weights @ samples
-    counted = samples[weights > 0]
-    centred = np.zeros((1, n, padded(d)))
-    varied = (counted != counted[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
+    centred = np.zeros((1, len(samples), padded(d)))
+    varied = (samples != samples[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
     np.subtract(samples, center, out=centred[0, :, :d], where=varied)
     spread = int(np.frexp(np.abs(centred).max())[1])
     centred = np.ldexp(centred, -spread)
     ridge = float(np.ldexp(ridge / total, -2 * (size + spread))) if total > 0 else 0.0
     fits = fit_blocks(
         centred,
-        np.array(outputs.reshape(n, -1).T[None], np.float64, order="C"),
+        np.array(outputs.reshape(len(samples), -1).T[None], np.float64, order="C"),
         weights,
         K if K < d else padded(d),
         ridge,

@@ -36,6 +36,7 @@ TIE = 1e-6  # weights this close (relative) are equal where K of them must be pi
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
 SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
 MAX_SWEEPS = 1000
+MAX_STEPS = 400  # of alpha: 0.95 ** 270 < PATH_END, and 40 halvings of a bracket
 
 
 # What is known of one fit beside its weights; `spread` is the output's largest deviation, which it was divided by.
@@ -337,7 +338,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     above, below, alpha = alpha_max, 0.0, end
     if n_features < path.w.size:
         alpha = _step(path, alpha_max, n_features)
-    while True:
+    for _ in range(MAX_STEPS):
         outcome = lasso(gram, path, yy, alpha, tol)
         if outcome == MISSING:
             return alpha, MISSING
@@ -389,7 +390,7 @@ def _scale_output(y: Array, weights: Array, summary: Any) -> None:
     if summary.status != OK:
         return
     for i in range(y.size):
-        y[i] = (y[i] - first) / spread
+        y[i] = (y[i] - first) / spread if weights[i] > 0.0 else 0.0
         mean += weights[i] * y[i]
     for i in range(y.size):
         y[i] -= mean
