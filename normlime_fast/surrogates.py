@@ -186,13 +186,13 @@ def fit_surrogates(
         coef[k, fits.features[0, k, :count]] = fits.coefficients[0, k, :count]
     coef = np.ldexp(coef, -spread)
     intercept = summary["intercept"] - coef @ center
-    with np.errstate(over="ignore"):
-        coef = np.ldexp(coef, -size)
+    with np.errstate(over="ignore", under="ignore"):
+        coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
     overflow = ~np.isfinite(coef).all(axis=1)
     coef[overflow] = 0.0
     status = np.where(overflow, lasso.OVERFLOW, summary["status"])
     warn_of(status, stacklevel=2)
-    return Surrogates(coef, intercept, summary["r2"].copy(), np.ldexp(summary["alpha"], size + spread), status)
+    return Surrogates(coef, intercept, summary["r2"].copy(), alpha, status)
 
 
 def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:

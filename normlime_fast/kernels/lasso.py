@@ -8,6 +8,7 @@ minimise  1/2 w'G w - c'w + 1/2 yy + alpha ||w||_1.  At the minimum rho_j = alph
 |rho_j| <= alpha elsewhere.  Only the columns of G that come near the support are ever computed.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,14 +33,16 @@ TILE = 64  # rows that stay in cache while all products with them are summed
 PATH_END = 1e-6  # alpha / alpha_max at which the path ends: far above rounding (1e-13), far below noise
 ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no feature enters for less
 COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the selected ones before it counts as none
-TIE = 1e-6  # weights this close (relative) are equal where K of them must be picked
+BRACKET = 1e-8  # relative width at which bisection takes its two ends for the two sides of a jump
+TIE = 1e-6  # weights this close (relative) just after a jump are equal: rounding (1e-16) over the bracket, and some
+NOTHING = 1e-11  # of the output's deviation: what a weight must explain to be one
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
 SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
 MAX_SWEEPS = 1000
 MAX_STEPS = 400  # of alpha: 0.95 ** 270 < PATH_END, and 40 halvings of a bracket
 
 
-# What is known of one fit beside its weights; `spread` is the output's largest deviation, which it was divided by.
+# What is known of one fit beside its weights; the output was divided by its `spread`.
 SUMMARY = np.dtype(
     {
         "names": ["count", "status", "intercept", "r2", "alpha", "spread"],
@@ -327,17 +330,18 @@ def _step(path: Path, alpha: float, vacancies: int) -> float:
 def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tuple[float, int]:
     """K-LASSO: walk the path down from w = 0 to the largest alpha with `n_features` members; (alpha, status).
 
-    The selected features are those that keep a weight in path.w. All features means all that the path's end has.
+    The selected features are those that keep a weight in path.w. Where all are asked for there is no path.
     MISSING: fetch the columns that are WANTED and call again from the `start`.
     """
+    if n_features >= path.w.size:
+        path.w[:] = 1.0
+        return 0.0, OK
     alpha_max = np.abs(path.c).max()
     end = PATH_END * alpha_max
     if alpha_max * alpha_max <= ROUNDING * ROUNDING * yy:
         return alpha_max, FEWER_FEATURES
     status = OK
-    above, below, alpha = alpha_max, 0.0, end
-    if n_features < path.w.size:
-        alpha = _step(path, alpha_max, n_features)
+    above, below, alpha = alpha_max, 0.0, _step(path, alpha_max, n_features)
     for _ in range(MAX_STEPS):
         outcome = lasso(gram, path, yy, alpha, tol)
         if outcome == MISSING:
@@ -349,12 +353,12 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         if size > n_features:
             below = alpha
         elif alpha <= end:
-            return alpha, FEWER_FEATURES if status == OK and n_features < path.w.size else status
+            return alpha, FEWER_FEATURES if status == OK else status
         else:
             above = alpha
         if below == 0.0:
             alpha = max(_step(path, alpha, n_features - size), end)
-        elif above - below > 1e-10 * above:
+        elif above - below > BRACKET * above:
             alpha = np.sqrt(above * below)
         else:
             break
@@ -372,7 +376,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
 
 @kernel
 def _scale_output(y: Array, weights: Array, summary: Any) -> None:
-    """Turn y into (y - mean) / spread in place, the spread being its largest deviation."""
+    """Turn y into (y - mean) / spread in place, of which the largest is near 1."""
     summary.status = NO_WEIGHT
     first = size = spread = mean = 0.0
     for i in range(y.size):
@@ -389,6 +393,7 @@ def _scale_output(y: Array, weights: Array, summary: Any) -> None:
     summary.intercept = first
     if summary.status != OK:
         return
+    spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, which changes no digit
     for i in range(y.size):
         y[i] = (y[i] - first) / spread if weights[i] > 0.0 else 0.0
         mean += weights[i] * y[i]
@@ -412,7 +417,7 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
         explained += 2.0 * fitted[a] * path.c[support[a]]
         for b in range(support.size):
             explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
-        if fitted[a] != 0.0:
+        if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NOTHING * NOTHING * yy:
             features[count] = support[a]
             weights[count] = fitted[a] * summary.spread
             intercept -= weights[count] * gram.mean[support[a]]
