@@ -161,25 +161,11 @@ def fit_surrogates(
     weights, total = _normalised(sample_weight, n)
     if total > 0:  # a sample without weight must not set the scale of the others
         samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
-    # Z is brought near 1 by powers of 2, which change no digit: first so that its mean cannot overflow, then centred.
-    size = int(np.frexp(np.abs(samples).max())[1])
-    samples = np.ldexp(samples, -size)
-    center = weights @ samples
-    centred = np.zeros((1, len(samples), padded(d)))
-    varied = (samples != samples[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
-    np.subtract(samples, center, out=centred[0, :, :d], where=varied)
-    spread = int(np.frexp(np.abs(centred).max())[1])
-    centred = np.ldexp(centred, -spread)
+    centred, center, size, spread = _centred(samples, weights)
     ridge = float(np.ldexp(ridge / total, -2 * (size + spread))) if total > 0 else 0.0
-    fits = fit_blocks(
-        centred,
-        np.array(outputs.reshape(len(samples), -1).T[None], np.float64, order="C"),
-        weights,
-        K if K < d else padded(d),
-        ridge,
-        tol,
-        lambda task, count, most: task(slice(count)),
-    )
+    Y_by_target = np.array(outputs.reshape(len(samples), -1).T[None], np.float64, order="C")
+    K = K if K < d else padded(d)
+    fits = fit_blocks(centred, Y_by_target, weights, K, ridge, tol, lambda task, count, most: task(slice(count)))
     summary = fits.summaries[0]
     coef = np.zeros((len(summary), d))
     for k, count in enumerate(summary["count"]):
@@ -193,6 +179,22 @@ def fit_surrogates(
     status = np.where(overflow, lasso.OVERFLOW, summary["status"])
     warn_of(status, stacklevel=2)
     return Surrogates(coef, intercept, summary["r2"].copy(), alpha, status)
+
+
+def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:
+    """Bring Z near 1 by powers of 2, which change no digit, first so that its mean cannot overflow, then centred.
+
+    Returns 2^-spread (2^-size Z - center) as the kernels want it (1, n, padded d), center, size and spread.
+    """
+    n, d = samples.shape
+    size = int(np.frexp(np.abs(samples).max())[1])
+    samples = np.ldexp(samples, -size)
+    center = weights @ samples
+    centred = np.zeros((1, n, padded(d)))
+    varied = (samples != samples[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
+    np.subtract(samples, center, out=centred[0, :, :d], where=varied)
+    spread = int(np.frexp(np.abs(centred).max())[1])
+    return np.ldexp(centred, -spread), center, size, spread
 
 
 def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
