@@ -54,18 +54,29 @@ def as_jobs(n_jobs: int | None) -> int:
     return as_count(n_jobs, "n_jobs")
 
 
+def as_array(values: object, name: str) -> Array:
+    """Return `values` as whatever array NumPy makes of it."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be an array, got a {type(values).__name__} whose rows differ in length"
+        ) from None
+
+
 def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""
     if "scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(values):
         raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
-    array = np.asarray(values)
+    array = as_array(values, name)
     if array.dtype != np.float32:
         try:
             if array.dtype.kind not in "fiubO" or (
                 array.dtype == object and any(isinstance(v, str) for v in array.flat)
             ):
                 raise TypeError
-            array = array.astype(np.float64, copy=False)
+            with np.errstate(over="ignore"):  # of a long double: infinite, which is said below
+                array = array.astype(np.float64, copy=False)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}") from None
     if array.ndim not in ndim:
@@ -120,9 +131,14 @@ def as_rows(X: object, name: str = "X") -> Rows:
 
 def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
     """Return `labels` as a 1-D array of the given length."""
-    array = np.asarray(labels)
+    array = as_array(labels, name)
     if array.shape != (length,):
         raise ValueError(f"{name} must have one label per {of}, shape ({length},), got shape {array.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must not have NaN or infinite labels")
+    if array.dtype == object:
+        try:
+            np.sort(array)
+        except TypeError:
+            raise TypeError(f"{name} must have labels that can be sorted, got {array[:3].tolist()} ...") from None
     return array

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
-from normlime_fast.checks import Array, Rows, as_count, as_jobs, as_nonnegative, as_rows, as_seed
+from normlime_fast.checks import Array, Rows, as_array, as_count, as_jobs, as_nonnegative, as_rows, as_seed
 from normlime_fast.explanations import LocalExplanations
 from normlime_fast.neighborhoods import Gaussian
 from normlime_fast.prediction import Predict, predict_rows
@@ -140,17 +140,18 @@ class NormLIME:
         >>> explainer.explain(np.zeros((1, 2))).weights.toarray().round(6)
         array([[ 1., -1.]])
         """
-        run = _Run(self, as_rows(X), index)
-        try:
-            with pool(self.n_jobs) as threads, _reporter(progress, len(run.numbers)) as report:
+        rows = as_rows(X)
+        with pool(self.n_jobs) as threads, _reporter(progress, len(rows.values)) as report:
+            run = _Run(self, rows, index)
+            try:
                 for block in run.blocks():
                     run.explain(block, threads)
-                    report(block.stop, len(run.numbers))
-        except BaseException as error:
-            if run.fits:
-                error.finished = run.result()  # type: ignore[attr-defined]
-                error.add_note("normlime_fast: the explanations finished before are this exception's .finished")
-            raise
+                    report(block.stop, len(rows.values))
+            except BaseException as error:
+                if run.fits:
+                    error.finished = run.result()  # type: ignore[attr-defined]
+                    error.add_note("normlime_fast: the explanations finished before are this exception's .finished")
+                raise
         local = run.result()
         warn_of(local.status, stacklevel=2)
         return local
@@ -185,7 +186,8 @@ class _Run:
 
     def explain(self, block: slice, threads: Map) -> None:
         """Draw the neighborhoods of a block of instances, ask the model, fit the surrogates."""
-        explainer, X, keys = self.explainer, self.rows.values[block], self.numbers[block].astype(np.uint64)
+        explainer, keys = self.explainer, self.numbers[block].astype(np.uint64)
+        X = np.array(self.rows.values[block])  # writable, which read-only rows are not: one compiled kernel fewer
         m, (_, n, d) = len(X), self.inputs.shape
         Z, inputs = self.Z[:m], self.inputs[:m]
 
@@ -226,7 +228,7 @@ class _Run:
 def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
     if index is None:
         return np.arange(n_instances)
-    numbers = np.asarray(index)
+    numbers = as_array(index, "index")
     if numbers.shape != (n_instances,) or numbers.dtype.kind not in "iu":
         raise ValueError(
             f"index must have one integer per row of X, shape ({n_instances},),"
@@ -252,7 +254,7 @@ def _as_targets(targets: str | int | ArrayLike) -> str | Array:
         if targets not in ("predicted", "all"):
             raise ValueError(f'targets must be "predicted", "all", an integer or a list of them, got {targets!r}')
         return targets
-    numbers = np.atleast_1d(np.asarray(targets))
+    numbers = np.atleast_1d(as_array(targets, "targets"))
     if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
         raise TypeError(f'targets must be "predicted", "all", an integer or a list of them, got {targets!r}')
     if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):

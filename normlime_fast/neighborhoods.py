@@ -76,9 +76,10 @@ class Gaussian:
         if width == 0.0:
             raise ValueError("width must be larger than 0, got 0.0")
         values = as_rows(X).values.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            scale = width * values.std(axis=0)
-        scale[np.ptp(values, axis=0) == 0] = 0.0  # the mean of equal values may be off by a rounding
+        exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
+        with np.errstate(over="ignore"):
+            scale = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
+        scale[(values == values[0]).all(axis=0)] = 0.0  # the mean of equal values may be off by a rounding
         if not np.isfinite(scale).all():
             column = int(np.flatnonzero(~np.isfinite(scale))[0])
             raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
@@ -87,16 +88,16 @@ class Gaussian:
     def scale_for(self, X: Array) -> Array:
         """Return the scale as (d,), checked against the rows it will perturb."""
         d = X.shape[1]
-        scale = np.broadcast_to(np.asarray(self.scale), d) if np.ndim(self.scale) == 0 else np.asarray(self.scale)
+        scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
-        reach = np.abs(X).max(axis=0).astype(np.float64) / 2 + LARGEST_NORMAL / 2 * scale
-        far = reach > np.finfo(X.dtype).max / 2
+        room = np.finfo(X.dtype).max / 8  # all in eighths: the check itself must not overflow
+        far = np.abs(X).max(axis=0).astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room
         if far.any():
             raise ValueError(
                 f"X and scale must leave room to perturb in {X.dtype}, got an overflow in column {far.argmax()}"
             )
-        return np.ascontiguousarray(scale)
+        return scale
 
     def perturb(self, seed: np.uint64, instances: Array, X: Array, scale: Array, Z: Array, inputs: Array) -> None:
         """Fill `inputs` (m, n, d) with perturbed copies of the rows X (m, d), and Z with their features."""
@@ -138,8 +139,12 @@ def sample_gaussian(shape: int | Sequence[int], rng: object = None, *, dtype: DT
     """
     dimensions = shape if isinstance(shape, Sequence) else (shape,)
     dimensions = tuple(as_count(length, "shape", minimum=0) for length in dimensions)
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    try:
+        known = np.dtype(dtype) in (np.float32, np.float64)
+    except TypeError:
+        known = False
+    if not known:
+        raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
     out = np.empty(dimensions, dtype)
     gaussian.fill(as_seed(rng), np.uint64(0), np.uint64(gaussian.STREAM), np.uint64(0), out.reshape(-1))
     return out

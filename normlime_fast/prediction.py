@@ -70,4 +70,7 @@ def _not_finite(outputs: Array, instance_of_row: Array) -> str:
 def _named(instances: Array) -> str:
     if len(instances) == 1:
         return f"instance {instances[0]}"
-    return f"instances {instances[0]} to {instances[-1]} ({len(instances)} of them)"
+    if (np.diff(instances) == 1).all():
+        return f"instances {instances[0]} to {instances[-1]}"
+    some = ", ".join(map(str, instances[:5]))
+    return f"instances {some}" if len(instances) <= 5 else f"{len(instances)} instances, the first {some}"

@@ -30,16 +30,16 @@ MISSING = -1  # never seen outside: columns of the Gram matrix are wanted before
 UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
 
 TILE = 64  # rows that stay in cache while all products with them are summed
-PATH_END = 1e-6  # alpha / alpha_max at which the path ends: far above rounding (1e-13), far below noise
+NEGLIGIBLE = 1e-6  # alpha / alpha_max at which the path ends, and share of the output's deviation that a weight must
+# explain to be one: far above the rounding of sums (1e-13) and of a float32 model, far below the noise of any sample
 ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no feature enters for less
 COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the selected ones before it counts as none
 BRACKET = 1e-8  # relative width at which bisection takes its two ends for the two sides of a jump
 TIE = 1e-6  # weights this close (relative) just after a jump are equal: rounding (1e-16) over the bracket, and some
-NOTHING = 1e-11  # of the output's deviation: what a weight must explain to be one
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
 SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
 MAX_SWEEPS = 1000
-MAX_STEPS = 400  # of alpha: 0.95 ** 270 < PATH_END, and 40 halvings of a bracket
+MAX_STEPS = 400  # of alpha: 0.95 ** 270 < NEGLIGIBLE, and 40 halvings of a bracket
 
 
 # What is known of one fit beside its weights; the output was divided by its `spread`.
@@ -337,7 +337,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         path.w[:] = 1.0
         return 0.0, OK
     alpha_max = np.abs(path.c).max()
-    end = PATH_END * alpha_max
+    end = NEGLIGIBLE * alpha_max
     if alpha_max * alpha_max <= ROUNDING * ROUNDING * yy:
         return alpha_max, FEWER_FEATURES
     status = OK
@@ -417,7 +417,7 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
         explained += 2.0 * fitted[a] * path.c[support[a]]
         for b in range(support.size):
             explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
-        if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NOTHING * NOTHING * yy:
+        if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NEGLIGIBLE * NEGLIGIBLE * yy:
             features[count] = support[a]
             weights[count] = fitted[a] * summary.spread
             intercept -= weights[count] * gram.mean[support[a]]
