@@ -68,6 +68,8 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""
     if "scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(values):
         raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must not have masked values; fill them, as in {name}.filled(...)")
     array = as_array(values, name)
     if array.dtype != np.float32:
         try:

@@ -234,8 +234,11 @@ def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
             f"index must have one integer per row of X, shape ({n_instances},),"
             f" got shape {numbers.shape} and dtype {numbers.dtype}"
         )
-    if numbers.min() < 0 or len(np.unique(numbers)) < n_instances:
-        raise ValueError("index must hold numbers of at least 0, each once, got a negative or repeated one")
+    if numbers.min() < 0:
+        raise ValueError(f"index must hold numbers of at least 0, got {numbers.min()}")
+    unique, counts = np.unique(numbers, return_counts=True)
+    if len(unique) < n_instances:
+        raise ValueError(f"index must hold every number once, got {unique[counts.argmax()]} {counts.max()} times")
     return numbers
 
 
@@ -288,8 +291,10 @@ def _reporter(progress: bool | Report, total: int) -> Iterator[Report]:
     """Yield what to call with (done, total)."""
     if callable(progress):
         yield progress
-    elif not progress:
+    elif progress is False:
         yield lambda done, total: None
+    elif progress is not True:
+        raise TypeError(f"progress must be True, False or a callable, got {progress!r}")
     else:
         try:
             from tqdm.auto import tqdm

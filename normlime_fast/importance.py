@@ -326,10 +326,10 @@ def aggregate(
     sums = np.zeros((n_groups, 2, d, aggregation.SUMS))
     explanations = np.zeros(n_groups, np.int64)
     aggregation.aggregate(
-        matrix.indptr.astype(np.int64, copy=False),
-        matrix.indices.astype(np.int32, copy=False),
-        matrix.data,
-        codes.astype(np.int64, copy=False),
+        np.require(matrix.indptr, np.int64, "W"),  # all writable, so that there is one compiled kernel: copied only
+        np.require(matrix.indices, np.int32, "W"),  # if they were read-only or of another type
+        np.require(matrix.data, np.float64, "W"),
+        np.require(codes, np.int64, "W"),
         sums,
         explanations,
     )

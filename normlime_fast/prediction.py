@@ -47,10 +47,12 @@ def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array)
     except ValueError:  # a ragged list
         raise ValueError(f"{expected}, got a {type(returned).__name__} that is no array") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{expected}, got dtype {array.dtype}")
+        got = f"dtype {array.dtype}" if isinstance(returned, np.ndarray | list) else f"a {type(returned).__name__}"
+        raise TypeError(f"{expected}, got {got}")
     if array.ndim not in (1, 2) or array.shape[0] != rows or array.shape[-1] == 0:
         raise ValueError(f"{expected}, got shape {array.shape}")
-    array = array.reshape(rows, -1)
+    with np.errstate(over="ignore"):  # of a long double: infinite, which is said later
+        array = array.reshape(rows, -1).astype(np.float64, copy=False)
     if n_outputs not in (None, array.shape[1]):
         raise ValueError(f"{expected} as before, got shape {array.shape}")
     return array

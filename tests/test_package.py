@@ -1,0 +1,165 @@
+"""The package as others see it: its names, what importing it does, what it compiles, what can be stored."""
+
+import ast
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.sparse import csr_array
+
+import normlime_fast as nlf
+
+NAMES = {
+    *("NormLIME", "Gaussian", "LocalExplanations", "Importance", "ImportanceStatistics", "Surrogates"),
+    *("sample_gaussian", "fit_surrogates", "aggregate"),
+}
+
+
+def run(script):
+    """Run a script in a process of its own, where warnings are errors; return what it printed, as Python reads it."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return ast.literal_eval(done.stdout)
+
+
+def test_public_names():
+    assert set(nlf.__all__) == NAMES
+    assert len(nlf.__all__) == len(NAMES)
+    for name in NAMES:
+        assert getattr(nlf, name).__doc__
+
+
+IMPORT = """
+import random, sys, threading, warnings
+import numba.core.event, numpy as np, scipy.sparse
+
+def state():
+    numpy_state = repr((np.geterr(), np.get_printoptions(), np.random.get_state()))
+    numba_state = repr((numba.config.THREADING_LAYER, numba.config.NUMBA_NUM_THREADS, numba.get_num_threads()))
+    filters = repr(warnings.filters)
+    return numpy_state, numba_state, random.getstate(), filters, threading.active_count()
+
+def refuse(event, arguments):
+    if event in ("os.putenv", "os.unsetenv"):
+        raise RuntimeError(f"importing changed the environment: {arguments}")
+
+before = state()
+sys.addaudithook(refuse)
+with numba.core.event.install_recorder("numba:compile") as recorder:
+    import normlime_fast
+assert state() == before, "importing changed a global state"
+
+from numba.core.dispatcher import Dispatcher
+kernels = [sys.modules[name] for name in sys.modules if name.startswith("normlime_fast.kernels.")]
+dispatchers = [value for module in kernels for value in vars(module).values() if isinstance(value, Dispatcher)]
+optional = {"lime", "lightgbm", "matplotlib", "pandas", "sklearn", "tqdm"}
+found = sorted(optional & {name.partition(".")[0] for name in sys.modules})
+print((len(dispatchers), sum(len(one.signatures) for one in dispatchers), len(recorder.buffer), found))
+"""
+
+
+def test_importing_compiles_nothing_and_changes_nothing():
+    n_kernels, n_compiled, n_events, optional = run(IMPORT)
+    assert n_kernels > 10
+    assert (n_compiled, n_events, optional) == (0, 0, [])
+
+
+PIPELINE = """
+import numpy as np, pandas as pd, scipy.sparse
+import normlime_fast as nlf
+from normlime_fast.kernels import aggregation, gaussian, lasso
+
+def model(X):
+    X = np.asarray(X, np.float64)
+    return np.stack([X[:, 0] * X[:, 1], X[:, 2] ** 2], axis=1)
+
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+X = np.arange(12.0).reshape(4, 3)
+rows = [X, X.astype(np.float32), X.astype(int), X.tolist(), np.asfortranarray(X), pd.DataFrame(X), X[:1], X[::2]]
+rows += [read_only(X.copy()), read_only(X.astype(np.float32))]
+for scale in (0.5, np.ones(3)):
+    for one in rows:
+        for n_jobs in (1, 2):
+            explainer = nlf.NormLIME(model, nlf.Gaussian(scale), n_features=2, n_samples=20, rng=0, n_jobs=n_jobs)
+            local = explainer.explain(one)
+            for by in (None, "target", np.zeros(len(one), bool)):
+                local.importance(by=by)
+nlf.NormLIME(lambda X: X[:, 0], nlf.Gaussian(np.ones(1)), n_features=1, n_samples=20, rng=0).explain(X[:, :1])
+for dtype in (np.float32, np.float64):
+    nlf.sample_gaussian((3, 5), rng=0, dtype=dtype)
+    for weight in (None, np.ones(4), read_only(np.ones(4))):
+        nlf.fit_surrogates(read_only(X.astype(dtype)), X[:, 0].astype(dtype), n_features=1, sample_weight=weight)
+weights = np.eye(3)
+wide = scipy.sparse.csr_array(weights)
+wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+frozen = scipy.sparse.csr_array(weights)
+frozen.data = read_only(frozen.data)
+for one in (weights, weights.astype(np.float32), read_only(weights.astype(int)), wide, frozen):
+    for groups in (None, ["a", "b", "a"], read_only(np.arange(3))):
+        nlf.aggregate(one, groups)
+kernels = (gaussian.fill, gaussian.perturb, lasso.fit, aggregation.aggregate)
+print({kernel.__name__: len(kernel.signatures) for kernel in kernels})
+"""
+
+
+def test_number_of_specialisations():
+    assert run(PIPELINE) == {
+        "fill": 2,  # float32, float64
+        "perturb": 2,  # X of float32, float64
+        "fit": 2,  # Z of float32 from the neighborhood, of float64 from users
+        "aggregate": 1,
+    }
+
+
+def predict(X):
+    return np.stack([X[:, 0] * X[:, 1], X[:, 2] ** 2], axis=1)
+
+
+def stored():
+    gaussian = nlf.Gaussian([1.0, 0.5, 2.0])
+    local = nlf.NormLIME(predict, gaussian, n_features=2, n_samples=20, rng=0).explain(np.eye(3))
+    statistics = nlf.aggregate(local.weights, ["a", "b", "a"], feature_names=("x", "y", "z"))
+    surrogates = nlf.fit_surrogates(np.eye(4), np.arange(4.0), n_features=1)
+    return [gaussian, nlf.Gaussian(2.0), local, local.importance("l2"), statistics, statistics.importance(), surrogates]
+
+
+def assert_same(a, b):
+    if isinstance(a, csr_array):
+        a, b = (np.concatenate([m.data, m.indices, m.indptr, m.shape]) for m in (a, b))
+    assert_array_equal(a, b, strict=isinstance(a, np.ndarray))
+
+
+@pytest.mark.parametrize("copied", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy, copy.copy])
+@pytest.mark.parametrize("which", range(7))
+def test_results_can_be_stored(which, copied):
+    one = stored()[which]
+    other = copied(one)
+    assert type(other) is type(one)
+    assert vars(other).keys() == vars(one).keys()
+    for name, value in vars(one).items():
+        assert_same(value, getattr(other, name))
+
+
+def test_results_of_a_pickle_are_of_use():
+    gaussian, _, local, _, statistics, importance, _ = pickle.loads(pickle.dumps(stored()))
+    assert_array_equal(local.importance(by="target").values, stored()[2].importance(by="target").values)
+    assert_array_equal(statistics.importance().values, importance.values)
+    assert str(importance.top(1)) == str(stored()[5].top(1))
+    explainer = pickle.loads(pickle.dumps(nlf.NormLIME(predict, gaussian, n_features=2, n_samples=20, rng=0)))
+    assert_array_equal(explainer.explain(np.eye(3)).weights.toarray(), local.weights.toarray())
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_results_are_frozen(which):
+    one = stored()[which]
+    name = next(iter(vars(one)))
+    with pytest.raises(AttributeError):
+        setattr(one, name, None)

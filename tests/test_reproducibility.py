@@ -1,0 +1,155 @@
+"""The same rng gives the same bits, however the work is cut, ordered or spread.
+
+This holds for a model whose output for a row does not depend on the rows beside it. Matrix products do not: BLAS adds
+in another order for another number of rows. So the model here is elementwise arithmetic that IEEE 754 rounds exactly.
+"""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import normlime_fast as nlf
+from normlime_fast.kernels import lasso
+
+X = np.random.default_rng(0).normal(size=(9, 12))
+
+
+def model(X):
+    first = X[:, 0] * X[:, 1] + X[:, 2] - X[:, 3] * X[:, 3]
+    second = X[:, 4] / (1 + X[:, 5] * X[:, 5]) + np.abs(X[:, 6])
+    return np.stack([first, second, first - second + X[:, 11]], axis=1)
+
+
+def explainer(rng=0, **options):
+    options = {"n_features": 4, "n_samples": 60, "targets": "all"} | options
+    return nlf.NormLIME(model, nlf.Gaussian(0.7), rng=rng, **options)
+
+
+def arrays(local, rows=slice(None)):
+    """All of a result's arrays, by explanation."""
+    fields = [local.intercept, local.r2, local.prediction, local.status, local.instance, local.target]
+    return np.column_stack([local.weights.toarray(), *fields])[rows]
+
+
+def digest(**options):
+    """Of every array as it is stored."""
+    local = explainer(**options).explain(X)
+    stored = [local.weights.data, local.weights.indices.astype(np.int64), local.weights.indptr.astype(np.int64)]
+    stored += [local.intercept, local.r2, local.prediction, local.status, local.instance, local.target]
+    return hashlib.sha256(b"".join(array.tobytes() for array in stored)).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return explainer().explain(X)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 60, 130, None])
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_jobs_and_batches(n_jobs, batch_size):
+    assert digest(n_jobs=n_jobs, batch_size=batch_size) == digest()
+
+
+@pytest.mark.parametrize("targets", ["predicted", [2, 0], 1])
+def test_jobs_and_batches_for_some_targets(targets):
+    assert digest(targets=targets, n_jobs=4, batch_size=7) == digest(targets=targets)
+
+
+@pytest.mark.parametrize(
+    "index", [[8, 7, 6, 5, 4, 3, 2, 1, 0], [3, 0, 8, 5, 1, 7, 2, 6, 4], [5], [2, 7], np.array([6, 1, 4], np.uint8)]
+)
+@pytest.mark.parametrize("options", [{}, {"n_jobs": 2, "batch_size": 130}])
+def test_any_order_or_subset_under_the_same_numbers(index, options, expected):
+    local = explainer(**options).explain(X[index], index=index)
+    rows = (3 * np.array(index, int)[:, None] + range(3)).ravel()
+    assert_array_equal(arrays(local), arrays(expected, rows))
+    assert_array_equal(local.instance, np.repeat(index, 3))
+
+
+def test_another_number_means_other_samples():
+    numbers = [0, 1, 2, 2**31, 2**32, 2**32 + 1, 2**62, 2**63, 2**64 - 1]
+    rows = np.zeros((len(numbers), 12))
+    local = explainer().explain(rows, index=np.array(numbers, np.uint64))
+    assert_array_equal(local.instance.astype(np.uint64), np.repeat(np.array(numbers, np.uint64), 3))
+    assert len(set(local.r2[::3])) == len(numbers)
+
+
+def test_a_second_process():
+    script = "import test_reproducibility as here; print(here.digest(n_jobs=2, batch_size=70))"
+    command = [sys.executable, "-W", "error", "-c", script]
+    printed = subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == digest()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_several_threads_at_once(shared, n_jobs, expected):
+    explainers = [explainer(n_jobs=n_jobs, batch_size=130)] * 8 if shared else [explainer(n_jobs=n_jobs)] * 8
+    with ThreadPoolExecutor(4) as threads:
+        for local in threads.map(lambda one: one.explain(X), explainers):
+            assert_array_equal(arrays(local), arrays(expected))
+
+
+@pytest.mark.parametrize(("n_jobs", "n_threads"), [(None, 1), (1, 1), (2, 2), (4, 4), (-1, 3)])
+def test_as_many_threads_as_jobs(n_jobs, n_threads, monkeypatch):
+    fit, met = lasso.fit, threading.Barrier(n_threads)
+    callers = set()
+
+    def meet_and_fit(*arguments):
+        met.wait(timeout=60)  # until all threads are at work at the same time
+        callers.add(threading.current_thread())
+        fit(*arguments)
+
+    monkeypatch.setattr(lasso, "fit", meet_and_fit)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    explainer(n_jobs=n_jobs).explain(np.concatenate([X, X[:3]]))
+    assert len(callers) == n_threads
+    assert (threading.current_thread() in callers) == (n_threads == 1)
+
+
+# ---- rng (SPEC 7)
+
+
+@pytest.mark.parametrize("make", [int, np.int64, np.random.SeedSequence, np.random.default_rng])
+def test_the_same_rng_means_the_same_samples(make):
+    results = [arrays(explainer(make(5)).explain(X)) for _ in range(2)]
+    assert_array_equal(*results)
+    assert (results[0] != arrays(explainer(make(6)).explain(X))).any(axis=1).all()
+
+
+def test_a_generator_advances_and_None_is_fresh():  # noqa: N802
+    generator = np.random.default_rng(5)
+    seeds = {int(explainer(rng).seed) for rng in (generator, generator, None, None)}
+    assert len(seeds) == 4
+
+
+def test_an_explainer_repeats_itself(expected):
+    generator = np.random.default_rng(0)
+    one = explainer(generator)
+    state = generator.bit_generator.state
+    for _ in range(2):
+        assert_array_equal(arrays(one.explain(X)), arrays(expected))
+    assert generator.bit_generator.state == state
+
+
+@pytest.mark.parametrize("rng", [0, None])
+def test_global_states_are_neither_read_nor_set(rng):
+    results = []
+    for _ in range(2):
+        np.random.seed(1)  # noqa: NPY002
+        random.seed(1)
+        before = np.random.get_state()[1:], random.getstate(), np.geterr(), np.get_printoptions()  # noqa: NPY002
+        results.append(arrays(explainer(rng).explain(X)))
+        after = np.random.get_state()[1:], random.getstate(), np.geterr(), np.get_printoptions()  # noqa: NPY002
+        assert_array_equal(before[0][0], after[0][0])
+        assert (before[0][1:], *before[1:]) == (after[0][1:], *after[1:])
+    assert (results[0] == results[1]).all() == (rng is not None)
