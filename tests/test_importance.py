@@ -1,0 +1,347 @@
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+from scipy import sparse, stats
+
+from normlime_fast import aggregate
+
+KINDS = ("normlime", "l2", "sp_lime", "mean_abs", "mean", "sum")
+SIGNS = ("absolute", "positive", "negative", "net")
+PAIRS = [(kind, sign) for kind in KINDS for sign in SIGNS if not (kind in ("l2", "sp_lime") and sign == "net")]
+
+# gamma:               [1/4, 0, 3/4]   [2/3, 1/3, 0]    [0, 0, 1]        none
+SMALL = np.array([[1.0, 0.0, -3.0], [2.0, 1.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
+
+
+def sparse_weights(n=400, d=12, seed=0):
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(n, d)) * (rng.random((n, d)) < rng.random(d))
+    W[:, 0] = 0.0  # used by none
+    W[:, 1] = 0.0
+    W[3, 1] = -2.0  # used by one
+    W[:, 2] = np.abs(W[:, 2])  # always positive
+    W[10] = 0.0  # an empty explanation
+    return W
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign", "values", "counts"),
+    [
+        ("normlime", "absolute", [(1 / 4 + 4 / 3) / 2, 1 / 3, (9 / 4 + 5) / 2], [2, 1, 2]),
+        ("normlime", "positive", [(1 / 4 + 4 / 3) / 2, 1 / 3, 5], [2, 1, 1]),
+        ("normlime", "negative", [0, 0, 9 / 4], [0, 0, 1]),
+        ("normlime", "net", [(1 / 4 + 4 / 3) / 2, 1 / 3, (5 - 9 / 4) / 2], [2, 1, 2]),
+        ("l2", "absolute", [5**0.5, 1, 34**0.5], [2, 1, 2]),
+        ("l2", "negative", [0, 0, 3], [0, 0, 1]),
+        ("sp_lime", "absolute", [3**0.5, 1, 8**0.5], [2, 1, 2]),
+        ("sp_lime", "positive", [3**0.5, 1, 5**0.5], [2, 1, 1]),
+        ("mean_abs", "absolute", [3 / 4, 1 / 4, 2], [2, 1, 2]),
+        ("mean_abs", "negative", [0, 0, 3 / 4], [0, 0, 1]),
+        ("mean_abs", "net", [3 / 4, 1 / 4, 1 / 2], [2, 1, 2]),
+        ("mean", "absolute", [3 / 4, 1 / 4, 1 / 2], [2, 1, 2]),
+        ("mean", "negative", [0, 0, -3 / 4], [0, 0, 1]),
+        ("sum", "absolute", [3, 1, 2], [2, 1, 2]),
+        ("sum", "positive", [3, 1, 5], [2, 1, 1]),
+        ("sum", "negative", [0, 0, -3], [0, 0, 1]),
+    ],
+)
+def test_hand_made_weights(kind, sign, values, counts):
+    result = aggregate(SMALL).importance(kind, sign)
+    np.testing.assert_allclose(result.values, values, rtol=1e-14)
+    assert result.counts.tolist() == counts
+    assert (result.kind, result.sign, result.groups, result.feature_names) == (kind, sign, None, None)
+
+
+def test_hand_made_groups():
+    """S_y, Eq. 9: the third explanation apart from the others."""
+    result = aggregate(SMALL, ["b", "b", "a", "b"]).importance()
+    assert result.groups.tolist() == ["a", "b"]
+    np.testing.assert_allclose(result.values, [[0, 0, 5], [(1 / 4 + 4 / 3) / 2, 1 / 3, 9 / 4]], rtol=1e-14)
+    assert result.counts.tolist() == [[0, 0, 1], [2, 1, 1]]
+    mean = aggregate(SMALL, ["b", "b", "a", "b"]).importance("mean")  # over 1 and 3 explanations
+    np.testing.assert_allclose(mean.values, [[0, 0, 5], [1, 1 / 3, -1]], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("kind", "sign"), PAIRS)
+def test_kinds_and_signs_are_the_oracles(kind, sign):
+    W = sparse_weights()
+    result = aggregate(W).importance(kind, sign)
+    values, counts = reference.importance(W, kind, sign)
+    np.testing.assert_allclose(result.values, values, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(result.counts, counts)
+    assert result.counts.dtype == np.int64
+    groups = np.arange(len(W)) % 3
+    by_group = aggregate(W, groups).importance(kind, sign)
+    for group in range(3):
+        values, counts = reference.importance(W[groups == group], kind, sign)
+        np.testing.assert_allclose(by_group.values[group], values, rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(by_group.counts[group], counts)
+
+
+@pytest.mark.parametrize(("kind", "sign"), PAIRS)
+def test_standard_error_is_that_of_the_members(kind, sign):
+    W = sparse_weights()
+    result = aggregate(W).importance(kind, sign)
+    if kind in ("l2", "sp_lime", "sum"):
+        assert result.stderr is None
+        return
+    members = reference.members(W, kind, sign)
+    expected = [stats.sem(part) if len(part) > 1 else np.nan for part in members]
+    # sum of squares minus n mean^2 loses to rounding what the mean exceeds the spread by, here below 100
+    np.testing.assert_allclose(result.stderr, expected, rtol=1e-12)
+
+
+def test_standard_error_of_equal_members_is_zero():
+    """n members 0.1 have a variance of n roundings at most, which may come out just below 0."""
+    for n in range(2, 40):
+        result = aggregate(np.full((n, 1), 0.1)).importance("mean_abs")
+        np.testing.assert_allclose(result.stderr, 0, atol=0.1 * np.sqrt(n * np.finfo(float).eps))
+
+
+def test_standard_error_of_one_member_is_unknown():
+    assert np.isnan(aggregate([[0.1]]).importance().stderr).all()
+
+
+def test_unused_features_have_value_and_count_zero():
+    for kind, sign in PAIRS:
+        result = aggregate(np.zeros((3, 2))).importance(kind, sign)
+        assert (result.values.tolist(), result.counts.tolist()) == ([0, 0], [0, 0])
+
+
+def test_targets_partition_the_global_sums():
+    """E(c_i) is the union of its parts, so the counts add up, and the means weighted by them."""
+    W, targets = sparse_weights(), np.random.default_rng(0).integers(5, size=400)
+    overall, parts = aggregate(W).importance(), aggregate(W, targets).importance()
+    np.testing.assert_array_equal(parts.counts.sum(axis=0), overall.counts)
+    np.testing.assert_allclose(
+        (parts.values * parts.counts).sum(axis=0), overall.values * overall.counts, rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        sparse.csr_array,
+        sparse.csr_matrix,
+        sparse.csc_array,
+        sparse.coo_array,
+        np.asfortranarray,
+        np.ndarray.tolist,
+        pd.DataFrame,
+        lambda W: W.astype(np.float32),
+        lambda W: W.astype(np.int8),
+        lambda W: sparse.csr_array(W.astype(np.int64)),
+    ],
+    ids=["csr", "csr_matrix", "csc", "coo", "fortran", "lists", "frame", "float32", "int8", "csr int64"],
+)
+def test_anything_that_csr_array_takes(convert):
+    W = np.round(3 * sparse_weights())
+    np.testing.assert_array_equal(aggregate(convert(W)).sums, aggregate(W).sums)
+
+
+def test_bools_are_weights_of_one():
+    np.testing.assert_array_equal(aggregate(SMALL != 0).sums, aggregate((SMALL != 0) * 1.0).sums)
+
+
+def test_untidy_sparse_input_is_summed_first_and_left_alone():
+    """Duplicates are parts of one weight; stored zeros, or what adds up to zero, are no weight."""
+    data = np.array([3.0, -1.0, 2.0, 0.0, 4.0, -4.0])
+    indices, indptr = np.array([2, 0, 2, 1, 1, 1]), np.array([0, 4, 6, 6])
+    matrix = sparse.csr_array((data, indices, indptr), shape=(3, 4))
+    before = matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy()
+    statistics = aggregate(matrix)
+    np.testing.assert_array_equal(statistics.sums, aggregate([[-1.0, 0, 5, 0], [0] * 4, [0] * 4]).sums)
+    assert statistics.explanations.tolist() == [3]
+    for now, then in zip((matrix.data, matrix.indices, matrix.indptr), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_read_only_and_long_indices():
+    matrix = sparse.csr_array(SMALL)
+    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+    for array in (matrix.data, matrix.indices, matrix.indptr):
+        array.setflags(write=False)
+    np.testing.assert_array_equal(aggregate(matrix).sums, aggregate(SMALL).sums)
+
+
+def test_largest_weights():
+    W = SMALL * (1e150 / 5)
+    result = aggregate(W).importance("l2")
+    np.testing.assert_allclose(result.values, np.array([5, 1, 34]) ** 0.5 * (1e150 / 5), rtol=1e-12)
+    assert np.isfinite(aggregate(W).importance().stderr[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["dog", "cat", "dog", "ant"], ["ant", "cat", "dog"]),
+        ([7, -2, 7, 0], [-2, 0, 7]),
+        ([True, False, True, True], [False, True]),
+        ([1.5, 0.5, 1.5, 1.5], [0.5, 1.5]),
+    ],
+)
+def test_labels(labels, expected):
+    result = aggregate(SMALL, labels).importance()
+    assert result.groups.tolist() == expected
+    for row, label in zip(result.values, expected, strict=True):
+        np.testing.assert_array_equal(row, aggregate(SMALL[np.array(labels) == label]).importance().values)
+
+
+def test_merge_with_and_without_groups():
+    W, groups = sparse_weights(), np.array(["c", "a", "b", "a"] * 100)
+    parts = [slice(0, 1), slice(1, 2), slice(2, 150), slice(150, 400)]  # the first with one group only
+    whole, merged = aggregate(W, groups), aggregate(W[parts[0]], groups[parts[0]])
+    plain = aggregate(W[parts[0]])
+    for part in parts[1:]:
+        merged, plain = merged.merge(aggregate(W[part], groups[part])), plain.merge(aggregate(W[part]))
+    assert merged.groups.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(merged.explanations, whole.explanations)
+    np.testing.assert_allclose(merged.sums, whole.sums, rtol=1e-12)
+    np.testing.assert_allclose(plain.sums, aggregate(W).sums, rtol=1e-12)
+    assert plain.explanations.tolist() == [400]
+
+
+def test_merge_keeps_its_inputs_and_names():
+    one, other = (aggregate(SMALL, [0, 1, 1, 2], feature_names=("a", "b", "c")) for _ in range(2))
+    merged = one.merge(other)
+    np.testing.assert_array_equal(merged.sums, 2 * other.sums)
+    np.testing.assert_array_equal(one.sums, other.sums)
+    assert merged.feature_names == ("a", "b", "c")
+    assert merged.importance().feature_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({}, {"weights": SMALL[:, :2]}, r"^merge needs statistics of the same features, got .*3 and 2 columns$"),
+        ({"feature_names": ("a", "b", "c")}, {}, r"^merge needs statistics of the same features, got other names"),
+        ({"groups": [0, 1, 1, 2]}, {}, r"^merge needs groups in both statistics or in neither, got them in one$"),
+        ({}, {"groups": [0, 1, 1, 2]}, r"^merge needs groups in both statistics or in neither, got them in one$"),
+    ],
+)
+def test_statistics_that_do_not_merge(one, other, message):
+    with pytest.raises(ValueError, match=message):
+        aggregate(**{"weights": SMALL} | one).merge(aggregate(**{"weights": SMALL} | other))
+
+
+# --- top and to_frame
+
+
+def test_top_sorts_by_size_and_keeps_the_order_of_equal_values():
+    W = np.array([[2.0, -3.0, 0.0, 3.0, 1.0, -3.0]])
+    result = aggregate(W).importance("sum")
+    assert [row.feature for row in result.top(10)] == [1, 3, 5, 0, 4]  # unused ones left out
+    assert result.top(2) == [(None, 1, -3.0, 1, None), (None, 3, 3.0, 1, None)]
+    halves = aggregate(np.tile([[1.0, 2.0]], 150)).importance()
+    assert [row.feature for row in halves.top(300)] == [*range(1, 300, 2), *range(0, 300, 2)]
+    assert len(halves.top()) == 10
+
+
+def test_top_of_groups_with_names():
+    names = ("a", "b", "c")
+    result = aggregate(SMALL, ["x", "y", "y", "x"], feature_names=names).importance("mean")
+    rows = result.top(2)
+    assert [(row.group, row.feature, row.value, row.count) for row in rows] == [
+        ("x", "c", -1.5, 1),
+        ("x", "a", 0.5, 1),
+        ("y", "c", 2.5, 1),
+        ("y", "a", 1.0, 1),
+    ]
+    assert rows[0].stderr == pytest.approx(stats.sem([-3, 0]))
+    assert all(type(row.value) is float and type(row.count) is int for row in rows)
+    assert [type(row.group) for row in aggregate(SMALL, [1, 1, 2, 2]).importance().top(1)] == [int, int]
+
+
+def test_top_where_there_is_nothing():
+    assert aggregate(np.zeros((2, 3))).importance().top() == []
+
+
+def test_frame():
+    frame = aggregate(SMALL, feature_names=("a", "b", "c")).importance().to_frame()
+    assert frame.columns.tolist() == ["feature", "value", "count", "stderr"]
+    assert frame["feature"].tolist() == ["a", "b", "c"]
+    assert frame["count"].tolist() == [2, 1, 2]
+    assert aggregate(SMALL).importance("l2").to_frame().columns.tolist() == ["feature", "value", "count"]
+
+
+def test_frame_of_groups():
+    result = aggregate(SMALL, ["x", "y", "y", "x"]).importance("mean_abs")
+    frame = result.to_frame()
+    assert frame.columns.tolist() == ["group", "feature", "value", "count", "stderr"]
+    assert frame["group"].tolist() == ["x"] * 3 + ["y"] * 3
+    assert frame["feature"].tolist() == [0, 1, 2] * 2
+    for column, array in (("value", result.values), ("count", result.counts), ("stderr", result.stderr)):
+        np.testing.assert_array_equal(frame[column], array.ravel())
+
+
+def test_frame_without_pandas(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"^to_frame needs pandas; install it with: pip install pandas$"):
+        aggregate(SMALL).importance().to_frame()
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"weights": [[1.0, np.nan], [np.inf, 0]]}, ValueError, r"^weights must be finite, got 2 NaN or infinite"),
+        ({"weights": np.zeros((0, 3))}, ValueError, r"^weights must be \(n explanations, d features\), got shape"),
+        ({"weights": np.zeros((3, 0))}, ValueError, r"^weights must be \(n explanations, d features\), got shape"),
+        ({"weights": [1.0, 2.0]}, ValueError, r"^weights must be \(n explanations, d features\), got shape \(2,\)$"),
+        ({"weights": np.zeros((2, 2, 2))}, (TypeError, ValueError), r"^weights must be "),
+        ({"weights": 3.0}, (TypeError, ValueError), r"^weights must be "),
+        ({"weights": "weights"}, TypeError, r"^weights must "),
+        ({"weights": None}, TypeError, r"^weights must "),
+        ({"weights": [["a", "b"]]}, TypeError, r"^weights must "),
+        ({"weights": [[1j, 2.0]]}, TypeError, r"^weights must hold real numbers, got dtype complex128$"),
+        ({"weights": [[1.1e150, 2.0]]}, ValueError, r"^weights must be at most 1e\+150, .* got 1.1e\+150; rescale"),
+        (
+            {"groups": [0, 1]},
+            ValueError,
+            r"^groups must have one label per explanation, shape \(4,\), got shape \(2,\)$",
+        ),
+        ({"groups": 3}, ValueError, r"^groups must have one label per explanation, shape \(4,\), got shape \(\)$"),
+        ({"groups": [[0], [1], [2], [3]]}, ValueError, r"^groups must .* got shape \(4, 1\)$"),
+        ({"groups": [0.0, 1.0, np.nan, 1.0]}, ValueError, r"^groups must not have NaN or infinite labels$"),
+        ({"groups": [None, "a", 1, "b"]}, TypeError, r"^groups must "),
+        ({"feature_names": ("a", "b")}, ValueError, r"^feature_names must have 3 names, one per column .* got 2$"),
+    ],
+)
+def test_bad_input_of_aggregate(change, error, message):
+    with pytest.raises(error, match=message) as raised:
+        aggregate(**{"weights": SMALL} | change)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mean_square",), r"^kind must be one of normlime, l2, sp_lime, mean_abs, mean, sum, got 'mean_square'$"),
+        (("normlime", "signed"), r"^sign must be one of absolute, positive, negative, net, got 'signed'$"),
+        (("l2", "net"), r"^sign must be absolute, positive or negative for kind 'l2', a root, got 'net'$"),
+        (("sp_lime", "net"), r"^sign must be absolute, positive or negative for kind 'sp_lime', a root, got 'net'$"),
+    ],
+)
+def test_bad_input_of_importance(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        aggregate(SMALL).importance(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("k", "error", "message"),
+    [
+        (0, ValueError, r"^k must be at least 1, got 0$"),
+        (-1, ValueError, r"^k must be at least 1, got -1$"),
+        (1.5, TypeError, r"^k must be an integer, got 1.5$"),
+        (None, TypeError, r"^k must be an integer, got None$"),
+        (True, TypeError, r"^k must be an integer, got True$"),
+    ],
+)
+def test_bad_input_of_top(k, error, message):
+    with pytest.raises(error, match=message):
+        aggregate(SMALL).importance().top(k)
