@@ -81,6 +81,13 @@ def test_options_that_the_source_does_not_show_make_other_code(run, option):
     assert run("print(call(fresh()))", PYTHONHASHSEED="2", **option) == 1
 
 
+def test_a_change_in_a_file_beside_makes_other_code(run, tmp_path):
+    (tmp_path / "called.py").write_text("FACTOR = 1")
+    assert [run("print(call(fresh()))") for _ in range(2)] == [0, 1]
+    (tmp_path / "called.py").write_text("FACTOR = 2")
+    assert run("print(call(fresh()))") == 0
+
+
 def test_no_directory_to_cache_in(run, tmp_path):
     blocked = tmp_path / "__pycache__"
     blocked.write_text("a file where numba looks for a directory")

@@ -60,15 +60,19 @@ def test_linear_outputs_give_back_their_coefficients():
         assert fitted.status[0] == 0
 
 
-def test_targets_equal_single_fits_bit_for_bit():
+def test_targets_together_are_their_single_fits():
     Z, rng = samples(300, 40)
     Y = Z @ rng.normal(size=(40, 6)) + rng.normal(size=(300, 6))
     weights = rng.exponential(size=300)
     together = fit_surrogates(Z, Y, n_features=7, sample_weight=weights)
     for k in range(6):
         alone = fit_surrogates(Z, Y[:, k], n_features=7, sample_weight=weights)
-        for name in ("coef", "intercept", "r2", "alpha", "status"):
-            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[k])
+        np.testing.assert_array_equal(alone.coef[0] != 0, together.coef[k] != 0)
+        np.testing.assert_array_equal(alone.status[0], together.status[k])
+        for name in ("coef", "intercept", "r2", "alpha"):
+            # Which columns of the Gram matrix are summed as their mirror images depends on all targets: a rounding of
+            # each of 300 terms, 300 * 2^-53 = 3e-14, times the condition number of G, below 10 here.
+            np.testing.assert_allclose(getattr(alone, name)[0], getattr(together, name)[k], rtol=1e-12, atol=1e-13)
 
 
 # --- lime

@@ -4,10 +4,12 @@ Compiled code is cached on disk as numba's ``cache=True`` does, but the cache ne
 or trusted is compiled again. numba loads damaged machine code as it is, so every file here carries its SHA-256.
 """
 
+import functools
 import hashlib
 import logging
 import pickle
 from collections.abc import Callable, Set
+from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import numba
@@ -57,11 +59,16 @@ class _CheckedFiles(IndexDataCacheFile):
         return data if stored_key == key else None
 
 
+@functools.cache
+def _stamp_of(folder: Path) -> str:
+    """Digest of all sources beside a kernel: numba's own stamp does not cover those of the kernels that it calls."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(folder.glob("*.py")))).hexdigest()
+
+
 class _TolerantCache(FunctionCache):
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         super().__init__(function)
-        # numba's own stamp covers the kernel's source file only
-        stamp = (self._impl.locator.get_source_stamp(), repr(options), config.BOUNDSCHECK)
+        stamp = (_stamp_of(Path(function.__code__.co_filename).parent), repr(options), config.BOUNDSCHECK)
         self._cache_file = _CheckedFiles(self.cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: object, target_context: object) -> object:

@@ -1,11 +1,11 @@
-"""K-LASSO from weighted moments: Gram columns on demand, coordinate descent, top-K, refit.
+"""K-LASSO from weighted moments: coordinate descent along the path, top-K, refit.
 
 For centred features z, centred outputs y and weights p that sum to 1 (Eq. 1 and 2 of the paper), with
 
     G = sum_i p_i z_i z_i'     c = sum_i p_i z_i y_i     rho = c - G w     yy = sum_i p_i y_i^2
 
 minimise  1/2 w'G w - c'w + 1/2 yy + alpha ||w||_1.  At the minimum rho_j = alpha * sign(w_j) where w_j != 0 and
-|rho_j| <= alpha elsewhere.  Only the columns of G that come near the support are ever computed.
+|rho_j| <= alpha elsewhere. Between two knots of the path, where a feature enters or leaves, w is linear in alpha.
 """
 
 import math
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast.kernels.jit import kernel
+from normlime_fast.kernels.moments import KNOWN, UNKNOWN, WANTED, Gram, fetch, moments, prefetch
 
 Array = NDArray[Any]
 
@@ -27,19 +28,17 @@ NOT_CONVERGED = 4
 OVERFLOW = 5
 MISSING = -1  # never seen outside: columns of the Gram matrix are wanted before the path can go on
 
-UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
-
-TILE = 64  # rows that stay in cache while all products with them are summed
 NEGLIGIBLE = 1e-6  # alpha / alpha_max at which the path ends, and share of the output's deviation that a weight must
 # explain to be one: far above the rounding of sums (1e-13) and of a float32 model, far below the noise of any sample
 ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no feature enters for less
 COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the selected ones before it counts as none
-BRACKET = 1e-8  # relative width at which bisection takes its two ends for the two sides of a jump
-TIE = 1e-6  # weights this close (relative) just after a jump are equal: rounding (1e-16) over the bracket, and some
+BELOW = 1e-8  # of alpha: how far below a knot it is passed; knots closer than that are one jump of the support
+TIE = 1e-6  # weights this close (relative) just below a jump are equal: rounding (1e-16) over BELOW, and some
+PARALLEL = 1e-10  # a feature whose correlation falls with alpha up to this keeps its distance: it never enters
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
 SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
 MAX_SWEEPS = 1000
-MAX_STEPS = 400  # of alpha: 0.95 ** 270 < NEGLIGIBLE, and 40 halvings of a bracket
+MAX_STEPS = 1000
 
 
 # What is known of one fit beside its weights; the output was divided by its `spread`.
@@ -51,16 +50,6 @@ SUMMARY = np.dtype(
 )
 
 
-class Gram(NamedTuple):
-    """The Gram matrix as far as it is known, and what its missing columns are computed from."""
-
-    values: Array  # (d, d); row j holds column j (symmetric) where state[j] is KNOWN
-    state: Array  # (d,) int64
-    features: Array  # Z (n, d), d a multiple of 8; columns without variance are welcome
-    weights: Array  # p (n,), sums to 1
-    mean: Array  # (d,) weighted mean of Z
-
-
 class Path(NamedTuple):
     """One target's place on its LASSO path."""
 
@@ -69,105 +58,6 @@ class Path(NamedTuple):
     rho: Array  # (d,) c - G w
     active: Array  # (d,) int64 scratch: the working set
     spare: Array  # (d,) bool: collinear with features of lower index in the support, which serve for it
-
-
-@kernel(fastmath={"contract"})
-def _add_products(left: Array, Z: Array, triangle: bool, sums: Array) -> None:
-    """sums += left @ Z in float64, for left (a multiple of 4, rows); `triangle`: only columns j >= row of sums.
-
-    4 x 4 products a step keep the multipliers busy: 4 values of Z and 4 sums are loaded for 16 multiply-adds.
-    """
-    rows, d = Z.shape
-    whole = rows - rows % 4
-    for b in range(0, left.shape[0], 4):
-        start = b // 8 * 8 if triangle else 0
-        s0, s1, s2, s3 = sums[b, start:], sums[b + 1, start:], sums[b + 2, start:], sums[b + 3, start:]
-        for i in range(0, whole, 4):
-            a00, a01, a02, a03 = left[b, i], left[b, i + 1], left[b, i + 2], left[b, i + 3]
-            a10, a11, a12, a13 = left[b + 1, i], left[b + 1, i + 1], left[b + 1, i + 2], left[b + 1, i + 3]
-            a20, a21, a22, a23 = left[b + 2, i], left[b + 2, i + 1], left[b + 2, i + 2], left[b + 2, i + 3]
-            a30, a31, a32, a33 = left[b + 3, i], left[b + 3, i + 1], left[b + 3, i + 2], left[b + 3, i + 3]
-            z0, z1, z2, z3 = Z[i, start:], Z[i + 1, start:], Z[i + 2, start:], Z[i + 3, start:]
-            for j in range(d - start):
-                x0, x1, x2, x3 = np.float64(z0[j]), np.float64(z1[j]), np.float64(z2[j]), np.float64(z3[j])
-                s0[j] += a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
-                s1[j] += a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
-                s2[j] += a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
-                s3[j] += a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
-        for i in range(whole, rows):
-            for k in range(b, b + 4):
-                for j in range(d):
-                    sums[k, j] += left[k, i] * np.float64(Z[i, j])
-
-
-@kernel
-def _moments(Z: Array, Y: Array, weights: Array) -> Array:
-    """Row 0: the weighted mean of Z; row 1 + k: sum_i p_i y_ki z_i for row k of Y, which is centred."""
-    n, d = Z.shape
-    sums = np.zeros((Y.shape[0] // 4 * 4 + 4, d))
-    left = np.zeros((sums.shape[0], TILE))
-    for tile in range(0, n, TILE):
-        rows = min(TILE, n - tile)
-        for i in range(rows):
-            left[0, i] = weights[tile + i]
-            for k in range(Y.shape[0]):
-                left[k + 1, i] = weights[tile + i] * Y[k, tile + i]
-        _add_products(left[:, :rows], Z[tile : tile + rows], False, sums)
-    return sums
-
-
-@kernel
-def _fetch(gram: Gram, wanted: Array) -> None:
-    """Compute the listed columns of the Gram matrix; where all are listed, each pair once."""
-    n, d = gram.features.shape
-    everything = wanted.size == d
-    sums = np.zeros(((wanted.size + 3) // 4 * 4, d))
-    left = np.zeros((sums.shape[0], TILE))
-    for tile in range(0, n, TILE):
-        rows = min(TILE, n - tile)
-        for i in range(rows):
-            for k in range(wanted.size):
-                left[k, i] = gram.weights[tile + i] * gram.features[tile + i, wanted[k]]
-        _add_products(left[:, :rows], gram.features[tile : tile + rows], everything, sums)
-    for k in range(wanted.size):
-        a = wanted[k]
-        gram.state[a] = KNOWN
-        for j in range(a if everything else 0, d):
-            gram.values[a, j] = sums[k, j] - gram.mean[a] * gram.mean[j]
-            if everything:
-                gram.values[j, a] = gram.values[a, j]
-
-
-@kernel
-def _nth_largest(values: Array, skip: Array, n: int) -> float:
-    """The n-th largest |value| where `skip` is 0; 0 if there are fewer."""
-    top: Array = np.zeros(n)  # ascending
-    for j in range(values.size):
-        value = abs(values[j])
-        if value > top[0] and skip[j] == 0.0:
-            i = 1
-            while i < n and top[i] < value:
-                top[i - 1] = top[i]
-                i += 1
-            top[i - 1] = value
-    return float(top[0])
-
-
-@kernel
-def _prefetch(gram: Gram, c: Array, n_features: int) -> None:
-    """Fetch together the columns that the paths of all targets will most likely need."""
-    d = gram.state.size
-    guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
-    likely = np.zeros(d, np.bool_)
-    for k in range(c.shape[0]):
-        least = _nth_largest(c[k], np.zeros(d), guess) if guess < d else 0.0
-        for j in range(d):
-            likely[j] |= abs(c[k, j]) >= least
-    # Half of all pairs costs no more than the whole columns of half the features.
-    wanted = np.flatnonzero(likely)
-    if 2 * wanted.size >= d:
-        wanted = np.arange(d)
-    _fetch(gram, wanted)
 
 
 @kernel
@@ -233,7 +123,8 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
                 weight = (pull - alpha) / variance
             elif pull < -alpha - guard:
                 weight = (pull + alpha) / variance
-            if weight != path.w[j]:
+            change = abs(weight - path.w[j]) * variance
+            if change > guard or (change > 0.0 and weight == 0.0):
                 _move(path, gram.values[j], j, weight)
         if _gap(path, path.active[:count], yy, alpha) <= tol * 0.5 * yy:
             return OK
@@ -242,8 +133,8 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
 
 # Sums in any order: what comes in is finite, and so are the flags' results.
 @kernel(fastmath={"contract", "reassoc", "nsz"})
-def _solve(gram: Gram, path: Path, support: Array, alpha: float, ridge: float) -> Array:
-    """Solve (G + ridge I) x = c - alpha sign(w) on `support` by Cholesky; of collinear columns the later get 0."""
+def _solve(gram: Gram, support: Array, target: Array, ridge: float) -> Array:
+    """Solve (G + ridge I) x = target[support] on `support` by Cholesky; of collinear columns the later get 0."""
     k = support.size
     L = np.zeros((k, k))
     x = np.zeros(k)
@@ -257,7 +148,7 @@ def _solve(gram: Gram, path: Path, support: Array, alpha: float, ridge: float) -
                 L[a, b] = rest / L[b, b] if L[b, b] > 0.0 else 0.0
             elif rest > COLLINEAR * whole:
                 L[a, a] = np.sqrt(rest)
-        rest = path.c[support[a]] - alpha * np.sign(path.w[support[a]])
+        rest = target[support[a]]
         for i in range(a):
             rest -= L[a, i] * x[i]
         x[a] = rest / L[a, a] if L[a, a] > 0.0 else 0.0
@@ -266,6 +157,15 @@ def _solve(gram: Gram, path: Path, support: Array, alpha: float, ridge: float) -
             x[a] -= L[i, a] * x[i]
         x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
     return x
+
+
+@kernel(fastmath={"contract"})
+def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) -> None:
+    """rho -= G w, with w on `support`."""
+    for k in range(support.size):
+        column = gram.values[support[k]]
+        for j in range(rho.size):
+            rho[j] -= weights[k] * column[j]
 
 
 @kernel
@@ -277,8 +177,9 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
     Coordinate descent finds the support soon and the last digits late; K-LASSO needs the support to be right.
     """
     support = np.flatnonzero(path.w)
-    weights = _solve(gram, path, support, alpha, 0.0)
+    weights = _solve(gram, support, path.c - alpha * np.sign(path.w), 0.0)
     rho = path.c.copy()
+    _subtract_columns(rho, gram, support, weights)
     same_signs = True
     for k in range(support.size):
         j = support[k]
@@ -286,8 +187,6 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
         if path.spare[j]:
             _move(path, gram.values[j], j, 0.0)
         same_signs &= weights[k] * path.w[j] > 0.0
-        for i in range(rho.size):
-            rho[i] -= weights[k] * gram.values[j, i]
     if not same_signs:
         return False
     for j in range(rho.size):
@@ -319,18 +218,47 @@ def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> int:
 
 
 @kernel
-def _step(path: Path, alpha: float, vacancies: int) -> float:
-    """Guess the next alpha: the one that would fill the vacancies, were the features orthogonal."""
-    last_in = _nth_largest(path.rho, path.w, vacancies)
-    first_out = _nth_largest(path.rho, path.w, vacancies + 1)
-    return min(max(0.5 * (last_in + first_out), 0.7 * alpha), 0.95 * alpha)
+def _advance(gram: Gram, path: Path, alpha: float, end: float) -> float:
+    """Follow the path, on which w and rho are linear in alpha, to just below its next knot; that alpha."""
+    support = np.flatnonzero(path.w)
+    gain = _solve(gram, support, np.sign(path.w), 0.0)  # of w as alpha falls by 1, and what rho loses meanwhile
+    loss = np.zeros(path.w.size)
+    _subtract_columns(loss, gram, support, -gain)
+    step = alpha - end
+    for j in range(path.w.size):
+        if path.w[j] == 0.0:
+            for side in (-1.0, 1.0):  # a feature enters where side * rho_j and alpha meet
+                closing = 1.0 - side * loss[j]
+                if closing > PARALLEL:
+                    step = min(step, (alpha - side * path.rho[j]) / closing)
+    for k in range(support.size):
+        if gain[k] * path.w[support[k]] < 0.0:  # one leaves where its weight is 0
+            step = min(step, -path.w[support[k]] / gain[k])
+    step = min(max(step, 0.0) + BELOW * alpha, alpha - end)
+    for k in range(support.size):
+        path.w[support[k]] += step * gain[k]
+    for j in range(path.w.size):
+        path.rho[j] -= step * loss[j]
+    return alpha - step
+
+
+@kernel
+def _keep_largest(w: Array, count: int) -> None:
+    """Keep the `count` largest |w_j|; of equal ones the first."""
+    for _ in range(np.flatnonzero(w).size - count):
+        smallest = np.int64(-1)
+        for j in np.flatnonzero(w):
+            if smallest < 0 or abs(w[j]) <= abs(w[smallest]) * (1.0 + TIE):
+                smallest = j
+        w[smallest] = 0.0
 
 
 @kernel
 def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tuple[float, int]:
-    """K-LASSO: walk the path down from w = 0 to the largest alpha with `n_features` members; (alpha, status).
+    """K-LASSO: walk the path down, knot by knot, to the largest alpha with `n_features` members; (alpha, status).
 
-    The selected features are those that keep a weight in path.w. Where all are asked for there is no path.
+    The selected features are those that keep a weight in path.w. Where the support jumps past K, they are the K
+    largest just below the jump; where all are asked for, there is no path.
     MISSING: fetch the columns that are WANTED and call again from the `start`.
     """
     if n_features >= path.w.size:
@@ -340,38 +268,19 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     end = NEGLIGIBLE * alpha_max
     if alpha_max * alpha_max <= ROUNDING * ROUNDING * yy:
         return alpha_max, FEWER_FEATURES
-    status = OK
-    above, below, alpha = alpha_max, 0.0, _step(path, alpha_max, n_features)
+    alpha, status = alpha_max, OK
     for _ in range(MAX_STEPS):
-        outcome = lasso(gram, path, yy, alpha, tol)
-        if outcome == MISSING:
+        alpha = _advance(gram, path, alpha, end) if status == OK else max(0.95 * alpha, end)
+        status = lasso(gram, path, yy, alpha, tol)
+        if status == MISSING:
             return alpha, MISSING
-        status = max(status, outcome)
         size = np.flatnonzero(path.w).size
-        if size == n_features:
+        if size >= n_features:
+            _keep_largest(path.w, n_features)
             return alpha, status
-        if size > n_features:
-            below = alpha
-        elif alpha <= end:
+        if alpha <= end:
             return alpha, FEWER_FEATURES if status == OK else status
-        else:
-            above = alpha
-        if below == 0.0:
-            alpha = max(_step(path, alpha, n_features - size), end)
-        elif above - below > BRACKET * above:
-            alpha = np.sqrt(above * below)
-        else:
-            break
-    # The support jumps past K between two numbers that can hardly be told apart: keep the K largest just after.
-    if lasso(gram, path, yy, below, tol) == MISSING:
-        return below, MISSING
-    for _ in range(np.flatnonzero(path.w).size - n_features):
-        smallest = np.int64(-1)
-        for j in np.flatnonzero(path.w):
-            if smallest < 0 or abs(path.w[j]) <= abs(path.w[smallest]) * (1.0 + TIE):
-                smallest = j
-        path.w[smallest] = 0.0
-    return below, status
+    return alpha, NOT_CONVERGED
 
 
 @kernel
@@ -408,7 +317,7 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
     """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
     features, weights, summary = out
     support = np.flatnonzero(path.w)
-    fitted = _solve(gram, path, support, 0.0, ridge)
+    fitted = _solve(gram, support, path.c, ridge)
     explained = 0.0
     intercept = summary.intercept
     largest = 0.0
@@ -441,7 +350,7 @@ def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, t
         path = start(c)
         alpha, summary.status = select(gram, path, yy, n_features, tol)
         if summary.status == MISSING:
-            _fetch(gram, np.flatnonzero(gram.state == WANTED))
+            fetch(gram, np.flatnonzero(gram.state == WANTED))
     summary.alpha = alpha * summary.spread
     _refit(gram, path, ridge, yy, out)
 
@@ -472,9 +381,9 @@ def fit(
             any_output |= summaries[row, k].status == OK
         if not any_output:
             continue
-        sums = _moments(Z[row], Y[row], weights)
+        sums = moments(Z[row], Y[row], weights)
         gram = Gram(values, np.full(d, UNKNOWN), Z[row], weights, sums[0])
-        _prefetch(gram, sums[1 : Y.shape[1] + 1], n_features)
+        prefetch(gram, sums[1 : Y.shape[1] + 1], n_features)
         for k in range(Y.shape[1]):
             if summaries[row, k].status == OK:
                 out = features[row, k], coefficients[row, k], summaries[row, k]
