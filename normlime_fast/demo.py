@@ -104,11 +104,9 @@ def progress() -> Callable[[int, int], None] | Literal[False]:
 
 def _print_run(local: nlf.LocalExplanations, predict: _Timed, seconds: float) -> None:
     n = len(local.r2)
-    print(
-        f"\nExplained: all {n:,} images, training images too, each for its predicted class. The output is the class score"
-    )
-    print(f"before the softmax (decision_function), the noise has a standard deviation of {NOISE} ink on every pixel,")
-    print(f"and an explanation has at most {N_FEATURES} pixels, fitted to {N_SAMPLES:,} perturbed images.")
+    print(f"\nExplained: all {n:,} images, training images too, each for its predicted class. The output is the class")
+    print(f"score before the softmax (decision_function), the noise has a standard deviation of {NOISE} ink on every")
+    print(f"pixel, and an explanation has at most {N_FEATURES} pixels, fitted to {N_SAMPLES:,} perturbed images.")
     print(f"Mean local R^2: {local.r2.mean():.3f}.")
     print(f"The model was called {predict.calls:,} times, with {predict.rows:,} rows in all.")
     each, share = seconds / n * 1e3, predict.seconds / seconds
