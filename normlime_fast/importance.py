@@ -321,7 +321,7 @@ def aggregate(
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(feature_names)}")
     labels, codes = None, np.zeros(n, np.int64)
     if groups is not None:
-        labels, codes = np.unique(as_labels(groups, "groups", n, "explanation"), return_inverse=True)
+        labels, codes = _coded(as_labels(groups, "groups", n, "explanation"))
     n_groups = 1 if labels is None else len(labels)
     sums = np.zeros((n_groups, 2, d, aggregation.SUMS))
     explanations = np.zeros(n_groups, np.int64)
@@ -334,6 +334,16 @@ def aggregate(
         explanations,
     )
     return ImportanceStatistics(sums, explanations, labels, feature_names)
+
+
+def _coded(groups: Array) -> tuple[Array, Array]:
+    """Sorted labels, and for every group which of them it is; small numbers, as targets are, need no sorting."""
+    if groups.dtype.kind in "iu" and groups.min() >= 0 and groups.max() < len(groups):
+        numbers = groups.astype(np.int64, copy=False)
+        used = np.bincount(numbers) > 0
+        return np.flatnonzero(used).astype(groups.dtype), (np.cumsum(used) - 1)[numbers]
+    labels, codes = np.unique(groups, return_inverse=True)
+    return labels, codes
 
 
 def _as_csr(weights: Any) -> csr_array:
@@ -350,12 +360,13 @@ def _as_csr(weights: Any) -> csr_array:
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sum_duplicates()
-    if not np.isfinite(matrix.data).all():
+    largest = np.maximum(matrix.data.max(initial=0.0), -matrix.data.min(initial=0.0))  # NaN if one is
+    if not np.isfinite(largest):
         bad = np.count_nonzero(~np.isfinite(matrix.data))
         raise ValueError(f"weights must be finite, got {bad} NaN or infinite values")
-    if matrix.nnz and np.abs(matrix.data).max() > LARGEST_WEIGHT:
+    if largest > LARGEST_WEIGHT:
         raise ValueError(
-            f"weights must be at most {LARGEST_WEIGHT}, or their squares overflow, got {np.abs(matrix.data).max()};"
+            f"weights must be at most {LARGEST_WEIGHT}, or their squares overflow, got {largest};"
             " rescale the model's output"
         )
     return matrix

@@ -190,6 +190,20 @@ def test_labels(labels, expected):
         np.testing.assert_array_equal(row, aggregate(SMALL[np.array(labels) == label]).importance().values)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.float64, str])
+@pytest.mark.parametrize("labels", [[0, 1], [1, 3], [0, 399], [400, 401], [7, 10**15]])
+def test_labels_with_gaps(labels, dtype):
+    W = sparse_weights()
+    number = np.arange(len(W)) // 3 % 2
+    groups = np.array(labels).astype(dtype)[number]
+    result = aggregate(W, groups)
+    expected = np.unique(groups)
+    assert result.groups.dtype == expected.dtype
+    np.testing.assert_array_equal(result.groups, expected)
+    plain = aggregate(W, number).sums
+    np.testing.assert_array_equal(result.sums, plain if expected[0] == groups[0] else plain[::-1])
+
+
 def test_merge_with_and_without_groups():
     W, groups = sparse_weights(), np.array(["c", "a", "b", "a"] * 100)
     parts = [slice(0, 1), slice(1, 2), slice(2, 150), slice(150, 400)]  # the first with one group only
