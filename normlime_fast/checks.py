@@ -107,12 +107,16 @@ class Rows:
         return None if self.frame is None else tuple(str(name) for name in self.frame.columns)
 
     def like(self, values: Array) -> Any:
-        """Wrap perturbed `values` (m, d) as what X is: an ndarray, or a DataFrame with its columns and float dtypes."""
+        """Wrap perturbed `values` (m, d) as what X is: an ndarray, or a DataFrame with its columns and float dtypes.
+
+        float16 columns become float64, as ints do: they have too few digits to be perturbed.
+        """
         if self.frame is None:
             return values
         frame = type(self.frame)(values, columns=self.frame.columns, copy=False)
         dtypes = self.frame.dtypes
-        narrow = {name: dtype for name, dtype in dtypes.items() if dtype.kind == "f" and dtype != values.dtype}
+        floats = {name: dtype for name, dtype in dtypes.items() if dtype.kind == "f" and dtype.itemsize >= 4}
+        narrow = {name: dtype for name, dtype in floats.items() if dtype != values.dtype}
         return frame.astype(narrow) if narrow else frame
 
 
@@ -136,7 +140,7 @@ def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
     array = as_array(labels, name)
     if array.shape != (length,):
         raise ValueError(f"{name} must have one label per {of}, shape ({length},), got shape {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if (array.dtype.kind == "f" and not np.isfinite(array).all()) or np.any(array != array):
         raise ValueError(f"{name} must not have NaN or infinite labels")
     if array.dtype == object:
         try:

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +15,7 @@ from normlime_fast.prediction import Predict, predict_rows
 from normlime_fast.surrogates import PIECE, Fits, fit_blocks, padded, warn_of
 from normlime_fast.threads import Map, pool
 
-BATCH_BYTES = 1 << 26  # of perturbed rows that one call of the model gets, by default
+BATCH_BYTES = 1 << 26  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch
 
 Report = Callable[[int, int], object]
 
@@ -167,15 +166,18 @@ class _Run:
         self.numbers = _as_index(index, n_instances)
         self.scale = explainer.neighborhood.scale_for(rows.values)
         self.n_features = _features_of(explainer, d)
-        self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // (d * rows.values.itemsize))
+        bytes_a_row = max(d * rows.values.itemsize, 4 * padded(d))
+        self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // bytes_a_row)
         given = rows.values.copy()  # a model may work in place
         outputs = predict_rows(explainer.predict, rows, given, self.numbers, self.batch_size)
         self.n_outputs = outputs.shape[1]
+        self.target_names = _target_names(explainer.predict, self.n_outputs)
+        self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // max(bytes_a_row, 8 * self.n_outputs))
         self.targets = _targets_of(explainer.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.fits: list[Fits] = []
         n = explainer.n_samples
-        size = min(n_instances, max(1, self.batch_size // n))  # instances a block
+        size = min(n_instances, max(explainer.n_jobs, self.batch_size // n))  # instances a block: one a thread, or more
         self.Z = np.empty((size, n, padded(d)), np.float32)
         self.inputs = np.empty((size, n, d), rows.values.dtype)
 
@@ -221,7 +223,7 @@ class _Run:
             instance=np.repeat(self.numbers[:done], t),
             target=self.targets[:done].ravel(),
             feature_names=self.rows.feature_names,
-            target_names=_target_names(self.explainer.predict, self.n_outputs),
+            target_names=self.target_names,
         )
 
 
@@ -280,8 +282,11 @@ def _targets_of(targets: str | Array, outputs: Array) -> Array:
 
 def _target_names(predict: Predict, n_outputs: int) -> tuple[str, ...] | None:
     """Class names of a scikit-learn classifier whose method `predict` is, where they fit its outputs."""
-    classes: Any = getattr(getattr(predict, "__self__", None), "classes_", None)
-    if n_outputs == 1 or np.shape(classes) != (n_outputs,):
+    model = getattr(predict, "__self__", None)
+    classes = getattr(model, "classes_", None)
+    pairs = getattr(model, "decision_function_shape", None) == "ovo"  # outputs of a support vector machine
+    scores = getattr(predict, "__name__", "") in ("predict_proba", "predict_log_proba", "decision_function")
+    if not scores or pairs or n_outputs == 1 or not isinstance(classes, np.ndarray) or classes.shape != (n_outputs,):
         return None
     return tuple(str(name) for name in classes)
 

@@ -26,7 +26,7 @@ class LocalExplanations:
     prediction : ndarray of shape (n_explanations,)
         The model's output for the instance and target.
     status : ndarray of int of shape (n_explanations,)
-        0 as asked; 1 fewer features than asked explain all; 2 the output did not vary (empty); 3 all weights 0 (empty);
+        0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
         4 not converged (approximate); 5 the output's range overflows (empty).
     instance : ndarray of int of shape (n_explanations,)
         Number of the row explained: its position in X, or its entry of `index`.

@@ -1,5 +1,6 @@
 """Mergeable sums over local explanations, and the importances that follow from them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -198,17 +199,19 @@ class ImportanceStatistics:
         >>> halves.importance().values
         array([0.25 , 2.125])
         """
-        if self.sums.shape[2] != other.sums.shape[2] or self.feature_names != other.feature_names:
-            raise ValueError(
-                "merge needs statistics of the same features, got other names or"
-                f" {self.sums.shape[2]} and {other.sums.shape[2]} columns"
-            )
+        if self.sums.shape[2] != other.sums.shape[2]:
+            columns = f"{self.sums.shape[2]} and {other.sums.shape[2]}"
+            raise ValueError(f"merge needs statistics of the same features, got {columns} columns")
+        if self.feature_names != other.feature_names:
+            raise ValueError("merge needs statistics of the same features, got different feature_names")
         if self.groups is None or other.groups is None:
             if self.groups is not other.groups:
                 raise ValueError("merge needs groups in both statistics or in neither, got them in one")
             return ImportanceStatistics(
                 self.sums + other.sums, self.explanations + other.explanations, None, self.feature_names
             )
+        if self.groups.dtype.kind != other.groups.dtype.kind:
+            raise ValueError(f"merge needs labels of one kind, got {self.groups.dtype} and {other.groups.dtype}")
         groups = np.unique(np.concatenate([self.groups, other.groups]))
         sums = np.zeros((len(groups), *self.sums.shape[1:]))
         explanations = np.zeros(len(groups), np.int64)
@@ -250,7 +253,7 @@ class ImportanceStatistics:
         >>> statistics.importance("mean", sign="negative").values
         array([ 0. , -1.5])
         """
-        if kind not in _FORMULAS:
+        if not isinstance(kind, str) or kind not in _FORMULAS:
             raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {kind!r}")
         if sign not in _SIGNS:
             raise ValueError(f"sign must be one of {', '.join(_SIGNS)}, got {sign!r}")
@@ -283,7 +286,7 @@ def _mean_and_error(total: Array, squares: Array, n: Array) -> tuple[Array, Arra
 
 
 def aggregate(
-    weights: Any, groups: ArrayLike | None = None, *, feature_names: tuple[str, ...] | None = None
+    weights: Any, groups: ArrayLike | None = None, *, feature_names: Iterable[str] | None = None
 ) -> ImportanceStatistics:
     """Sum the weights of local explanations in one pass (Eq. 3, 4, 6 and 9).
 
@@ -293,7 +296,7 @@ def aggregate(
         One explanation a row. Zeros, stored or not, are features that the explanation does not use.
     groups : array_like of shape (n,), optional
         A label for every explanation, such as the class it explains.
-    feature_names : tuple of str, optional
+    feature_names : iterable of str, optional
         Names of the d columns.
 
     Returns
@@ -317,8 +320,9 @@ def aggregate(
     """
     matrix = _as_csr(weights)
     n, d = matrix.shape
-    if feature_names is not None and len(feature_names) != d:
-        raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(feature_names)}")
+    names = None if feature_names is None else tuple(map(str, feature_names))
+    if names is not None and len(names) != d:
+        raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
     labels, codes = None, np.zeros(n, np.int64)
     if groups is not None:
         labels, codes = _coded(as_labels(groups, "groups", n, "explanation"))
@@ -333,7 +337,7 @@ def aggregate(
         sums,
         explanations,
     )
-    return ImportanceStatistics(sums, explanations, labels, feature_names)
+    return ImportanceStatistics(sums, explanations, labels, names)
 
 
 def _coded(groups: Array) -> tuple[Array, Array]:
@@ -350,7 +354,8 @@ def _as_csr(weights: Any) -> csr_array:
     try:
         matrix = csr_array(weights)
     except (TypeError, ValueError):
-        raise TypeError(f"weights must be a matrix that csr_array takes, got {type(weights).__name__}") from None
+        got = f"{type(weights).__name__} of dtype {getattr(weights, 'dtype', 'object')}"
+        raise TypeError(f"weights must be a matrix of numbers that csr_array takes, got {got}") from None
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
         raise ValueError(f"weights must be (n explanations, d features), got shape {matrix.shape}")
     if matrix.dtype.kind not in "fiub":

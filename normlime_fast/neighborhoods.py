@@ -1,6 +1,6 @@
 """Where perturbed points come from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ class Gaussian:
         gaussian.perturb(seed, instances, X, scale, Z, inputs)
 
 
-def sample_gaussian(shape: int | Sequence[int], rng: object = None, *, dtype: DTypeLike = np.float32) -> Array:
+def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DTypeLike = np.float32) -> Array:
     """Draw standard normal variates with the library's own counter-based generator.
 
     Philox4x32-10 (Salmon et al., SC 2011) and the Box-Muller transform, in polynomials that give the same bits on
@@ -137,7 +137,7 @@ def sample_gaussian(shape: int | Sequence[int], rng: object = None, *, dtype: DT
     >>> bool((z == nlf.sample_gaussian((1000, 3), rng=0)).all())
     True
     """
-    dimensions = shape if isinstance(shape, Sequence) else (shape,)
+    dimensions = shape if isinstance(shape, Iterable) else (shape,)
     dimensions = tuple(as_count(length, "shape", minimum=0) for length in dimensions)
     try:
         known = np.dtype(dtype) in (np.float32, np.float64)

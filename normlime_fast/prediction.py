@@ -46,6 +46,8 @@ def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array)
         array = np.asarray(returned)
     except ValueError:  # a ragged list
         raise ValueError(f"{expected}, got a {type(returned).__name__} that is no array") from None
+    if np.ma.is_masked(returned):
+        raise ValueError(f"{expected}, got masked values")
     if array.dtype.kind not in "fiub":
         got = f"dtype {array.dtype}" if isinstance(returned, np.ndarray | list) else f"a {type(returned).__name__}"
         raise TypeError(f"{expected}, got {got}")

@@ -15,7 +15,7 @@ from normlime_fast.threads import Map
 WARNINGS = {
     lasso.CONSTANT_OUTPUT: "empty because the output did not vary",
     lasso.NO_WEIGHT: "empty because all sample weights were 0",
-    lasso.NOT_CONVERGED: "approximate because coordinate descent did not converge (near-collinear features)",
+    lasso.NOT_CONVERGED: "approximate because the solver did not converge",
     lasso.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
 }
 PIECE = 20_000_000  # values of Z that one thread takes at a time: some 50 ms
@@ -63,7 +63,7 @@ def fit_blocks(Z: Array, Y: Array, weights: Array, n_features: int, ridge: float
         out = fits.features[piece], fits.coefficients[piece], fits.summaries[piece]
         lasso.fit(Z[piece], Y[piece], weights, most, ridge, tol, *out)
 
-    run(task, m, max(1, PIECE // (n * width)))
+    run(task, m, max(1, PIECE // (n * (width + Y.shape[1]))))
     return fits
 
 
@@ -82,8 +82,9 @@ class Surrogates:
     alpha : ndarray of shape (t,)
         The L1 penalty at which the features were selected.
     status : ndarray of shape (t,)
-        0 as asked; 1 the path ended with fewer features; 2 the output is constant (no features); 3 all sample weights
-        are 0 (no features); 4 not converged (approximate); 5 the output's range overflows (no features).
+        0 as asked; 1 the path ended, at a millionth of its first alpha, with fewer features; 2 the output is constant
+        (no features); 3 all sample weights are 0 (no features); 4 not converged (approximate); 5 the output's range or
+        a weight overflows (no features).
     """
 
     coef: Array
@@ -170,15 +171,20 @@ def fit_surrogates(
     coef = np.zeros((len(summary), d))
     for k, count in enumerate(summary["count"]):
         coef[k, fits.features[0, k, :count]] = fits.coefficients[0, k, :count]
-    coef = np.ldexp(coef, -spread)
-    intercept = summary["intercept"] - coef @ center
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        coef = np.ldexp(coef, -spread)
+        intercept = summary["intercept"] - coef @ center
         coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
-    overflow = ~np.isfinite(coef).all(axis=1)
-    coef[overflow] = 0.0
-    status = np.where(overflow, lasso.OVERFLOW, summary["status"])
+    fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
+    status = np.where(fits_float64, summary["status"], lasso.OVERFLOW)
     warn_of(status, stacklevel=2)
-    return Surrogates(coef, intercept, summary["r2"].copy(), alpha, status)
+    return Surrogates(
+        coef=np.where(fits_float64[:, None], coef, 0.0),
+        intercept=np.where(fits_float64, intercept, summary["intercept"]),
+        r2=np.where(fits_float64, summary["r2"], 0.0),
+        alpha=alpha,
+        status=status,
+    )
 
 
 def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:

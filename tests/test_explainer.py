@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, lars_path
+from sklearn.svm import SVC
 
 import normlime_fast as nlf
 
@@ -229,6 +230,22 @@ def test_scores_are_those_of_the_equations(iris, targets):
     assert_array_equal(by_target.counts.sum(axis=0), everything.counts)
     total = (by_target.counts * by_target.values).sum(axis=0)
     assert_allclose(total, everything.counts * everything.values, rtol=300 * EPS)
+
+
+class SeveralOutputs:
+    """A classifier of several labels at once, as scikit-learn's: a list of classes for each."""
+
+    def __init__(self):
+        self.classes_ = [np.array([0, 1]), np.array([0, 1, 2])]
+
+    def predict_proba(self, X):
+        return X[:, :2]
+
+
+def test_outputs_that_are_not_classes_have_no_names(iris):
+    pairs = SVC(decision_function_shape="ovo").fit(iris[1], iris[0].predict(iris[1]))  # three pairs of three classes
+    for predict in (pairs.decision_function, SeveralOutputs().predict_proba):
+        assert explain(predict, iris[1][:2], targets="all").target_names is None
 
 
 def test_targets_without_names_are_numbers(iris):

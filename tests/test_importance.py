@@ -219,7 +219,8 @@ def test_merge_with_and_without_groups():
 
 
 def test_merge_keeps_its_inputs_and_names():
-    one, other = (aggregate(SMALL, [0, 1, 1, 2], feature_names=("a", "b", "c")) for _ in range(2))
+    names = ("a", "b", "c"), np.array(["a", "b", "c"])
+    one, other = (aggregate(SMALL, [0, 1, 1, 2], feature_names=each) for each in names)
     merged = one.merge(other)
     np.testing.assert_array_equal(merged.sums, 2 * other.sums)
     np.testing.assert_array_equal(one.sums, other.sums)
@@ -231,7 +232,8 @@ def test_merge_keeps_its_inputs_and_names():
     ("one", "other", "message"),
     [
         ({}, {"weights": SMALL[:, :2]}, r"^merge needs statistics of the same features, got .*3 and 2 columns$"),
-        ({"feature_names": ("a", "b", "c")}, {}, r"^merge needs statistics of the same features, got other names"),
+        ({"feature_names": ["a", "b", "c"]}, {}, r"^merge needs .* of the same features, got different feature_names$"),
+        ({"groups": [0, 1, 1, 2]}, {"groups": list("abbc")}, r"^merge needs labels of one kind, got int64 and <U1$"),
         ({"groups": [0, 1, 1, 2]}, {}, r"^merge needs groups in both statistics or in neither, got them in one$"),
         ({}, {"groups": [0, 1, 1, 2]}, r"^merge needs groups in both statistics or in neither, got them in one$"),
     ],
@@ -322,6 +324,7 @@ def test_frame_without_pandas(monkeypatch):
         ({"groups": 3}, ValueError, r"^groups must have one label per explanation, shape \(4,\), got shape \(\)$"),
         ({"groups": [[0], [1], [2], [3]]}, ValueError, r"^groups must .* got shape \(4, 1\)$"),
         ({"groups": [0.0, 1.0, np.nan, 1.0]}, ValueError, r"^groups must not have NaN or infinite labels$"),
+        ({"groups": np.array([0, 1, np.nan, 1], object)}, ValueError, r"^groups must not have NaN or infinite labels$"),
         ({"groups": [None, "a", 1, "b"]}, TypeError, r"^groups must "),
         ({"feature_names": ("a", "b")}, ValueError, r"^feature_names must have 3 names, one per column .* got 2$"),
     ],

@@ -5,7 +5,7 @@ import pytest
 import reference
 from sklearn.linear_model import Lasso, lars_path
 
-from normlime_fast.kernels import lasso
+from normlime_fast.kernels import lasso, moments
 
 TOL = 1e-4
 CASES = [  # n, d, K, correlation of neighbouring features, number of features behind the output, noise
@@ -209,3 +209,15 @@ def test_instances_do_not_leak_into_each_other():
     assert summaries[3] == summaries[0]
     assert not w[1].any()
     np.testing.assert_array_equal(w[2], fit(other[None], y[None, None], p, 4)[0][0])
+
+
+def test_an_output_without_a_fit_wants_no_columns():
+    c = np.zeros((2, 160))
+    c[0] = np.linspace(-1, 2, 160)
+    gram = lasso.Gram(
+        np.zeros((160, 160)), np.zeros(160, np.int64), np.zeros((4, 160)), np.full(4, 0.25), np.zeros(160)
+    )
+    moments.prefetch(gram, c, 5)
+    known = np.flatnonzero(gram.state == lasso.KNOWN)
+    assert set(range(155, 160)) <= set(known)
+    assert len(known) < 20

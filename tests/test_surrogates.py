@@ -248,7 +248,7 @@ def test_not_converged():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(200, 1)) + 1e-4 * rng.normal(size=(200, 20))
     y = Z @ rng.normal(size=20) * 1e4 + 0.1 * rng.normal(size=200)
-    with pytest.warns(UserWarning, match=r"1 approximate because coordinate descent did not converge .*\(status 4\)"):
+    with pytest.warns(UserWarning, match=r"1 approximate because the solver did not converge \(status 4\)"):
         fitted = fit_surrogates(Z, y, n_features=3)
     assert fitted.status[0] == lasso.NOT_CONVERGED
     assert 1 <= len(support(fitted)) <= 3
@@ -325,11 +325,14 @@ def test_samples_of_weight_zero_are_as_good_as_absent(what, outlier):
 
 
 @pytest.mark.filterwarnings("ignore:of 1 explanations")
-def test_weights_beyond_float64_are_a_status():
+@pytest.mark.parametrize(("offset", "of_Z", "of_y"), [(0, 1e-300, 1e300), (0, 1e-200, 1e200), (1, 1e-15, 1e300)])
+def test_weights_or_intercepts_beyond_float64_are_a_status(offset, of_Z, of_y):
     Z, y = linear()
-    fitted = fit_surrogates(Z * 1e-300, y * 1e300, n_features=2)
-    assert np.isfinite(fitted.coef).all()
+    fitted = fit_surrogates(offset + Z * of_Z, y * of_y, n_features=2)
     assert fitted.status[0] == lasso.OVERFLOW
+    np.testing.assert_array_equal(fitted.coef, 0.0)
+    np.testing.assert_array_equal(fitted.r2, 0.0)
+    assert np.isfinite(fitted.intercept).all()
 
 
 def test_column_far_from_zero_does_not_hide_the_others():

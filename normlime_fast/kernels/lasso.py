@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 # What `status` says of a fit; the stage that calls turns the codes into words.
 OK = 0
-FEWER_FEATURES = 1  # the path ended before it had K features
+FEWER_FEATURES = 1  # the path ended, at NEGLIGIBLE, before it had K features
 CONSTANT_OUTPUT = 2
 NO_WEIGHT = 3
 NOT_CONVERGED = 4
@@ -38,7 +38,7 @@ PARALLEL = 1e-10  # a feature whose correlation falls with alpha up to this keep
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
 SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
 MAX_SWEEPS = 1000
-MAX_STEPS = 1000
+MAX_STEPS = 10  # knots of the path for every feature asked for: features leave it, too, but not for ever
 
 
 # What is known of one fit beside its weights; the output was divided by its `spread`.
@@ -97,7 +97,7 @@ def start(c: Array) -> Path:
     return Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64), np.zeros(c.size, np.bool_))
 
 
-@kernel(fastmath={"contract"})
+@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
 def _move(path: Path, column: Array, j: int, weight: float) -> None:
     """Set w_j and carry rho along."""
     delta = weight - path.w[j]
@@ -159,7 +159,7 @@ def _solve(gram: Gram, support: Array, target: Array, ridge: float) -> Array:
     return x
 
 
-@kernel(fastmath={"contract"})
+@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
 def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) -> None:
     """rho -= G w, with w on `support`."""
     for k in range(support.size):
@@ -269,7 +269,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     if alpha_max * alpha_max <= ROUNDING * ROUNDING * yy:
         return alpha_max, FEWER_FEATURES
     alpha, status = alpha_max, OK
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_STEPS * (n_features + 10)):
         alpha = _advance(gram, path, alpha, end) if status == OK else max(0.95 * alpha, end)
         status = lasso(gram, path, yy, alpha, tol)
         if status == MISSING:
@@ -301,6 +301,7 @@ def _scale_output(y: Array, weights: Array, summary: Any) -> None:
         summary.status = CONSTANT_OUTPUT
     summary.intercept = first
     if summary.status != OK:
+        y[:] = 0.0  # so that it asks for no column of the Gram matrix
         return
     spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, which changes no digit
     for i in range(y.size):
@@ -333,7 +334,7 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
             largest = max(largest, abs(weights[count]))
             count += 1
     if np.isfinite(largest) and np.isfinite(intercept):
-        summary.count, summary.intercept, summary.r2 = count, intercept, explained / yy
+        summary.count, summary.intercept, summary.r2 = count, intercept, min(explained / yy, 1.0)
     else:
         summary.status = OVERFLOW
 

@@ -16,6 +16,8 @@ Array = NDArray[Any]
 
 UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
 
+SMALLEST = 5e-324  # a correlation of 0 is that of an output without a fit, or of a column without variance
+
 TILE = 64  # rows that stay in cache while all products with them are summed
 
 
@@ -29,7 +31,7 @@ class Gram(NamedTuple):
     mean: Array  # (d,) weighted mean of Z
 
 
-@kernel(fastmath={"contract"})
+@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
 def _add_products(left: Array, Z: Array, triangle: bool, sums: Array) -> None:
     """sums += left @ Z in float64, for left (a multiple of 4, rows); `triangle`: only columns j >= row of sums.
 
@@ -97,12 +99,12 @@ def fetch(gram: Gram, wanted: Array) -> None:
 
 
 @kernel
-def _nth_largest(values: Array, skip: Array, n: int) -> float:
-    """The n-th largest |value| where `skip` is 0; 0 if there are fewer."""
+def _nth_largest(values: Array, n: int) -> float:
+    """The n-th largest |value|; 0 if there are fewer."""
     top: Array = np.zeros(n)  # ascending
     for j in range(values.size):
         value = abs(values[j])
-        if value > top[0] and skip[j] == 0.0:
+        if value > top[0]:
             i = 1
             while i < n and top[i] < value:
                 top[i - 1] = top[i]
@@ -118,11 +120,11 @@ def prefetch(gram: Gram, c: Array, n_features: int) -> None:
     guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
     likely = np.zeros(d, np.bool_)
     for k in range(c.shape[0]):
-        least = _nth_largest(c[k], np.zeros(d), guess) if guess < d else 0.0
+        least = _nth_largest(c[k], guess) if guess < d else 0.0
         for j in range(d):
-            likely[j] |= abs(c[k, j]) >= least
+            likely[j] |= abs(c[k, j]) >= max(least, SMALLEST)
     # Half of all pairs costs no more than the whole columns of half the features.
     wanted = np.flatnonzero(likely)
-    if 2 * wanted.size >= d:
+    if guess >= d or 2 * wanted.size >= d:
         wanted = np.arange(d)
     fetch(gram, wanted)
