@@ -245,7 +245,7 @@ class SeveralOutputs:
 def test_outputs_that_are_not_classes_have_no_names(iris):
     pairs = SVC(decision_function_shape="ovo").fit(iris[1], iris[0].predict(iris[1]))  # three pairs of three classes
     for predict in (pairs.decision_function, SeveralOutputs().predict_proba):
-        assert explain(predict, iris[1][:2], targets="all").target_names is None
+        assert explain(predict, iris[1][:2], nlf.Gaussian(1.0), targets="all").target_names is None
 
 
 def test_targets_without_names_are_numbers(iris):
