@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
-from normlime_fast.checks import Array, as_count, as_labels
+from normlime_fast.checks import Array, as_array, as_count, as_labels
 from normlime_fast.kernels import aggregation
 
 if TYPE_CHECKING:
@@ -351,13 +351,18 @@ def _coded(groups: Array) -> tuple[Array, Array]:
 
 
 def _as_csr(weights: Any) -> csr_array:
+    expected = "weights must be (n explanations, d features), got shape"
+    if isinstance(weights, list | np.ndarray):
+        weights = as_array(weights, "weights")
+        if weights.ndim != 2:  # of which some releases of scipy make a matrix and others an error
+            raise ValueError(f"{expected} {weights.shape}")
     try:
         matrix = csr_array(weights)
     except (TypeError, ValueError):
         got = f"{type(weights).__name__} of dtype {getattr(weights, 'dtype', 'object')}"
         raise TypeError(f"weights must be a matrix of numbers that csr_array takes, got {got}") from None
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
-        raise ValueError(f"weights must be (n explanations, d features), got shape {matrix.shape}")
+        raise ValueError(f"{expected} {matrix.shape}")
     if matrix.dtype.kind not in "fiub":
         raise TypeError(f"weights must hold real numbers, got dtype {matrix.dtype}")
     if matrix.dtype != np.float64:
