@@ -167,12 +167,11 @@ class _Run:
         self.scale = explainer.neighborhood.scale_for(rows.values)
         self.n_features = _features_of(explainer, d)
         bytes_a_row = max(d * rows.values.itemsize, 4 * padded(d))
-        self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // bytes_a_row)
         given = rows.values.copy()  # a model may work in place
-        outputs = predict_rows(explainer.predict, rows, given, self.numbers, self.batch_size)
+        outputs = predict_rows(explainer.predict, rows, given, self.numbers, _rows_a_batch(explainer, bytes_a_row))
         self.n_outputs = outputs.shape[1]
         self.target_names = _target_names(explainer.predict, self.n_outputs)
-        self.batch_size = explainer.batch_size or max(1, BATCH_BYTES // max(bytes_a_row, 8 * self.n_outputs))
+        self.batch_size = _rows_a_batch(explainer, max(bytes_a_row, 8 * self.n_outputs))
         self.targets = _targets_of(explainer.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.fits: list[Fits] = []
@@ -225,6 +224,10 @@ class _Run:
             feature_names=self.rows.feature_names,
             target_names=self.target_names,
         )
+
+
+def _rows_a_batch(explainer: NormLIME, bytes_a_row: int) -> int:
+    return explainer.batch_size or max(1, BATCH_BYTES // bytes_a_row)
 
 
 def _as_index(index: ArrayLike | None, n_instances: int) -> Array:

@@ -16,8 +16,6 @@ Array = NDArray[Any]
 
 UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
 
-SMALLEST = 5e-324  # a correlation of 0 is that of an output without a fit, or of a column without variance
-
 TILE = 64  # rows that stay in cache while all products with them are summed
 
 
@@ -122,7 +120,8 @@ def prefetch(gram: Gram, c: Array, n_features: int) -> None:
     for k in range(c.shape[0]):
         least = _nth_largest(c[k], guess) if guess < d else 0.0
         for j in range(d):
-            likely[j] |= abs(c[k, j]) >= max(least, SMALLEST)
+            # 0 is the correlation of an output without a fit, or of a column without variance
+            likely[j] |= c[k, j] != 0.0 and abs(c[k, j]) >= least
     # Half of all pairs costs no more than the whole columns of half the features.
     wanted = np.flatnonzero(likely)
     if guess >= d or 2 * wanted.size >= d:
