@@ -79,22 +79,20 @@ def lars_fit(p, K):
 def test_fit_normlime_fast(benchmark, d, K):
     benchmark.group = f"fit from {N} samples, {d=}, {K=}"
     p = problem(d, K)
-    Z = np.zeros((1, N, -(-d // 8) * 8), np.float32)
-    Z[0, :, :d] = p.Z
-    features = np.empty((1, 1, K), np.int64)
-    weights = np.empty((1, 1, K))
-    summaries = np.zeros((1, 1), lasso.SUMMARY)
+    features = np.empty((1, K), np.int64)
+    weights = np.empty((1, K))
+    summaries = np.zeros(1, lasso.SUMMARY)
 
     def fresh():
-        Y = p.y.reshape(1, 1, N).copy()  # the kernel overwrites it
-        return (Z, Y, np.full(N, 1 / N), K, 0.0, TOL, features, weights, summaries), {}
+        Y = p.y[None].copy()  # the kernel overwrites it
+        return (p.Z[None], Y, np.array([0, 1]), np.ones(N), 0.0, TOL, features, weights, summaries), {}
 
     benchmark.pedantic(lasso.fit, setup=fresh, **ROUNDS)
     assert (summaries["count"], summaries["status"]) == (K, lasso.OK)
     expected_features, expected_weights = lars_fit(p, K)
-    np.testing.assert_array_equal(features[0, 0], expected_features)
+    np.testing.assert_array_equal(features[0], expected_features)
     # Both solve a system of condition number below 2; sums of 5000 products are off by less than 5000 * 1.1e-16.
-    np.testing.assert_allclose(weights[0, 0], expected_weights, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(weights[0], expected_weights, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(("d", "K"), SHAPES)

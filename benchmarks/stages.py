@@ -19,10 +19,12 @@ LOOPS = 20  # of the shortest stages: what it costs to call them from Python nea
 
 
 @kernel
-def _fetch_and_select(gram, c, yy, n_features):
-    moments.prefetch(gram, c.reshape((1, c.size)), n_features)
+def _observe_and_select(Z, Y, weights, yy, n_features, values):
+    gram, c = moments.observe(Z, Y, weights, n_features, values)
+    c = c[0, : Z.shape[1]]
     while lasso.select(gram, lasso.start(c), yy, n_features, TOL)[1] == lasso.MISSING:
-        moments.fetch(gram, np.flatnonzero(gram.state == moments.WANTED))
+        moments.fetch(gram)
+    return gram, c
 
 
 @kernel
@@ -60,34 +62,29 @@ def calls(n, d, n_features):
     rng = np.random.default_rng(0)
     model = Model(rng, d, n_features)
     X = rng.standard_normal((max(20, 6000 // d), d))  # a few batches
-    Z = np.zeros((1, n, -(-d // 8) * 8), np.float32)
+    Z = np.empty((1, n, d), np.float32)
     inputs = np.empty((1, n, d))
-    draw = np.uint64(0), np.zeros(1, np.uint64), X[:1], np.ones(d), Z, inputs
+    one = np.array([0, 1])
+    draw = np.uint64(0), np.zeros(1, np.uint64), one, X[:1], np.ones(d), Z, inputs
     gaussian.perturb(*draw)
     explainer = nlf.NormLIME(model, nlf.Gaussian(1.0), n_features=n_features, n_samples=n, tol=TOL, rng=0)
 
     y = model(inputs[0])
     Y = (y - y.mean())[None]
-    weights = np.full(n, 1 / n)
-    yy = weights @ Y[0] ** 2
-    out = np.zeros((1, 1, n_features), np.int64), np.zeros((1, 1, n_features)), np.zeros((1, 1), lasso.SUMMARY)
-    mean, c = moments.moments(Z[0], Y, weights)[:2]
-    values = np.empty((Z.shape[2], Z.shape[2]))
-
-    def unknown():
-        return moments.Gram(values, np.full(len(c), moments.UNKNOWN), Z[0], weights, mean), c, yy, n_features
-
-    known = unknown()
-    _fetch_and_select(*known)
+    weights = np.ones(n)
+    yy = np.mean(Y[0] ** 2)
+    out = np.zeros((1, n_features), np.int64), np.zeros((1, n_features)), np.zeros(1, lasso.SUMMARY)
+    observed = Z[0], Y, weights, yy, n_features, np.empty((d, d))
+    gram, c = _observe_and_select(*observed)
+    known = gram, c, yy, n_features
     path = lasso.start(c)
-    lasso.select(known[0], path, yy, n_features, TOL)
+    lasso.select(gram, path, yy, n_features, TOL)
     return {
         "draw and perturb": (gaussian.perturb, lambda: draw, 1),
-        "moments": (moments.moments, lambda: (Z[0], Y, weights), 1),
-        "Gram columns and path": (_fetch_and_select, unknown, 1),
+        "moments and path": (_observe_and_select, lambda: observed, 1),
         "path": (_select, lambda: known, LOOPS),
-        "refit": (_refit, lambda: (known[0], path, yy, out[0][0, 0], out[1][0, 0], out[2][0]), LOOPS),
-        "fit": (lasso.fit, lambda: (Z, y.reshape(1, 1, n).copy(), weights, n_features, 0.0, TOL, *out), 1),
+        "refit": (_refit, lambda: (gram, path, yy, out[0][0], out[1][0], out[2]), LOOPS),
+        "fit": (lasso.fit, lambda: (Z, y[None].copy(), one, weights, 0.0, TOL, *out), 1),
         "whole own time": (explainer.explain, lambda: (X,), len(X)),
     }, model.clock
 
@@ -103,8 +100,8 @@ def measure(n, d, n_features, runs):
             function(*ready)
             times[name].append((clock() - start) / fits)
     median = {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
-    median["Gram columns"] = median["Gram columns and path"] - median["path"]
-    parts = ("moments", "Gram columns", "path", "refit")
+    median["moments, Gram columns"] = median["moments and path"] - median["path"]
+    parts = ("moments, Gram columns", "path", "refit")
     median["rest of the fit"] = median["fit"] - sum(median[name] for name in parts)
     median["rest of explain"] = median["whole own time"] - median["fit"] - median["draw and perturb"]
     shown = ("draw and perturb", *parts, "rest of the fit", "rest of explain", "whole own time")

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,10 +13,12 @@ from normlime_fast.checks import Array, Rows, as_array, as_count, as_jobs, as_no
 from normlime_fast.explanations import LocalExplanations
 from normlime_fast.neighborhoods import Gaussian
 from normlime_fast.prediction import Predict, predict_rows
-from normlime_fast.surrogates import PIECE, Fits, fit_blocks, padded, warn_of
-from normlime_fast.threads import Map, pool
+from normlime_fast.surrogates import Fits, fit_samples, warn_of
+from normlime_fast.threads import Start, Wait, pool
 
-BATCH_BYTES = 1 << 26  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch
+BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was
+# written is still in the cache when the model, and then the fit, reads it
+PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
 
 Report = Callable[[int, int], object]
 
@@ -45,10 +48,17 @@ class NormLIME:
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator, optional
         Where the seed comes from, once, here (SPEC 7). A row's samples depend on the seed and the row's number alone:
         not on the order of rows, `batch_size`, `n_jobs`, process or machine.
+    shared_samples : int, default 1
+        How many rows share one set of standard normals: those whose numbers have the same quotient by it. That makes
+        their explanations comparable sample by sample and several times cheaper, most of all with a `batch_size` that
+        holds them together. But their errors are then no longer independent: they do not average out over the rows of a
+        set, and the standard error of an importance takes them for independent.
     n_jobs : int or None, default None
-        Threads for the library's own work: None is 1, -1 all cores.
+        Threads for the library's own work: None is 1, which is the caller's own; -1 all cores. More than one also work
+        while the model does.
     batch_size : int or None, default None
-        The most rows a call of `predict` gets; by default what keeps a batch near 64 MiB.
+        The most rows a call of `predict` gets; by default what keeps a batch near 8 MiB,
+        which caches hold.
 
     Raises
     ------
@@ -81,6 +91,7 @@ class NormLIME:
         ridge: float = 0.0,
         tol: float = 1e-4,
         rng: object = None,
+        shared_samples: int = 1,
         n_jobs: int | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -95,6 +106,7 @@ class NormLIME:
         self.targets = _as_targets(targets)
         self.ridge = as_nonnegative(ridge, "ridge")
         self.tol = as_nonnegative(tol, "tol")
+        self.shared_samples = as_count(shared_samples, "shared_samples")
         self.n_jobs = as_jobs(n_jobs)
         self.batch_size = None if batch_size is None else as_count(batch_size, "batch_size")
         self.seed = as_seed(rng)
@@ -140,14 +152,12 @@ class NormLIME:
         array([[ 1., -1.]])
         """
         rows = as_rows(X)
-        with pool(self.n_jobs) as threads, _reporter(progress, len(rows.values)) as report:
+        with pool(self.n_jobs) as start, _reporter(progress, len(rows.values)) as report:
             run = _Run(self, rows, index)
             try:
-                for block in run.blocks():
-                    run.explain(block, threads)
-                    report(block.stop, len(rows.values))
+                run.explain(start, report)
             except BaseException as error:
-                if run.fits:
+                if run.finished:
                     error.finished = run.result()  # type: ignore[attr-defined]
                     error.add_note("normlime_fast: the explanations finished before are this exception's .finished")
                 raise
@@ -166,7 +176,7 @@ class _Run:
         self.numbers = _as_index(index, n_instances)
         self.scale = explainer.neighborhood.scale_for(rows.values)
         self.n_features = _features_of(explainer, d)
-        bytes_a_row = max(d * rows.values.itemsize, 4 * padded(d))
+        bytes_a_row = d * rows.values.itemsize
         given = rows.values.copy()  # a model may work in place
         outputs = predict_rows(explainer.predict, rows, given, self.numbers, _rows_a_batch(explainer, bytes_a_row))
         self.n_outputs = outputs.shape[1]
@@ -174,56 +184,120 @@ class _Run:
         self.batch_size = _rows_a_batch(explainer, max(bytes_a_row, 8 * self.n_outputs))
         self.targets = _targets_of(explainer.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
-        self.fits: list[Fits] = []
-        n = explainer.n_samples
-        size = min(n_instances, max(explainer.n_jobs, self.batch_size // n))  # instances a block: one a thread, or more
-        self.Z = np.empty((size, n, padded(d)), np.float32)
-        self.inputs = np.empty((size, n, d), rows.values.dtype)
+        self.fits = Fits.room_for(self.targets.size, self.n_features)
+        self.finished = 0  # instances
 
-    def blocks(self) -> list[slice]:
-        """Blocks of instances that fill the buffers."""
-        count, size = len(self.numbers), len(self.inputs)
-        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    def explain(self, start: Start, report: Report) -> None:
+        """Draw the neighborhoods of a block of instances, ask the model, fit the surrogates, block after block.
 
-    def explain(self, block: slice, threads: Map) -> None:
-        """Draw the neighborhoods of a block of instances, ask the model, fit the surrogates."""
-        explainer, keys = self.explainer, self.numbers[block].astype(np.uint64)
-        X = np.array(self.rows.values[block])  # writable, which read-only rows are not: one compiled kernel fewer
-        m, (_, n, d) = len(X), self.inputs.shape
-        Z, inputs = self.Z[:m], self.inputs[:m]
+        With threads there are two buffers: while the model works on one, they fit what it said of the other and draw
+        what it will be asked next.
+        """
+        n_instances, n_jobs, n = len(self.numbers), self.explainer.n_jobs, self.explainer.n_samples
+        size = max(1, self.batch_size // n // n_jobs) * n_jobs  # instances a block: the same number for every thread
+        count = -(-n_instances // size)
+        buffers = [_Buffer(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
+        ahead = len(buffers)
+        waits = [buffer.turn_over(start, None, self._block(k, size)) for k, buffer in enumerate(buffers)]
+        asked = 0
 
-        def draw(piece: slice) -> None:
-            explainer.neighborhood.perturb(explainer.seed, keys[piece], X[piece], self.scale, Z[piece], inputs[piece])
+        def finish(blocks: int) -> None:
+            if min(blocks * size, n_instances) > self.finished:
+                self.finished = min(blocks * size, n_instances)
+                report(self.finished, n_instances)
 
-        threads(draw, m, max(1, PIECE // (n * d)))
-        samples = inputs.reshape(m * n, d)
-        outputs = predict_rows(
-            explainer.predict, self.rows, samples, self.numbers[block], self.batch_size, self.n_outputs
-        )
-        Y = outputs.reshape(m, n, -1)[np.arange(m)[:, None], :, self.targets[block]]  # (m, t, n)
-        weights = np.full(n, 1 / n)
-        self.fits.append(fit_blocks(Z, Y, weights, self.n_features, explainer.ridge / n, explainer.tol, threads))
+        try:
+            for k in range(count):
+                waits[k % ahead]()
+                finish(k + 1 - ahead)
+                buffer = buffers[k % ahead]
+                Y = self._ask(buffer)
+                waits[k % ahead] = buffer.turn_over(start, Y, self._block(k + ahead, size))
+                asked = k + 1
+        finally:
+            for wait in waits:
+                wait()
+            finish(asked)
+
+    def _block(self, k: int, size: int) -> "_Block":
+        """Return the k-th block of `size` instances; past the last one, it has none."""
+        rows = slice(k * size, (k + 1) * size)
+        sets = self.numbers[rows].astype(np.uint64) // np.uint64(self.explainer.shared_samples)
+        starts = np.append(np.flatnonzero(np.append(True, sets[1:] != sets[:-1])[: len(sets)]), len(sets))
+        return _Block(rows, sets[starts[:-1]], starts)
+
+    def _ask(self, buffer: "_Buffer") -> Array:
+        """Call the model; its outputs for the targets, (instances * t, n)."""
+        rows = buffer.block.rows
+        inputs = buffer.inputs[: len(self.numbers[rows])]
+        m, n, d = inputs.shape
+        predict, samples = self.explainer.predict, inputs.reshape(m * n, d)
+        outputs = predict_rows(predict, self.rows, samples, self.numbers[rows], self.batch_size, self.n_outputs)
+        return outputs.reshape(m, n, -1)[np.arange(m)[:, None], :, self.targets[rows]].reshape(-1, n)
 
     def result(self) -> LocalExplanations:
         """What is finished, as explanations."""
-        summaries = np.concatenate([fits.summaries for fits in self.fits])
-        used = [np.arange(fits.features.shape[2]) < fits.summaries["count"][..., None] for fits in self.fits]
-        features = np.concatenate([fits.features[where] for fits, where in zip(self.fits, used, strict=True)])
-        coefficients = np.concatenate([fits.coefficients[where] for fits, where in zip(self.fits, used, strict=True)])
-        done, t = summaries.shape
+        done, t = self.finished, self.targets.shape[1]
+        fits = self.fits[slice(done * t)]
+        used, summaries = fits.used(), fits.summaries
         indptr = np.concatenate([[0], np.cumsum(summaries["count"])])
         shape = (done * t, self.rows.values.shape[1])
         return LocalExplanations(
-            weights=csr_array((coefficients, features, indptr), shape=shape),
-            intercept=summaries["intercept"].ravel(),
-            r2=summaries["r2"].ravel(),
+            weights=csr_array((fits.coefficients[used], fits.features[used], indptr), shape=shape),
+            intercept=summaries["intercept"].copy(),
+            r2=summaries["r2"].copy(),
             prediction=self.prediction[:done].ravel(),
-            status=summaries["status"].ravel(),
+            status=summaries["status"].copy(),
             instance=np.repeat(self.numbers[:done], t),
             target=self.targets[:done].ravel(),
             feature_names=self.rows.feature_names,
             target_names=self.target_names,
         )
+
+
+class _Block(NamedTuple):
+    """Instances that are worked on together."""
+
+    rows: slice
+    sets: Array  # (m,) uint64: the numbers of their sets of samples
+    starts: Array  # (m + 1,): at which of these instances each set begins, and where the last one ends
+
+
+class _Buffer:
+    """Room for the neighborhoods of a block: drawn, shown to the model, fitted, and turned over to another block."""
+
+    def __init__(self, run: _Run, size: int) -> None:
+        n, X = run.explainer.n_samples, run.rows.values
+        self.run = run
+        self.Z = np.empty((size, n, X.shape[1]), np.float32)
+        self.inputs = np.empty((size, n, X.shape[1]), X.dtype)
+        self.block = _Block(slice(0, 0), np.empty(0, np.uint64), np.zeros(1, np.int64))
+
+    def turn_over(self, start: Start, Y: Array | None, following: _Block) -> Wait:
+        """Start to fit the outputs Y, and to draw the samples of the following block in place of what was fitted."""
+        run, explainer, asked = self.run, self.run.explainer, self.block
+        self.block = following
+        t = run.targets.shape[1]
+        weights, ridge = np.ones(explainer.n_samples), explainer.ridge / explainer.n_samples
+        X = np.array(
+            run.rows.values[following.rows]
+        )  # writable, which read-only rows are not: one compiled kernel fewer
+
+        def task(piece: slice) -> None:
+            if Y is not None and piece.start < len(asked.sets):
+                starts = asked.starts[piece.start : piece.stop + 1] * t
+                fits = run.fits[slice(asked.rows.start * t + starts[0], asked.rows.start * t + starts[-1])]
+                Z, outputs = self.Z[piece][: len(starts) - 1], Y[starts[0] : starts[-1]]
+                fit_samples(Z, outputs, starts - starts[0], weights, ridge, explainer.tol, fits)
+            if piece.start < len(following.sets):
+                starts = following.starts[piece.start : piece.stop + 1]
+                Z, rows = self.Z[piece][: len(starts) - 1], slice(starts[0], starts[-1])
+                sets, inputs = following.sets[piece], self.inputs[rows]
+                explainer.neighborhood.perturb(explainer.seed, sets, starts - starts[0], X[rows], run.scale, Z, inputs)
+
+        d = X.shape[1]
+        count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
+        return start(task, count, max(1, PIECE // (explainer.n_samples * (d + t))))
 
 
 def _rows_a_batch(explainer: NormLIME, bytes_a_row: int) -> int:
@@ -248,13 +322,13 @@ def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
 
 
 def _features_of(explainer: NormLIME, d: int) -> int:
-    """K for data of d columns: past d, which the fit takes as all, where all are asked for."""
+    """K for data of d columns: d, which the fit takes as all, where all are asked for."""
     asked = d if explainer.n_features is None else explainer.n_features
     if asked > d:
         warnings.warn(f"n_features is {asked}, more than the {d} columns of X: all may be used", stacklevel=4)
     if explainer.n_samples < min(asked, d) + 2:
         raise ValueError(f"n_samples must be at least n_features + 2 = {min(asked, d) + 2}, got {explainer.n_samples}")
-    return asked if asked < d else padded(d)
+    return min(asked, d)
 
 
 def _as_targets(targets: str | int | ArrayLike) -> str | Array:

@@ -99,9 +99,14 @@ class Gaussian:
             )
         return scale
 
-    def perturb(self, seed: np.uint64, instances: Array, X: Array, scale: Array, Z: Array, inputs: Array) -> None:
-        """Fill `inputs` (m, n, d) with perturbed copies of the rows X (m, d), and Z with their features."""
-        gaussian.perturb(seed, instances, X, scale, Z, inputs)
+    def perturb(
+        self, seed: np.uint64, sets: Array, starts: Array, X: Array, scale: Array, Z: Array, inputs: Array
+    ) -> None:
+        """Fill Z (m, n, d) with m sets of samples, and inputs (rows, n, d) with the rows of X, so perturbed.
+
+        sets[k] perturbs the rows starts[k] to starts[k + 1].
+        """
+        gaussian.perturb(seed, sets, starts, X, scale, Z, inputs)
 
 
 def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DTypeLike = np.float32) -> Array:

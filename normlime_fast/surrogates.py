@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers
 from normlime_fast.kernels import lasso
-from normlime_fast.threads import Map
 
 # What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
 # it had n_features members.
@@ -18,7 +17,6 @@ WARNINGS = {
     lasso.NOT_CONVERGED: "approximate because the solver did not converge",
     lasso.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
 }
-PIECE = 20_000_000  # values of Z that one thread takes at a time: some 50 ms
 
 
 def warn_of(status: Array, stacklevel: int) -> None:
@@ -32,39 +30,35 @@ def warn_of(status: Array, stacklevel: int) -> None:
         warnings.warn(f"of {status.size} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
 
 
-def padded(d: int) -> int:
-    """Columns of Z as the kernels want them: a multiple of 8, the rest zeros, which are never selected."""
-    return -(-d // 8) * 8
-
-
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """Fits of m instances and t targets as the kernel leaves them."""
+    """Fits of sparse linear surrogates as the kernel leaves them."""
 
-    features: Array  # (m, t, K) int64
-    coefficients: Array  # (m, t, K)
-    summaries: Array  # (m, t) of lasso.SUMMARY
+    features: Array  # (fits, K) int64, ascending: the first `count` of each
+    coefficients: Array  # (fits, K)
+    summaries: Array  # (fits,) of lasso.SUMMARY
+
+    @classmethod
+    def room_for(cls, count: int, n_features: int) -> "Fits":
+        """Fits that are still to be made."""
+        shape = (count, n_features)
+        return cls(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(count, lasso.SUMMARY))
+
+    def __getitem__(self, some: slice) -> "Fits":
+        return Fits(self.features[some], self.coefficients[some], self.summaries[some])
+
+    def used(self) -> Array:
+        """Which of the features and coefficients count, (fits, K) bool."""
+        used: Array = np.arange(self.features.shape[1]) < self.summaries["count"][:, None]
+        return used
 
 
-def fit_blocks(Z: Array, Y: Array, weights: Array, n_features: int, ridge: float, tol: float, run: Map) -> Fits:
-    """Fit Z (m, n, padded d) to the outputs Y (m, t, n; overwritten), in threads of `run`.
+def fit_samples(Z: Array, Y: Array, starts: Array, weights: Array, ridge: float, tol: float, fits: Fits) -> None:
+    """Fit every output of Y (outputs, n; overwritten); starts[k] to starts[k + 1] are those of the samples Z[k] (n, d).
 
-    `weights` (n,) sum to 1, and `ridge` is relative to that. `n_features` past the columns means all.
+    `weights` (n,) are at most 1, and `ridge` is relative to a sum of 1.
     """
-    m, n, width = Z.shape
-    most = min(n_features, width)
-    fits = Fits(
-        np.zeros((m, Y.shape[1], most), np.int64),
-        np.zeros((m, Y.shape[1], most)),
-        np.zeros((m, Y.shape[1]), lasso.SUMMARY),
-    )
-
-    def task(piece: slice) -> None:
-        out = fits.features[piece], fits.coefficients[piece], fits.summaries[piece]
-        lasso.fit(Z[piece], Y[piece], weights, most, ridge, tol, *out)
-
-    run(task, m, max(1, PIECE // (n * (width + Y.shape[1]))))
-    return fits
+    lasso.fit(Z, Y, starts, weights, ridge, tol, fits.features, fits.coefficients, fits.summaries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,13 +158,12 @@ def fit_surrogates(
         samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
     centred, center, size, spread = _centred(samples, weights)
     ridge = float(np.ldexp(ridge / total, -2 * (size + spread))) if total > 0 else 0.0
-    Y_by_target = np.array(outputs.reshape(len(samples), -1).T[None], np.float64, order="C")
-    K = K if K < d else padded(d)
-    fits = fit_blocks(centred, Y_by_target, weights, K, ridge, tol, lambda task, count, most: task(slice(count)))
-    summary = fits.summaries[0]
+    Y_by_target = np.array(outputs.reshape(len(samples), -1).T, np.float64, order="C")
+    fits = Fits.room_for(len(Y_by_target), min(K, d))
+    fit_samples(centred[None], Y_by_target, np.array([0, len(Y_by_target)]), weights, ridge, tol, fits)
+    summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))
-    for k, count in enumerate(summary["count"]):
-        coef[k, fits.features[0, k, :count]] = fits.coefficients[0, k, :count]
+    coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         coef = np.ldexp(coef, -spread)
         intercept = summary["intercept"] - coef @ center
@@ -190,23 +183,22 @@ def fit_surrogates(
 def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:
     """Bring Z near 1 by powers of 2, which change no digit, first so that its mean cannot overflow, then centred.
 
-    Returns 2^-spread (2^-size Z - center) as the kernels want it (1, n, padded d), center, size and spread.
+    Returns 2^-spread (2^-size Z - center), center, size and spread.
     """
-    n, d = samples.shape
     size = int(np.frexp(np.abs(samples).max())[1])
     samples = np.ldexp(samples, -size)
-    center = weights @ samples
-    centred = np.zeros((1, n, padded(d)))
+    center = weights @ samples / weights.sum() if weights.any() else samples[0]
+    centred = np.zeros_like(samples)
     varied = (samples != samples[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
-    np.subtract(samples, center, out=centred[0, :, :d], where=varied)
+    np.subtract(samples, center, out=centred, where=varied)
     spread = int(np.frexp(np.abs(centred).max())[1])
     return np.ldexp(centred, -spread), center, size, spread
 
 
 def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
-    """Weights that sum to 1 (or are all 0), and what they summed to before."""
+    """Weights of at most 1, and what they summed to before."""
     if sample_weight is None:
-        return np.full(n, 1 / n), float(n)
+        return np.ones(n), float(n)
     weights = as_numbers(sample_weight, "sample_weight", ndim=(1,)).astype(np.float64)
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have one entry per row of Z, shape ({n},), got shape {weights.shape}")
@@ -216,4 +208,4 @@ def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
     if largest == 0:
         return weights, 0.0
     weights = weights / largest  # so that their sum neither overflows nor underflows
-    return weights / weights.sum(), float(weights.sum() * largest)
+    return weights, float(weights.sum() * largest)

@@ -4,26 +4,36 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-Map = Callable[[Callable[[slice], None], int, int], None]
+Wait = Callable[[], None]
+Start = Callable[[Callable[[slice], None], int, int], Wait]
 
 
 @contextmanager
-def pool(n_jobs: int) -> Iterator[Map]:
-    """Yield `run(task, count, most)`: it calls task(slice) on pieces of range(count), none longer than `most`.
+def pool(n_jobs: int) -> Iterator[Start]:
+    """Yield `start(task, count, most)`: it calls task(slice) on pieces of range(count), none longer than `most`.
 
-    Every item is computed on its own, so where the pieces are cut changes no result. Short pieces keep Ctrl-C prompt:
-    the caller's thread only waits, or, with one job, runs the pieces itself.
+    It returns at once, and what it returns waits for the end; with one job it runs the pieces itself. Every item is
+    computed on its own, so where the pieces are cut changes no result. Short pieces keep Ctrl-C prompt.
     """
     executor = ThreadPoolExecutor(n_jobs, thread_name_prefix="normlime_fast") if n_jobs > 1 else None
 
-    def run(task: Callable[[slice], None], count: int, most: int) -> None:
+    def start(task: Callable[[slice], None], count: int, most: int) -> Wait:
         length = max(1, min(most, -(-count // n_jobs)))
-        pieces = [slice(start, min(start + length, count)) for start in range(0, count, length)]
-        for _ in executor.map(task, pieces) if executor else map(task, pieces):
-            pass
+        pieces = [slice(begin, min(begin + length, count)) for begin in range(0, count, length)]
+        if executor is None:
+            for piece in pieces:
+                task(piece)
+            return lambda: None
+        futures = [executor.submit(task, piece) for piece in pieces]
+
+        def wait() -> None:
+            for future in futures:
+                future.result()
+
+        return wait
 
     try:
-        yield run
+        yield start
     finally:
         if executor:
             executor.shutdown(cancel_futures=True)

@@ -47,17 +47,20 @@ def start(Z, y, p, known=True):
     rows, target, _ = reference.centred(Z.astype(np.float64), y, p)
     c, (_, d) = rows.T @ (p * target), Z.shape
     values = (rows.T * p) @ rows if known else np.full((d, d), np.nan)
-    state = np.full(d, lasso.KNOWN if known else lasso.UNKNOWN)
-    gram = lasso.Gram(values, state, np.full_like(Z, np.nan) if known else Z, p, p @ Z)
+    state = np.full(d, moments.KNOWN if known else moments.UNKNOWN)
+    gram = moments.Gram(values, state, np.full_like(Z, np.nan) if known else Z, p, p @ Z)
     return gram, lasso.start(c), p @ target**2
 
 
 def fit(Z, Y, p, K, ridge=0.0, tol=TOL):
     """`lasso.fit` on m instances: dense weights (m, t, d) and summaries."""
     m, t, d = len(Z), Y.shape[1], Z.shape[2]
-    features, coefficients = np.zeros((m, t, K), np.int64), np.zeros((m, t, K))
-    summaries = np.zeros((m, t), lasso.SUMMARY)
-    lasso.fit(Z, Y.copy(), p, K, ridge, tol, features, coefficients, summaries)
+    features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, K))
+    summaries = np.zeros(m * t, lasso.SUMMARY)
+    starts = np.arange(0, m * t + 1, t)
+    lasso.fit(Z, Y.reshape(m * t, -1).copy(), starts, p, ridge, tol, features, coefficients, summaries)
+    features, coefficients = features.reshape(m, t, K), coefficients.reshape(m, t, K)
+    summaries = summaries.reshape(m, t)
     w = np.zeros((m, t, d))
     for place in np.ndindex(m, t):
         count = summaries["count"][place]
@@ -179,7 +182,7 @@ def test_any_number_of_samples(n, d):
 @pytest.mark.parametrize("d", [16, 200])
 def test_targets_of_one_call_equal_single_fits_bit_for_bit(t, d):
     rng = np.random.default_rng(t)
-    Z, p = rng.normal(size=(2, 150, d)), np.full(150, 1 / 150)
+    Z, p = rng.normal(size=(2, 150, d)), np.ones(150)  # equal weights: the Gram matrix is symmetric to the bit
     Y = rng.normal(size=(2, t, 150)) + 3 * Z[:, :, :t].transpose(0, 2, 1)
     Y[0, 1] = 7.0  # a constant among them
     together, summaries = fit(Z, Y, p, 6)
@@ -212,12 +215,10 @@ def test_instances_do_not_leak_into_each_other():
 
 
 def test_an_output_without_a_fit_wants_no_columns():
-    c = np.zeros((2, 160))
-    c[0] = np.linspace(-1, 2, 160)
-    gram = lasso.Gram(
-        np.zeros((160, 160)), np.zeros(160, np.int64), np.zeros((4, 160)), np.full(4, 0.25), np.zeros(160)
-    )
-    moments.prefetch(gram, c, 5)
-    known = np.flatnonzero(gram.state == lasso.KNOWN)
+    rng = np.random.default_rng(0)
+    Z, Y = rng.normal(size=(2000, 160)), np.zeros((2, 2000))
+    Y[0] = Z[:, 155:] @ np.ones(5)
+    gram, _ = moments.observe(Z, Y - Y.mean(axis=1, keepdims=True), np.ones(2000), 5, np.empty((160, 160)))
+    known = np.flatnonzero(gram.state == moments.KNOWN)
     assert set(range(155, 160)) <= set(known)
     assert len(known) < 20

@@ -182,7 +182,7 @@ def test_calls_of_the_model(batch_size, n_jobs):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_batch_is_near_64_mib_by_default(dtype):
+def test_a_batch_is_near_8_mib_by_default(dtype):
     sizes = []
 
     def model(X):
@@ -190,9 +190,9 @@ def test_a_batch_is_near_64_mib_by_default(dtype):
         return X[:, 0]
 
     row_bytes = 1024 * np.dtype(dtype).itemsize
-    n_samples = 3 * (64 << 20) // (2 * row_bytes)  # of one instance: one and a half batches
+    n_samples = 3 * (8 << 20) // (2 * row_bytes)  # of one instance: one and a half batches
     explain(model, np.zeros((1, 1024), dtype), n_features=1, n_samples=n_samples)
-    assert sizes == [row_bytes, 64 << 20, 32 << 20]
+    assert sizes == [row_bytes, 8 << 20, 4 << 20]
 
 
 # ---- Progress

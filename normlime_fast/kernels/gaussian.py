@@ -17,11 +17,9 @@ reassociated: the same bits come out on every machine.
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from normlime_fast.kernels.bits import bits32, bits64, float32, float64
 from normlime_fast.kernels.jit import kernel
 
 Array = NDArray[Any]
@@ -30,24 +28,6 @@ COUNTERS = 256  # a block's; a power of two that divides 2**32
 PERTURBATION = 0  # purposes: what the variates are for, so that two uses never share one
 STREAM = 1
 
-
-def _bitcast(source: types.Type, target: types.Type) -> Any:
-    """Make a function that reads the bits of a `source` as a `target`: numba has none that vectorises."""
-
-    @intrinsic
-    def cast(context: Any, value: Any) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            return builder.bitcast(arguments[0], context.get_value_type(target))
-
-        return target(source), generate
-
-    return cast
-
-
-_bits32 = _bitcast(types.float32, types.uint32)
-_float32 = _bitcast(types.uint32, types.float32)
-_bits64 = _bitcast(types.float64, types.uint64)
-_float64 = _bitcast(types.uint64, types.float64)
 
 u32 = np.uint32
 u64 = np.uint64
@@ -73,9 +53,9 @@ def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u
 def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
     """Box-Muller: radius from w0 (31 bits, never 0), angle from w1 (its first two bits name the quarter turn)."""
     uniform = (f32(i32(w0 >> u32(1))) + f32(0.5)) * f32(2.0**-31)
-    bits = _bits32(uniform)
+    bits = bits32(uniform)
     exponent = i32(u32(bits - u32(0x3F3504F3))) >> i32(23)  # uniform = 2^exponent m, m in [1/sqrt(2), sqrt(2))
-    m = _float32(u32(bits - u32(u32(exponent) << u32(23))))
+    m = float32(u32(bits - u32(u32(exponent) << u32(23))))
     s = (m - f32(1.0)) / (m + f32(1.0))  # log m = 2 artanh s
     q = s * s
     log = f32(0.66666687) + q * (f32(0.39988717) + q * f32(0.29582047))
@@ -89,8 +69,8 @@ def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
     swap = (w1 & u32(0x40000000)) != u32(0)
     first = sine if swap else cosine
     second = cosine if swap else sine
-    first = _float32(u32(_bits32(first) ^ u32(u32(w1 + u32(0x40000000)) & u32(0x80000000))))
-    second = _float32(u32(_bits32(second) ^ u32(w1 & u32(0x80000000))))
+    first = float32(u32(bits32(first) ^ u32(u32(w1 + u32(0x40000000)) & u32(0x80000000))))
+    second = float32(u32(bits32(second) ^ u32(w1 & u32(0x80000000))))
     return radius * first, radius * second
 
 
@@ -98,9 +78,9 @@ def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
 def _normals64(w0: u32, w1: u32, w2: u32, w3: u32) -> tuple[f64, f64]:
     """The same in double precision: radius from w0 and w1 (53 bits, never 0), angle from w2 and w3."""
     uniform = (f64(i64((u64(w0) << u64(21)) ^ (u64(w1) >> u64(11)))) + 0.5) * 2.0**-53
-    bits = _bits64(uniform)
+    bits = bits64(uniform)
     exponent = i64(u64(bits - u64(0x3FE6A09E667F3BCD))) >> i64(52)
-    m = _float64(u64(bits - u64(u64(exponent) << u64(52))))
+    m = float64(u64(bits - u64(u64(exponent) << u64(52))))
     s = (m - 1.0) / (m + 1.0)
     q = s * s
     log = 0.18182892874011253 + q * (0.15331608391353943 + q * 0.1461773171896921)
@@ -120,8 +100,8 @@ def _normals64(w0: u32, w1: u32, w2: u32, w3: u32) -> tuple[f64, f64]:
     swap = (w2 & u32(0x40000000)) != u32(0)
     first = sine if swap else cosine
     second = cosine if swap else sine
-    first = _float64(_bits64(first) ^ ((angle + (u64(1) << u64(62))) & (u64(1) << u64(63))))
-    second = _float64(_bits64(second) ^ (angle & (u64(1) << u64(63))))
+    first = float64(bits64(first) ^ ((angle + (u64(1) << u64(62))) & (u64(1) << u64(63))))
+    second = float64(bits64(second) ^ (angle & (u64(1) << u64(63))))
     return radius * first, radius * second
 
 
@@ -159,39 +139,38 @@ def fill(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None
             rest[i] = last[i]
 
 
-@kernel(inline="always")
-def _emit(normals: Array, x: Array, scale: Array, varied: Array, z: Array, perturbed: Array) -> None:
-    """Write one perturbed sample."""
-    for j in range(normals.size):
-        z[j] = varied[j] * normals[j]
-        perturbed[j] = x[j] + scale[j] * normals[j]
-    for j in range(normals.size, z.size):
-        z[j] = 0.0
+@kernel
+def _emit(shift: int, x: Array, scales: Array, varied: Array, z: Array, perturbed: Array) -> None:
+    """Write a block of inputs, the first of them for column `shift`."""
+    x, scales, varied = x[shift:], scales[shift:], varied[shift:]
+    for i in range(z.size):
+        z[i] *= varied[i]
+        perturbed[i] = x[i] + scales[i] * z[i]
 
 
 @kernel
-def perturb(seed: u64, instances: Array, X: Array, scale: Array, Z: Array, inputs: Array) -> None:
-    """Draw the neighborhoods of m instances: inputs = X + scale * z (m, n, d), and z into Z (m, n, at least d).
+def perturb(seed: u64, keys: Array, starts: Array, X: Array, scale: Array, Z: Array, inputs: Array) -> None:
+    """Draw the samples z of every key into Z (m, n, d); those of keys[k] perturb the rows starts[k] to starts[k + 1].
 
-    A feature whose scale is 0 has z = 0, as have the columns of Z past d.
+    inputs (rows, n, d) = X + scale * z. A feature whose scale is 0 has z = 0.
     """
-    m, n, d = inputs.shape
+    m, n, d = Z.shape
     size = 4 * COUNTERS
-    draw = max(16 * size, (d + size - 1) // size * size)  # what one refill asks for: a part of the L2 cache
-    stream = np.empty(draw + d, np.float32)
-    varied = (scale > 0.0).astype(np.float32)
+    # Rows do not divide blocks: what repeats from row to row is laid out so far that the loops run over whole blocks.
+    x = np.empty(d + size, X.dtype)
+    scales = np.empty(d + size)
+    varied = np.empty(d + size, np.float32)
+    for i in range(d + size):
+        scales[i] = scale[i % d]
+        varied[i] = 1.0 if scales[i] > 0.0 else 0.0
     for k in range(m):
-        block = 0
-        at = have = 0
-        for i in range(n):
-            if have - at < d:
-                have -= at
-                for i_rest in range(have):
-                    stream[i_rest] = stream[at + i_rest]
-                at = 0
-                wanted = min(draw, ((n - i) * d - have + size - 1) // size * size)
-                fill(seed, instances[k], u64(PERTURBATION), u64(block), stream[have : have + wanted])
-                block += wanted // size
-                have += wanted
-            _emit(stream[at : at + d], X[k], scale, varied, Z[k, i], inputs[k, i])
-            at += d
+        z = Z[k].reshape(-1)
+        for row in range(starts[k], starts[k + 1]):
+            for i in range(d + size):
+                x[i] = X[row, i % d]
+            perturbed = inputs[row].reshape(-1)
+            for start in range(0, n * d, size):
+                stop = min(start + size, n * d)
+                if row == starts[k]:
+                    fill(seed, keys[k], u64(PERTURBATION), u64(start // size), z[start:stop])
+                _emit(start % d, x, scales, varied, z[start:stop], perturbed[start:stop])

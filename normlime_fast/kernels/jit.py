@@ -61,8 +61,9 @@ class _CheckedFiles(IndexDataCacheFile):
 
 @functools.cache
 def _stamp_of(folder: Path) -> str:
-    """Digest of all sources beside a kernel: numba's own stamp does not cover those of the kernels that it calls."""
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(folder.glob("*.py")))).hexdigest()
+    """Digest of all sources beside a kernel and of ours: numba's own stamp does not cover kernels that it calls."""
+    sources = [*sorted(folder.glob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
 
 
 class _TolerantCache(FunctionCache):
@@ -115,7 +116,7 @@ def kernel(
     if not fastmath <= _HONEST_FASTMATH:
         raise ValueError(f"fastmath must be among {sorted(_HONEST_FASTMATH)}, got {sorted(fastmath)}")
     flags = dict.fromkeys(sorted(fastmath), True)  # in the order that makes the cache's stamp the same every time
-    options = {"nogil": True, "error_model": "numpy", "fastmath": flags, "inline": inline}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": flags, "inline": inline, "no_cfunc_wrapper": True}
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)

@@ -1,6 +1,6 @@
 """K-LASSO from weighted moments: coordinate descent along the path, top-K, refit.
 
-For centred features z, centred outputs y and weights p that sum to 1 (Eq. 1 and 2 of the paper), with
+For centred features z, centred outputs y and weights p divided by their sum (Eq. 1 and 2 of the paper), with
 
     G = sum_i p_i z_i z_i'     c = sum_i p_i z_i y_i     rho = c - G w     yy = sum_i p_i y_i^2
 
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from normlime_fast.kernels.bits import bits64, float64
 from normlime_fast.kernels.jit import kernel
-from normlime_fast.kernels.moments import KNOWN, UNKNOWN, WANTED, Gram, fetch, moments, prefetch
+from normlime_fast.kernels.moments import KNOWN, WANTED, Gram, fetch, observe
 
 Array = NDArray[Any]
 
@@ -34,6 +35,7 @@ ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no 
 COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the selected ones before it counts as none
 BELOW = 1e-8  # of alpha: how far below a knot it is passed; knots closer than that are one jump of the support
 TIE = 1e-6  # weights this close (relative) just below a jump are equal: rounding (1e-16) over BELOW, and some
+UNSURE = 1e-4  # of a column's variance: what is left of it beside the members before it enters without a look at all
 PARALLEL = 1e-10  # a feature whose correlation falls with alpha up to this keeps its distance: it never enters
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
 SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
@@ -61,6 +63,38 @@ class Path(NamedTuple):
 
 
 @kernel
+def _largest(x: Array) -> float:
+    """The largest |x_j|; loops of our own compile in a fraction of the time that numpy's functions take."""
+    largest = 0.0
+    for j in range(x.size):
+        largest = max(largest, abs(x[j]))
+    return largest
+
+
+@kernel
+def _support(w: Array) -> Array:
+    members = np.empty(w.size, np.int64)
+    count = 0
+    for j in range(w.size):
+        if w[j] != 0.0:
+            members[count] = j
+            count += 1
+    return members[:count]
+
+
+class Walk(NamedTuple):
+    """The segment of a path, which lies between two of its knots."""
+
+    members: Array  # (K,) int64: the support, in the order of the rows of L
+    L: Array  # (K, K) Cholesky factor of the Gram matrix on the members
+    gain: Array  # (K,) what their weights gain as alpha falls by 1
+    loss: Array  # (d,) what rho loses meanwhile
+    steps: (
+        Array  # (d,) uint64 scratch: bits of how far alpha falls until each feature enters or leaves, which order alike
+    )
+
+
+@kernel(inline="always")
 def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
     """List the features that have a weight or want one at `alpha`; MISSING if their Gram columns are."""
     count = 0
@@ -75,7 +109,7 @@ def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
     return MISSING if missing else count
 
 
-@kernel
+@kernel(inline="always")
 def _gap(path: Path, active: Array, yy: float, alpha: float) -> float:
     """Duality gap of the LASSO at w, with the residual scaled into the dual's feasible set as the dual point."""
     wc = 0.0
@@ -86,12 +120,11 @@ def _gap(path: Path, active: Array, yy: float, alpha: float) -> float:
         wrho += path.w[j] * path.rho[j]
         norm += abs(path.w[j])
     residual = max(yy - wc - wrho, 0.0)  # r'r, where r = y - Zw
-    steepest: float = np.abs(path.rho).max()
-    shrink = alpha / max(steepest, alpha)
+    shrink = alpha / max(_largest(path.rho), alpha)
     return 0.5 * residual + alpha * norm - (shrink * (yy - wc) - 0.5 * shrink * shrink * residual)
 
 
-@kernel
+@kernel(inline="always")
 def start(c: Array) -> Path:
     """The beginning of the path, where w = 0."""
     return Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64), np.zeros(c.size, np.bool_))
@@ -106,7 +139,7 @@ def _move(path: Path, column: Array, j: int, weight: float) -> None:
         path.rho[i] -= delta * column[i]
 
 
-@kernel
+@kernel(inline="always")
 def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard: float) -> int:
     """Cyclic coordinate descent from where the path is, until gap <= tol * yy / 2."""
     for _ in range(MAX_SWEEPS):
@@ -133,39 +166,58 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
 
 # Sums in any order: what comes in is finite, and so are the flags' results.
 @kernel(fastmath={"contract", "reassoc", "nsz"})
-def _solve(gram: Gram, support: Array, target: Array, ridge: float) -> Array:
-    """Solve (G + ridge I) x = target[support] on `support` by Cholesky; of collinear columns the later get 0."""
-    k = support.size
-    L = np.zeros((k, k))
-    x = np.zeros(k)
+def _append_row(L: Array, gram: Gram, support: Array, a: int, ridge: float) -> None:
+    """Row a of the Cholesky factor of G + ridge I on `support`; 0 on its diagonal if the feature is collinear."""
+    column = gram.values[support[a]]
+    for b in range(a + 1):
+        rest = column[support[b]] + (ridge if a == b else 0.0)
+        whole = rest
+        for i in range(b):
+            rest -= L[a, i] * L[b, i]
+        if a > b:
+            L[a, b] = rest / L[b, b] if L[b, b] > 0.0 else 0.0
+        else:
+            L[a, a] = np.sqrt(rest) if rest > COLLINEAR * whole else 0.0
+
+
+@kernel(fastmath={"contract", "reassoc", "nsz"})
+def _substitute(L: Array, x: Array) -> Array:
+    """Solve L L' x = target in place; 0 where the diagonal is."""
+    k = x.size
     for a in range(k):
-        for b in range(a + 1):
-            rest = gram.values[support[a], support[b]] + (ridge if a == b else 0.0)
-            whole = rest
-            for i in range(b):
-                rest -= L[a, i] * L[b, i]
-            if a > b:
-                L[a, b] = rest / L[b, b] if L[b, b] > 0.0 else 0.0
-            elif rest > COLLINEAR * whole:
-                L[a, a] = np.sqrt(rest)
-        rest = target[support[a]]
         for i in range(a):
-            rest -= L[a, i] * x[i]
-        x[a] = rest / L[a, a] if L[a, a] > 0.0 else 0.0
-    for a in range(k - 1, -1, -1):
-        for i in range(a + 1, k):
-            x[a] -= L[i, a] * x[i]
+            x[a] -= L[a, i] * x[i]
         x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
+    for a in range(k - 1, -1, -1):
+        x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
+        for i in range(a):
+            x[i] -= L[a, i] * x[a]
     return x
+
+
+@kernel(inline="always")
+def _factor(gram: Gram, support: Array, ridge: float) -> Array:
+    L = np.zeros((support.size, support.size))
+    for a in range(support.size):
+        _append_row(L, gram, support, a, ridge)
+    return L
 
 
 @kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
 def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) -> None:
-    """rho -= G w, with w on `support`."""
-    for k in range(support.size):
-        column = gram.values[support[k]]
-        for j in range(rho.size):
-            rho[j] -= weights[k] * column[j]
+    """rho -= G w, with w on `support`; four columns at a time, so that rho is not read and written for each."""
+    d = rho.size
+    whole = support.size // 4 * 4
+    for k in range(0, whole, 4):
+        w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        c0, c1 = gram.values[support[k]], gram.values[support[k + 1]]
+        c2, c3 = gram.values[support[k + 2]], gram.values[support[k + 3]]
+        for j in range(d):
+            rho[j] -= w0 * c0[j] + w1 * c1[j] + w2 * c2[j] + w3 * c3[j]
+    for k in range(whole, support.size):
+        weight, column = weights[k], gram.values[support[k]]
+        for j in range(d):
+            rho[j] -= weight * column[j]
 
 
 @kernel
@@ -176,8 +228,11 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
 
     Coordinate descent finds the support soon and the last digits late; K-LASSO needs the support to be right.
     """
-    support = np.flatnonzero(path.w)
-    weights = _solve(gram, support, path.c - alpha * np.sign(path.w), 0.0)
+    support = _support(path.w)
+    weights = np.empty(support.size)
+    for k in range(support.size):
+        weights[k] = path.c[support[k]] - np.copysign(alpha, path.w[support[k]])
+    _substitute(_factor(gram, support, 0.0), weights)
     rho = path.c.copy()
     _subtract_columns(rho, gram, support, weights)
     same_signs = True
@@ -202,8 +257,9 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
 @kernel
 def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> int:
     """Move `path` to its minimum at `alpha`: descend to the gap, then polish; if that fails, descend further."""
-    guard = ROUNDING * np.abs(path.c).max()
-    path.spare[:] = False
+    guard = ROUNDING * _largest(path.c)
+    for j in range(path.spare.size):
+        path.spare[j] = False
     tol = max(tol, 1e-14)
     while tol > 1e-17:
         status = _descend(gram, path, yy, alpha, tol, guard)
@@ -217,37 +273,85 @@ def lasso(gram: Gram, path: Path, yy: float, alpha: float, tol: float) -> int:
     return NOT_CONVERGED
 
 
-@kernel
-def _advance(gram: Gram, path: Path, alpha: float, end: float) -> float:
-    """Follow the path, on which w and rho are linear in alpha, to just below its next knot; that alpha."""
-    support = np.flatnonzero(path.w)
-    gain = _solve(gram, support, np.sign(path.w), 0.0)  # of w as alpha falls by 1, and what rho loses meanwhile
-    loss = np.zeros(path.w.size)
-    _subtract_columns(loss, gram, support, -gain)
-    step = alpha - end
-    for j in range(path.w.size):
-        if path.w[j] == 0.0:
-            for side in (-1.0, 1.0):  # a feature enters where side * rho_j and alpha meet
-                closing = 1.0 - side * loss[j]
-                if closing > PARALLEL:
-                    step = min(step, (alpha - side * path.rho[j]) / closing)
-    for k in range(support.size):
-        if gain[k] * path.w[support[k]] < 0.0:  # one leaves where its weight is 0
-            step = min(step, -path.w[support[k]] / gain[k])
-    step = min(max(step, 0.0) + BELOW * alpha, alpha - end)
-    for k in range(support.size):
-        path.w[support[k]] += step * gain[k]
-    for j in range(path.w.size):
-        path.rho[j] -= step * loss[j]
-    return alpha - step
+@kernel(inline="always")
+def _walk(n_features: int, d: int) -> Walk:
+    members = np.empty(n_features, np.int64)
+    return Walk(members, np.zeros((n_features, n_features)), np.zeros(n_features), np.zeros(d), np.empty(d, np.uint64))
 
 
-@kernel
+@kernel(inline="always")
+def _turn(gram: Gram, path: Path, walk: Walk, size: int) -> None:
+    """Turn into the segment below, where the members are the support."""
+    for k in range(size):
+        walk.gain[k] = -np.sign(path.w[walk.members[k]])
+    _substitute(walk.L, walk.gain[:size])
+    for j in range(walk.loss.size):
+        walk.loss[j] = 0.0
+    _subtract_columns(walk.loss, gram, walk.members[:size], walk.gain[:size])
+    for k in range(size):
+        walk.gain[k] = -walk.gain[k]
+
+
+@kernel(inline="always")
+def _next_knot(path: Path, walk: Walk, size: int, alpha: float) -> tuple[float, int]:
+    """How far alpha falls to the path's next knot, and which feature enters or leaves there; -1 if several do."""
+    steps, rho, loss = walk.steps, path.rho, walk.loss
+    for j in range(steps.size):  # it enters where side * rho_j and alpha meet
+        side = 1.0 if rho[j] > alpha * loss[j] else -1.0  # the one where they meet first
+        closing = 1.0 - side * loss[j]
+        step = (alpha - side * rho[j]) / closing if closing > PARALLEL else np.inf
+        steps[j] = bits64(step if step > 0.0 else 0.0)
+    for k in range(size):  # and leaves where its weight is 0
+        j = walk.members[k]
+        steps[j] = bits64(-path.w[j] / walk.gain[k] if walk.gain[k] * path.w[j] < 0.0 else np.inf)
+    least = steps[0]
+    for j in range(steps.size):
+        least = min(least, steps[j])
+    step = float64(least)
+    close = bits64(step + BELOW * alpha)
+    near = 0
+    for j in range(steps.size):
+        near += steps[j] <= close
+    first = 0
+    while steps[first] > least:
+        first += 1
+    return step, first if near == 1 else -1
+
+
+@kernel(inline="always")
+def _follow(path: Path, walk: Walk, size: int, step: float) -> None:
+    """Follow the segment, on which w and rho are linear in alpha."""
+    for k in range(size):
+        path.w[walk.members[k]] += step * walk.gain[k]
+    for j in range(path.w.size):
+        path.rho[j] -= step * walk.loss[j]
+
+
+@kernel(inline="always")
+def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, below: float) -> bool:
+    """Let feature j enter at its knot and go on to `below`, where the path must be again; False if that is not sure."""
+    walk.members[size] = j
+    path.w[j] = np.copysign(SMALLEST, path.rho[j])
+    _append_row(walk.L, gram, walk.members, size, 0.0)
+    if walk.L[size, size] ** 2 <= UNSURE * gram.values[j, j]:
+        return False
+    if size + 1 == walk.members.size:
+        return _polish(gram, path, below, ROUNDING * _largest(path.c))
+    _turn(gram, path, walk, size + 1)
+    same_signs = walk.gain[size] * path.rho[j] > 0.0
+    for k in range(size):
+        weight = path.w[walk.members[k]]
+        same_signs &= weight * (weight + (alpha - below) * walk.gain[k]) > 0.0
+    _follow(path, walk, size + 1, alpha - below)
+    return bool(same_signs)
+
+
+@kernel(inline="always")
 def _keep_largest(w: Array, count: int) -> None:
     """Keep the `count` largest |w_j|; of equal ones the first."""
-    for _ in range(np.flatnonzero(w).size - count):
+    for _ in range(_support(w).size - count):
         smallest = np.int64(-1)
-        for j in np.flatnonzero(w):
+        for j in _support(w):
             if smallest < 0 or abs(w[j]) <= abs(w[smallest]) * (1.0 + TIE):
                 smallest = j
         w[smallest] = 0.0
@@ -262,19 +366,37 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     MISSING: fetch the columns that are WANTED and call again from the `start`.
     """
     if n_features >= path.w.size:
-        path.w[:] = 1.0
+        for j in range(path.w.size):
+            path.w[j] = 1.0
         return 0.0, OK
-    alpha_max = np.abs(path.c).max()
+    alpha_max = _largest(path.c)
     end = NEGLIGIBLE * alpha_max
     if alpha_max * alpha_max <= ROUNDING * ROUNDING * yy:
         return alpha_max, FEWER_FEATURES
-    alpha, status = alpha_max, OK
+    walk = _walk(n_features, path.w.size)
+    alpha, size, status = alpha_max, 0, OK
     for _ in range(MAX_STEPS * (n_features + 10)):
-        alpha = _advance(gram, path, alpha, end) if status == OK else max(0.95 * alpha, end)
-        status = lasso(gram, path, yy, alpha, tol)
-        if status == MISSING:
+        step, j = _next_knot(path, walk, size, alpha)
+        knot = max(alpha - step, end)
+        _follow(path, walk, size, alpha - knot)
+        alpha = max(knot - BELOW * knot, end)
+        enters = j >= 0 and path.w[j] == 0.0 and alpha > end
+        if enters and gram.state[j] != KNOWN:
+            gram.state[j] = WANTED
             return alpha, MISSING
-        size = np.flatnonzero(path.w).size
+        if enters and _enter(gram, path, walk, size, j, knot, alpha):
+            size += 1
+        else:  # several at once, or one that leaves, or is collinear: descend to what is right below
+            status = lasso(gram, path, yy, alpha, tol)
+            if status == MISSING:
+                return alpha, MISSING
+            support = _support(path.w)
+            size = support.size
+            if size < n_features:
+                for a in range(size):
+                    walk.members[a] = support[a]
+                    _append_row(walk.L, gram, walk.members, a, 0.0)
+                _turn(gram, path, walk, size)
         if size >= n_features:
             _keep_largest(path.w, n_features)
             return alpha, status
@@ -283,12 +405,13 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
     return alpha, NOT_CONVERGED
 
 
-@kernel
-def _scale_output(y: Array, weights: Array, summary: Any) -> None:
-    """Turn y into (y - mean) / spread in place, of which the largest is near 1."""
+@kernel(inline="always")
+def _scale_output(y: Array, weights: Array, summary: Any) -> float:
+    """Turn y into (y - mean) / spread in place, of which the largest is near 1; the mean of its squares."""
     summary.status = NO_WEIGHT
-    first = size = spread = mean = 0.0
+    first = size = spread = mean = total = yy = 0.0
     for i in range(y.size):
+        total += weights[i]
         if weights[i] > 0.0:
             if summary.status == NO_WEIGHT:
                 summary.status = OK
@@ -301,24 +424,29 @@ def _scale_output(y: Array, weights: Array, summary: Any) -> None:
         summary.status = CONSTANT_OUTPUT
     summary.intercept = first
     if summary.status != OK:
-        y[:] = 0.0  # so that it asks for no column of the Gram matrix
-        return
+        for i in range(y.size):  # so that it asks for no column of the Gram matrix
+            y[i] = 0.0
+        return 0.0
     spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, which changes no digit
     for i in range(y.size):
         y[i] = (y[i] - first) / spread if weights[i] > 0.0 else 0.0
         mean += weights[i] * y[i]
+    mean /= total
     for i in range(y.size):
         y[i] -= mean
+        yy += weights[i] * y[i] * y[i]
     summary.intercept += spread * mean
     summary.spread = spread
+    return yy / total
 
 
-@kernel
+@kernel(inline="always")
 def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
     """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
     features, weights, summary = out
-    support = np.flatnonzero(path.w)
-    fitted = _solve(gram, support, path.c, ridge)
+    support = _support(path.w)
+    fitted = path.c[support]
+    _substitute(_factor(gram, support, ridge), fitted)
     explained = 0.0
     intercept = summary.intercept
     largest = 0.0
@@ -339,19 +467,16 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
         summary.status = OVERFLOW
 
 
-@kernel
-def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, tol: float, out: Any) -> None:
-    """Fit one target, whose scaled outputs are y, from c; `out` is its (features, weights, summary)."""
+@kernel(inline="always")
+def _fit_output(gram: Gram, c: Array, yy: float, n_features: int, ridge: float, tol: float, out: Any) -> None:
+    """Fit one output from its c and yy; `out` is its (features, weights, summary)."""
     summary = out[2]
-    yy = 0.0
-    for i in range(y.size):
-        yy += gram.weights[i] * y[i] * y[i]
     summary.status = MISSING
     while summary.status == MISSING:
         path = start(c)
         alpha, summary.status = select(gram, path, yy, n_features, tol)
         if summary.status == MISSING:
-            fetch(gram, np.flatnonzero(gram.state == WANTED))
+            fetch(gram)
     summary.alpha = alpha * summary.spread
     _refit(gram, path, ridge, yy, out)
 
@@ -360,32 +485,32 @@ def _fit_target(gram: Gram, c: Array, y: Array, n_features: int, ridge: float, t
 def fit(
     Z: Array,
     Y: Array,
+    starts: Array,
     weights: Array,
-    n_features: int,
     ridge: float,
     tol: float,
     features: Array,
     coefficients: Array,
     summaries: Array,
 ) -> None:
-    """Fit sparse linear surrogates to every target of m instances; an instance's targets share its Gram matrix.
+    """Fit sparse linear surrogates to every output; outputs starts[k] to starts[k + 1] share the samples Z[k].
 
-    Z (m, n, d), Y (m, t, n; overwritten), weights (n,) that sum to 1. Into features and coefficients (m, t, K) go the
-    selected features, ascending, and their refitted weights: the first `count` of each; into summaries (m, t) the rest.
+    Z (m, n, d), Y (outputs, n; overwritten), weights (n,). Into features and coefficients (outputs, K) go the selected
+    features, ascending, and their refitted weights: the first `count` of each; into summaries (outputs,) the rest.
     """
-    m, _, d = Z.shape
-    values = np.empty((d, d))
-    for row in range(m):
-        any_output = False
-        for k in range(Y.shape[1]):
-            _scale_output(Y[row, k], weights, summaries[row, k])
-            any_output |= summaries[row, k].status == OK
-        if not any_output:
+    n_features = features.shape[1]
+    values = np.empty((Z.shape[2], Z.shape[2]))
+    squares = np.zeros(Y.shape[0])
+    for k in range(Z.shape[0]):
+        first, last = starts[k], starts[k + 1]
+        some_output = False
+        for row in range(first, last):
+            squares[row] = _scale_output(Y[row], weights, summaries[row])
+            some_output |= summaries[row].status == OK
+        if not some_output:
             continue
-        sums = moments(Z[row], Y[row], weights)
-        gram = Gram(values, np.full(d, UNKNOWN), Z[row], weights, sums[0])
-        prefetch(gram, sums[1 : Y.shape[1] + 1], n_features)
-        for k in range(Y.shape[1]):
-            if summaries[row, k].status == OK:
-                out = features[row, k], coefficients[row, k], summaries[row, k]
-                _fit_target(gram, sums[k + 1], Y[row, k], n_features, ridge, tol, out)
+        gram, c = observe(Z[k], Y[first:last], weights, n_features, values)
+        for row in range(first, last):
+            if summaries[row].status == OK:
+                out = features[row], coefficients[row], summaries[row]
+                _fit_output(gram, c[row - first, : gram.mean.size], squares[row], n_features, ridge, tol, out)
