@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import lars_path, lars_path_gram
 
-from normlime_fast.kernels import lasso, moments
+from normlime_fast.kernels import lasso, moments, surrogate
 
 N = 5000
 TOL = 1e-4
@@ -81,13 +81,13 @@ def test_fit_normlime_fast(benchmark, d, K):
     p = problem(d, K)
     features = np.empty((1, K), np.int64)
     weights = np.empty((1, K))
-    summaries = np.zeros(1, lasso.SUMMARY)
+    summaries = np.zeros(1, surrogate.SUMMARY)
 
     def fresh():
         Y = p.y[None].copy()  # the kernel overwrites it
         return (p.Z[None], Y, np.array([0, 1]), np.ones(N), 0.0, TOL, features, weights, summaries), {}
 
-    benchmark.pedantic(lasso.fit, setup=fresh, **ROUNDS)
+    benchmark.pedantic(surrogate.fit, setup=fresh, **ROUNDS)
     assert (summaries["count"], summaries["status"]) == (K, lasso.OK)
     expected_features, expected_weights = lars_fit(p, K)
     np.testing.assert_array_equal(features[0], expected_features)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 import normlime_fast as nlf
-from normlime_fast.kernels import gaussian, lasso, moments
+from normlime_fast.kernels import gaussian, lasso, moments, surrogate
 from normlime_fast.kernels.jit import kernel
 
 CASES = [(5000, 30, 10), (5000, 784, 20)]  # n, d, K
@@ -36,7 +36,7 @@ def _select(gram, c, yy, n_features):
 @kernel
 def _refit(gram, path, yy, features, coefficients, summaries):
     for _ in range(LOOPS):
-        lasso._refit(gram, path, 0.0, yy, (features, coefficients, summaries[0]))
+        surrogate._refit(gram, path, 0.0, yy, (features, coefficients, summaries[0]))
 
 
 class Model:
@@ -65,7 +65,7 @@ def calls(n, d, n_features):
     Z = np.empty((1, n, d), np.float32)
     inputs = np.empty((1, n, d))
     one = np.array([0, 1])
-    draw = np.uint64(0), np.zeros(1, np.uint64), one, X[:1], np.ones(d), Z, inputs
+    draw = np.uint64(0), np.zeros(1, np.uint64), one, X[:1], np.ones(d), False, Z, inputs
     gaussian.perturb(*draw)
     explainer = nlf.NormLIME(model, nlf.Gaussian(1.0), n_features=n_features, n_samples=n, tol=TOL, rng=0)
 
@@ -73,7 +73,7 @@ def calls(n, d, n_features):
     Y = (y - y.mean())[None]
     weights = np.ones(n)
     yy = np.mean(Y[0] ** 2)
-    out = np.zeros((1, n_features), np.int64), np.zeros((1, n_features)), np.zeros(1, lasso.SUMMARY)
+    out = np.zeros((1, n_features), np.int64), np.zeros((1, n_features)), np.zeros(1, surrogate.SUMMARY)
     observed = Z[0], Y, weights, yy, n_features, np.empty((d, d))
     gram, c = _observe_and_select(*observed)
     known = gram, c, yy, n_features
@@ -84,7 +84,7 @@ def calls(n, d, n_features):
         "moments and path": (_observe_and_select, lambda: observed, 1),
         "path": (_select, lambda: known, LOOPS),
         "refit": (_refit, lambda: (gram, path, yy, out[0][0], out[1][0], out[2]), LOOPS),
-        "fit": (lasso.fit, lambda: (Z, y[None].copy(), one, weights, 0.0, TOL, *out), 1),
+        "fit": (surrogate.fit, lambda: (Z, y[None].copy(), one, weights, 0.0, TOL, *out), 1),
         "whole own time": (explainer.explain, lambda: (X,), len(X)),
     }, model.clock
 

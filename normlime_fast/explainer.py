@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
 from normlime_fast.checks import Array, Rows, as_array, as_count, as_jobs, as_nonnegative, as_rows, as_seed
 from normlime_fast.explanations import LocalExplanations
@@ -174,7 +173,7 @@ class _Run:
         self.explainer = explainer
         self.rows = rows
         self.numbers = _as_index(index, n_instances)
-        self.scale = explainer.neighborhood.scale_for(rows.values)
+        self.perturb = explainer.neighborhood.sampler(explainer.seed, explainer.n_samples, rows.values)
         self.n_features = _features_of(explainer, d)
         bytes_a_row = d * rows.values.itemsize
         given = rows.values.copy()  # a model may work in place
@@ -237,6 +236,8 @@ class _Run:
 
     def result(self) -> LocalExplanations:
         """What is finished, as explanations."""
+        from scipy.sparse import csr_array  # two thirds of what `import normlime_fast` would take
+
         done, t = self.finished, self.targets.shape[1]
         fits = self.fits[slice(done * t)]
         used, summaries = fits.used(), fits.summaries
@@ -292,8 +293,7 @@ class _Buffer:
             if piece.start < len(following.sets):
                 starts = following.starts[piece.start : piece.stop + 1]
                 Z, rows = self.Z[piece][: len(starts) - 1], slice(starts[0], starts[-1])
-                sets, inputs = following.sets[piece], self.inputs[rows]
-                explainer.neighborhood.perturb(explainer.seed, sets, starts - starts[0], X[rows], run.scale, Z, inputs)
+                run.perturb(following.sets[piece], starts - starts[0], X[rows], Z, self.inputs[rows])
 
         d = X.shape[1]
         count = max(len(asked.sets) if Y is not None else 0, len(following.sets))

@@ -1,13 +1,16 @@
 """Local explanations: a sparse matrix of weights and what belongs to its rows."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
 from normlime_fast.checks import Array, as_labels
 from normlime_fast.importance import Importance, Kind, Sign, aggregate
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class LocalExplanations:
         Names, where the data or the model had them.
     """
 
-    weights: csr_array
+    weights: "csr_array"
     intercept: Array
     r2: Array
     prediction: Array

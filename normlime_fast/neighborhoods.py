@@ -1,13 +1,16 @@
 """Where perturbed points come from."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_rows, as_seed
-from normlime_fast.kernels import gaussian
+from normlime_fast.kernels import gaussian, quasirandom
+
+Perturb = Callable[[Array, Array, Array, Array, Array], None]
 
 LARGEST_NORMAL = 6.7  # no float32 variate is larger: sqrt(-2 log 2^-32) = 6.66
 
@@ -38,6 +41,7 @@ class Gaussian:
     """
 
     scale: Array | float
+    sampling: Literal["iid", "sobol"] = "iid"
 
     def __post_init__(self) -> None:
         scale = as_numbers(self.scale, "scale", ndim=(0, 1)).astype(np.float64)
@@ -45,9 +49,11 @@ class Gaussian:
             raise ValueError(f"scale must be at least 0, got {scale.min()}")
         scale.setflags(write=False)
         object.__setattr__(self, "scale", scale if scale.ndim else float(scale))
+        if self.sampling not in ("iid", "sobol"):
+            raise ValueError(f'sampling must be "iid" or "sobol", got {self.sampling!r}')
 
     @classmethod
-    def from_data(cls, X: ArrayLike, width: float = 1.0) -> "Gaussian":
+    def from_data(cls, X: ArrayLike, width: float = 1.0, *, sampling: Literal["iid", "sobol"] = "iid") -> "Gaussian":
         """Take the column standard deviations of data, times `width`, as the scale.
 
         Parameters
@@ -56,6 +62,8 @@ class Gaussian:
             Data that stands for what the model sees, as a rule the training data.
         width : float, default 1.0
             How far the neighborhood reaches, in standard deviations of the data.
+        sampling : {"iid", "sobol"}, default "iid"
+            As of `Gaussian`.
 
         Returns
         -------
@@ -83,9 +91,25 @@ class Gaussian:
         if not np.isfinite(scale).all():
             column = int(np.flatnonzero(~np.isfinite(scale))[0])
             raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
-        return cls(scale)
+        return cls(scale, sampling)
 
-    def scale_for(self, X: Array) -> Array:
+    def sampler(self, seed: np.uint64, n_samples: int, X: Array) -> Perturb:
+        """Return perturb(sets, starts, X, Z, inputs) for rows like X, after a look at whether they leave it room.
+
+        It fills Z (m, n, d) with the sets of samples of these numbers, and inputs (rows, n, d) with the rows of X: set k
+        perturbs those from starts[k] to starts[k + 1].
+        """
+        scale = self._scale_for(X)
+        points = _sobol_points(seed, n_samples, X.shape[1]) if self.sampling == "sobol" else None
+
+        def perturb(sets: Array, starts: Array, X: Array, Z: Array, inputs: Array) -> None:
+            if points is not None:
+                quasirandom.draw(seed, sets, points, Z)
+            gaussian.perturb(seed, sets, starts, X, scale, points is not None, Z, inputs)
+
+        return perturb
+
+    def _scale_for(self, X: Array) -> Array:
         """Return the scale as (d,), checked against the rows it will perturb."""
         d = X.shape[1]
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
@@ -99,14 +123,21 @@ class Gaussian:
             )
         return scale
 
-    def perturb(
-        self, seed: np.uint64, sets: Array, starts: Array, X: Array, scale: Array, Z: Array, inputs: Array
-    ) -> None:
-        """Fill Z (m, n, d) with m sets of samples, and inputs (rows, n, d) with the rows of X, so perturbed.
 
-        sets[k] perturbs the rows starts[k] to starts[k + 1].
-        """
-        gaussian.perturb(seed, sets, starts, X, scale, Z, inputs)
+def _sobol_points(seed: np.uint64, n: int, d: int) -> Array:
+    """Scrambled Sobol points, (n, d) uint32."""
+    from scipy.stats import qmc  # takes longer to import than all the rest
+
+    if d > qmc.Sobol.MAXDIM:
+        raise ValueError(f'sampling "sobol" takes at most {qmc.Sobol.MAXDIM} columns, got {d}')
+    rng = np.random.default_rng(int(seed))
+    try:
+        sobol = qmc.Sobol(d, bits=32, rng=rng)
+    except TypeError:  # scipy before 1.15
+        sobol = qmc.Sobol(d, bits=32, seed=rng)
+    first = 1 << (n.bit_length() - 1)  # a power of 2, as many as scipy gives without a warning
+    points = np.concatenate([sobol.random(first), sobol.random(n - first)]) if n > first else sobol.random(first)
+    return (points * 2.0**32).astype(np.uint32)
 
 
 def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DTypeLike = np.float32) -> Array:

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers
-from normlime_fast.kernels import lasso
+from normlime_fast.kernels import lasso, surrogate
 
 # What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
 # it had n_features members.
 WARNINGS = {
-    lasso.CONSTANT_OUTPUT: "empty because the output did not vary",
-    lasso.NO_WEIGHT: "empty because all sample weights were 0",
+    surrogate.CONSTANT_OUTPUT: "empty because the output did not vary",
+    surrogate.NO_WEIGHT: "empty because all sample weights were 0",
     lasso.NOT_CONVERGED: "approximate because the solver did not converge",
-    lasso.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
+    surrogate.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
 }
 
 
@@ -36,13 +36,13 @@ class Fits:
 
     features: Array  # (fits, K) int64, ascending: the first `count` of each
     coefficients: Array  # (fits, K)
-    summaries: Array  # (fits,) of lasso.SUMMARY
+    summaries: Array  # (fits,) of surrogate.SUMMARY
 
     @classmethod
     def room_for(cls, count: int, n_features: int) -> "Fits":
         """Fits that are still to be made."""
         shape = (count, n_features)
-        return cls(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(count, lasso.SUMMARY))
+        return cls(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(count, surrogate.SUMMARY))
 
     def __getitem__(self, some: slice) -> "Fits":
         return Fits(self.features[some], self.coefficients[some], self.summaries[some])
@@ -58,7 +58,7 @@ def fit_samples(Z: Array, Y: Array, starts: Array, weights: Array, ridge: float,
 
     `weights` (n,) are at most 1, and `ridge` is relative to a sum of 1.
     """
-    lasso.fit(Z, Y, starts, weights, ridge, tol, fits.features, fits.coefficients, fits.summaries)
+    surrogate.fit(Z, Y, starts, weights, ridge, tol, fits.features, fits.coefficients, fits.summaries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ def fit_surrogates(
         intercept = summary["intercept"] - coef @ center
         coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
     fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
-    status = np.where(fits_float64, summary["status"], lasso.OVERFLOW)
+    status = np.where(fits_float64, summary["status"], surrogate.OVERFLOW)
     warn_of(status, stacklevel=2)
     return Surrogates(
         coef=np.where(fits_float64[:, None], coef, 0.0),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import norm
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, lars_path
 from sklearn.svm import SVC
@@ -88,6 +89,41 @@ def test_features_of_scale_0_are_held_fixed_and_never_selected():
     local, inputs = explain_and_record(lambda X: np.exp(X).sum(axis=1), X, neighborhood, n_features=None)
     assert_array_equal(local.weights.indices.reshape(3, 4), [[0, 2, 4, 5]] * 3)
     assert_array_equal(inputs[:, :, [1, 3]], np.broadcast_to(X[:, None, [1, 3]], (3, 200, 2)))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_rows_of_a_block_of_numbers_share_their_samples(n_jobs):
+    X, index = np.arange(21.0).reshape(7, 3), np.array([0, 1, 2, 3, 5, 4, 11])
+    options = {"index": index, "n_samples": 50, "n_jobs": n_jobs}
+    _, inputs = explain_and_record(lambda X: X[:, 0], X, nlf.Gaussian(1.0), shared_samples=3, **options)
+    noise = (inputs - X[:, None]).round(9)  # x + z was rounded: by 2e-15 for numbers below 21 + 7
+    blocks = index // 3
+    for a, b in np.ndindex(7, 7):
+        assert (noise[a] == noise[b]).all() == (blocks[a] == blocks[b])
+    _, alone = explain_and_record(
+        lambda X: X[:, 0], X[[6]], nlf.Gaussian(1.0), shared_samples=3, **options | {"index": [9]}
+    )
+    assert_array_equal(alone[0], inputs[6])  # 9 and 11 are of one block, explained together or not
+
+
+def test_sobol_samples_are_even_in_every_column_and_normal():
+    n, d = 256, 5
+    X = np.zeros((3, d))
+    scale = np.array([1.0, 2.0, 0.0, 1.0, 1.0])
+    neighborhood = nlf.Gaussian(scale, sampling="sobol")
+    _, inputs = explain_and_record(lambda X: X[:, 0] + X[:, 1], X, neighborhood, n_samples=n)
+    for row in range(3):
+        for j in (0, 1, 3, 4):  # a Sobol net, shifted or not, has one point in each of n equal intervals
+            ranks = np.floor(n * norm.cdf(inputs[row, :, j] / scale[j]))
+            assert_array_equal(np.sort(ranks), np.arange(n))
+    assert_array_equal(inputs[:, :, 2], 0)
+    assert len(np.unique(inputs[:, 0, 0])) == 3
+
+
+@pytest.mark.parametrize("n", [12, 200, 300])
+def test_sobol_samples_need_no_power_of_two(n):
+    local = explain(lambda X: X @ [1.0, -2.0, 0.0], np.zeros((2, 3)), nlf.Gaussian(1.0, "sobol"), n_samples=n)
+    assert_allclose(local.weights.toarray(), [[1.0, -2.0, 0.0]] * 2, rtol=0, atol=1e-6)  # inputs are float32 normals
 
 
 def test_a_regressor():

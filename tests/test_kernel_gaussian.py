@@ -127,7 +127,7 @@ def test_perturbed_samples_follow_the_stream(d, n, dtype):
     scale[d // 2 :: 3] = 0.0
     Z = np.full((3, n, d), np.nan, np.float32)
     inputs = np.full((3, n, d), np.nan, dtype)
-    gaussian.perturb(np.uint64(SEED), instances, np.arange(4), X, scale, Z, inputs)
+    gaussian.perturb(np.uint64(SEED), instances, np.arange(4), X, scale, False, Z, inputs)
     for k, instance in enumerate(instances):
         z = variates(n * d, instance=instance, purpose=gaussian.PERTURBATION).reshape(n, d)
         np.testing.assert_array_equal(Z[k], np.where(scale > 0, z, 0))
@@ -141,9 +141,9 @@ def test_perturbed_samples_follow_the_stream(d, n, dtype):
 def test_instances_of_a_call_do_not_depend_on_each_other():
     instances, X, scale = np.arange(5, dtype=np.uint64), np.ones((5, 6)), np.ones(6)
     Z, inputs = np.empty((5, 9, 6), np.float32), np.empty((5, 9, 6))
-    gaussian.perturb(np.uint64(1), instances, np.arange(6), X, scale, Z, inputs)
+    gaussian.perturb(np.uint64(1), instances, np.arange(6), X, scale, False, Z, inputs)
     Z_some, inputs_some = np.empty((2, 9, 6), np.float32), np.empty((2, 9, 6))
-    gaussian.perturb(np.uint64(1), instances[[4, 1]], np.arange(3), X[:2], scale, Z_some, inputs_some)
+    gaussian.perturb(np.uint64(1), instances[[4, 1]], np.arange(3), X[:2], scale, False, Z_some, inputs_some)
     np.testing.assert_array_equal(Z_some, Z[[4, 1]])
     np.testing.assert_array_equal(inputs_some, inputs[[4, 1]])
 
@@ -189,7 +189,7 @@ def test_largest_variates():
 def test_no_correlation_between_features_and_between_samples():
     Z = np.empty((1, 4096, 40), np.float32)
     one, X = np.array([0, 1]), np.zeros((1, 40))
-    gaussian.perturb(np.uint64(3), np.zeros(1, np.uint64), one, X, np.ones(40), Z, np.empty((1, 4096, 40)))
+    gaussian.perturb(np.uint64(3), np.zeros(1, np.uint64), one, X, np.ones(40), False, Z, np.empty((1, 4096, 40)))
     assert_uncorrelated(Z[0].T.astype(np.float64))
     assert_uncorrelated(Z[0, :, :32].reshape(64, -1).astype(np.float64))
 

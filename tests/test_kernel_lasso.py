@@ -5,7 +5,7 @@ import pytest
 import reference
 from sklearn.linear_model import Lasso, lars_path
 
-from normlime_fast.kernels import lasso, moments
+from normlime_fast.kernels import lasso, moments, surrogate
 
 TOL = 1e-4
 CASES = [  # n, d, K, correlation of neighbouring features, number of features behind the output, noise
@@ -53,12 +53,12 @@ def start(Z, y, p, known=True):
 
 
 def fit(Z, Y, p, K, ridge=0.0, tol=TOL):
-    """`lasso.fit` on m instances: dense weights (m, t, d) and summaries."""
+    """`surrogate.fit` on m instances: dense weights (m, t, d) and summaries."""
     m, t, d = len(Z), Y.shape[1], Z.shape[2]
     features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, K))
-    summaries = np.zeros(m * t, lasso.SUMMARY)
+    summaries = np.zeros(m * t, surrogate.SUMMARY)
     starts = np.arange(0, m * t + 1, t)
-    lasso.fit(Z, Y.reshape(m * t, -1).copy(), starts, p, ridge, tol, features, coefficients, summaries)
+    surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p, ridge, tol, features, coefficients, summaries)
     features, coefficients = features.reshape(m, t, K), coefficients.reshape(m, t, K)
     summaries = summaries.reshape(m, t)
     w = np.zeros((m, t, d))
@@ -170,7 +170,7 @@ def test_any_number_of_samples(n, d):
     Z, y, p = rng.normal(size=(n, d)), rng.normal(size=n), rng.dirichlet(np.ones(n))
     w, summaries = fit(Z[None], y[None, None], p, 1)
     if n == 1:
-        assert summaries["status"][0, 0] == lasso.CONSTANT_OUTPUT
+        assert summaries["status"][0, 0] == surrogate.CONSTANT_OUTPUT
         return
     rows, target, _ = reference.centred(Z, y, p)
     (support,) = w[0, 0].nonzero()

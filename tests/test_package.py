@@ -72,7 +72,7 @@ def test_importing_compiles_nothing_and_changes_nothing():
 PIPELINE = """
 import numpy as np, pandas as pd, scipy.sparse
 import normlime_fast as nlf
-from normlime_fast.kernels import aggregation, gaussian, lasso
+from normlime_fast.kernels import aggregation, gaussian, surrogate
 
 def model(X):
     X = np.asarray(X, np.float64)
@@ -105,7 +105,7 @@ frozen.data = read_only(frozen.data)
 for one in (weights, weights.astype(np.float32), read_only(weights.astype(int)), wide, frozen):
     for groups in (None, ["a", "b", "a"], read_only(np.arange(3))):
         nlf.aggregate(one, groups)
-kernels = (gaussian.fill, gaussian.perturb, lasso.fit, aggregation.aggregate)
+kernels = (gaussian.fill, gaussian.perturb, surrogate.fit, aggregation.aggregate)
 print({kernel.__name__: len(kernel.signatures) for kernel in kernels})
 """
 

@@ -18,7 +18,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import normlime_fast as nlf
-from normlime_fast.kernels import lasso
+from normlime_fast.kernels import surrogate
 
 X = np.random.default_rng(0).normal(size=(9, 12))
 
@@ -29,9 +29,9 @@ def model(X):
     return np.stack([first, second, first - second + X[:, 11]], axis=1)
 
 
-def explainer(rng=0, **options):
+def explainer(rng=0, sampling="iid", **options):
     options = {"n_features": 4, "n_samples": 60, "targets": "all"} | options
-    return nlf.NormLIME(model, nlf.Gaussian(0.7), rng=rng, **options)
+    return nlf.NormLIME(model, nlf.Gaussian(0.7, sampling), rng=rng, **options)
 
 
 def arrays(local, rows=slice(None)):
@@ -59,6 +59,13 @@ def test_jobs_and_batches(n_jobs, batch_size):
     assert digest(n_jobs=n_jobs, batch_size=batch_size) == digest()
 
 
+@pytest.mark.parametrize("options", [{"sampling": "sobol"}, {"shared_samples": 4}], ids=str)
+@pytest.mark.parametrize("batch_size", [7, 130, 240, None])
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_jobs_and_batches_with_options_for_the_samples(n_jobs, batch_size, options):
+    assert digest(n_jobs=n_jobs, batch_size=batch_size, **options) == digest(**options) != digest()
+
+
 @pytest.mark.parametrize("targets", ["predicted", [2, 0], 1])
 def test_jobs_and_batches_for_some_targets(targets):
     assert digest(targets=targets, n_jobs=4, batch_size=7) == digest(targets=targets)
@@ -67,8 +74,13 @@ def test_jobs_and_batches_for_some_targets(targets):
 @pytest.mark.parametrize(
     "index", [[8, 7, 6, 5, 4, 3, 2, 1, 0], [3, 0, 8, 5, 1, 7, 2, 6, 4], [5], [2, 7], np.array([6, 1, 4], np.uint8)]
 )
-@pytest.mark.parametrize("options", [{}, {"n_jobs": 2, "batch_size": 130}])
-def test_any_order_or_subset_under_the_same_numbers(index, options, expected):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"n_jobs": 2, "batch_size": 130}, {"sampling": "sobol"}, {"shared_samples": 4, "n_jobs": 2}],
+    ids=str,
+)
+def test_any_order_or_subset_under_the_same_numbers(index, options):
+    expected = explainer(**options).explain(X)
     local = explainer(**options).explain(X[index], index=index)
     rows = (3 * np.array(index, int)[:, None] + range(3)).ravel()
     assert_array_equal(arrays(local), arrays(expected, rows))
@@ -101,7 +113,7 @@ def test_several_threads_at_once(shared, n_jobs, expected):
 
 @pytest.mark.parametrize(("n_jobs", "n_threads"), [(None, 1), (1, 1), (2, 2), (4, 4), (-1, 3)])
 def test_as_many_threads_as_jobs(n_jobs, n_threads, monkeypatch):
-    fit, met = lasso.fit, threading.Barrier(n_threads)
+    fit, met = surrogate.fit, threading.Barrier(n_threads)
     callers = set()
 
     def meet_and_fit(*arguments):
@@ -109,7 +121,7 @@ def test_as_many_threads_as_jobs(n_jobs, n_threads, monkeypatch):
         callers.add(threading.current_thread())
         fit(*arguments)
 
-    monkeypatch.setattr(lasso, "fit", meet_and_fit)
+    monkeypatch.setattr(surrogate, "fit", meet_and_fit)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
     explainer(n_jobs=n_jobs).explain(np.concatenate([X, X[:3]]))
     assert len(callers) == n_threads

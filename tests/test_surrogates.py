@@ -6,7 +6,7 @@ from scipy.linalg import hadamard
 from sklearn.linear_model import Ridge, lars_path
 
 from normlime_fast import fit_surrogates
-from normlime_fast.kernels import lasso
+from normlime_fast.kernels import lasso, surrogate
 
 
 def samples(n=200, d=6, seed=0):
@@ -223,7 +223,7 @@ def test_constant_output(value, weights):
     Y = np.column_stack([np.full(30, value), Z[:, 0]])
     with pytest.warns(UserWarning, match=r"^of 2 explanations, 1 empty because the output did not vary \(status 2\)$"):
         fitted = fit_surrogates(Z, Y, n_features=1, sample_weight=weights)
-    assert fitted.status.tolist() == [lasso.CONSTANT_OUTPUT, lasso.OK]
+    assert fitted.status.tolist() == [surrogate.CONSTANT_OUTPUT, lasso.OK]
     assert (support(fitted), support(fitted, 1)) == ([], [0])
     assert (fitted.intercept[0], fitted.r2[0], fitted.alpha[0]) == (value, 0, 0)
 
@@ -233,14 +233,14 @@ def test_output_that_varies_by_a_rounding_is_constant():
     """0.1 + 0.2 is not 0.3: a model that adds up its parts in another order must not look as if it varied."""
     Z, _ = samples()
     fitted = fit_surrogates(Z, np.where(Z[:, 0] > 0, 0.3, 0.1 + 0.2), n_features=1)
-    assert (support(fitted), fitted.status[0]) == ([], lasso.CONSTANT_OUTPUT)
+    assert (support(fitted), fitted.status[0]) == ([], surrogate.CONSTANT_OUTPUT)
 
 
 def test_no_weight():
     Z, y = linear()
     with pytest.warns(UserWarning, match=r"1 empty because all sample weights were 0 \(status 3\)"):
         fitted = fit_surrogates(Z, y, n_features=2, sample_weight=np.zeros(200))
-    assert (support(fitted), fitted.intercept[0], fitted.r2[0], fitted.status[0]) == ([], 0, 0, lasso.NO_WEIGHT)
+    assert (support(fitted), fitted.intercept[0], fitted.r2[0], fitted.status[0]) == ([], 0, 0, surrogate.NO_WEIGHT)
 
 
 def test_not_converged():
@@ -259,7 +259,7 @@ def test_output_whose_range_overflows():
     Z, y = linear()
     with pytest.warns(UserWarning, match=r"1 empty because the output's range.* overflows float64 \(status 5\)"):
         fitted = fit_surrogates(Z, np.sign(y) * 1.7e308, n_features=2)
-    assert (support(fitted), fitted.r2[0], fitted.status[0]) == ([], 0, lasso.OVERFLOW)
+    assert (support(fitted), fitted.r2[0], fitted.status[0]) == ([], 0, surrogate.OVERFLOW)
     assert np.isfinite(fitted.intercept[0])
 
 
@@ -293,7 +293,7 @@ def test_subnormal_outputs(factor):
     if fitted.status[0] == lasso.OK:
         np.testing.assert_allclose(fitted.coef / factor, fit_surrogates(Z, y, n_features=2).coef, rtol=1e-3)
     else:
-        assert (support(fitted), fitted.status[0]) == ([], lasso.CONSTANT_OUTPUT)
+        assert (support(fitted), fitted.status[0]) == ([], surrogate.CONSTANT_OUTPUT)
 
 
 @pytest.mark.parametrize("offset", [1e8, -1e8])
@@ -329,7 +329,7 @@ def test_samples_of_weight_zero_are_as_good_as_absent(what, outlier):
 def test_weights_or_intercepts_beyond_float64_are_a_status(offset, of_Z, of_y):
     Z, y = linear()
     fitted = fit_surrogates(offset + Z * of_Z, y * of_y, n_features=2)
-    assert fitted.status[0] == lasso.OVERFLOW
+    assert fitted.status[0] == surrogate.OVERFLOW
     np.testing.assert_array_equal(fitted.coef, 0.0)
     np.testing.assert_array_equal(fitted.r2, 0.0)
     assert np.isfinite(fitted.intercept).all()

@@ -105,38 +105,47 @@ def _normals64(w0: u32, w1: u32, w2: u32, w3: u32) -> tuple[f64, f64]:
     return radius * first, radius * second
 
 
-@kernel
-def _block(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None:
-    """Write one block: 4 * COUNTERS variates if `out` is float32, 2 * COUNTERS if float64."""
-    k0, k1 = u32(seed), u32(seed >> u64(32))
-    c2, c3 = u32(instance), u32(instance >> u64(32))
+@kernel(inline="always")
+def _words(instance: u64, purpose: u64, block: u64) -> tuple[u32, u32, u32, u32]:
+    """Return the counter that a block begins with."""
     first = block * u64(COUNTERS)
-    c0 = u32(first)
-    c1 = u32((first >> u64(32)) | (purpose << u64(16)))
-    if out.itemsize == 4:
-        for i in range(COUNTERS):
-            w0, w1, w2, w3 = philox(u32(c0 | u32(i)), c1, c2, c3, k0, k1)
-            out[i], out[COUNTERS + i] = _normals32(w0, w1)
-            out[2 * COUNTERS + i], out[3 * COUNTERS + i] = _normals32(w2, w3)
-    else:
-        for i in range(COUNTERS):
-            w0, w1, w2, w3 = philox(u32(c0 | u32(i)), c1, c2, c3, k0, k1)
-            out[i], out[COUNTERS + i] = _normals64(w0, w1, w2, w3)
+    return u32(first), u32((first >> u64(32)) | (purpose << u64(16))), u32(instance), u32(instance >> u64(32))
+
+
+@kernel
+def _block32(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None:
+    """Write one block of 4 * COUNTERS float32 variates."""
+    c0, c1, c2, c3 = _words(instance, purpose, block)
+    for i in range(COUNTERS):
+        w0, w1, w2, w3 = philox(u32(c0 | u32(i)), c1, c2, c3, u32(seed), u32(seed >> u64(32)))
+        out[i], out[COUNTERS + i] = _normals32(w0, w1)
+        out[2 * COUNTERS + i], out[3 * COUNTERS + i] = _normals32(w2, w3)
+
+
+@kernel
+def _block64(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None:
+    """Write one block of 2 * COUNTERS float64 variates."""
+    c0, c1, c2, c3 = _words(instance, purpose, block)
+    for i in range(COUNTERS):
+        w0, w1, w2, w3 = philox(u32(c0 | u32(i)), c1, c2, c3, u32(seed), u32(seed >> u64(32)))
+        out[i], out[COUNTERS + i] = _normals64(w0, w1, w2, w3)
 
 
 @kernel
 def fill(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None:
     """Fill the 1-D `out` with standard normal variates, from the beginning of `block` on."""
     size = COUNTERS * 16 // out.itemsize
-    whole = out.size // size
-    for b in range(whole):
-        _block(seed, instance, purpose, block + u64(b), out[b * size : (b + 1) * size])
-    rest = out[whole * size :]
-    if rest.size:
-        last = np.empty(size, out.dtype)
-        _block(seed, instance, purpose, block + u64(whole), last)
-        for i in range(rest.size):  # slices assigned to slices would cost two seconds of compiling
-            rest[i] = last[i]
+    last = np.empty(size, out.dtype)
+    for start in range(0, out.size, size):
+        rest = min(size, out.size - start)
+        piece = out[start : start + size] if rest == size else last
+        if out.itemsize == 4:
+            _block32(seed, instance, purpose, block + u64(start // size), piece)
+        else:
+            _block64(seed, instance, purpose, block + u64(start // size), piece)
+        if rest < size:
+            for i in range(rest):  # slices assigned to slices would cost two seconds of compiling
+                out[start + i] = last[i]
 
 
 @kernel
@@ -149,17 +158,19 @@ def _emit(shift: int, x: Array, scales: Array, varied: Array, z: Array, perturbe
 
 
 @kernel
-def perturb(seed: u64, keys: Array, starts: Array, X: Array, scale: Array, Z: Array, inputs: Array) -> None:
+def perturb(
+    seed: u64, keys: Array, starts: Array, X: Array, scale: Array, drawn: bool, Z: Array, inputs: Array
+) -> None:
     """Draw the samples z of every key into Z (m, n, d); those of keys[k] perturb the rows starts[k] to starts[k + 1].
 
-    inputs (rows, n, d) = X + scale * z. A feature whose scale is 0 has z = 0.
+    inputs (rows, n, d) = X + scale * z. A feature whose scale is 0 has z = 0. `drawn`: the samples are there.
     """
     m, n, d = Z.shape
     size = 4 * COUNTERS
     # Rows do not divide blocks: what repeats from row to row is laid out so far that the loops run over whole blocks.
     x = np.empty(d + size, X.dtype)
     scales = np.empty(d + size)
-    varied = np.empty(d + size, np.float32)
+    varied, last = np.empty(d + size, np.float32), np.empty(size, np.float32)
     for i in range(d + size):
         scales[i] = scale[i % d]
         varied[i] = 1.0 if scales[i] > 0.0 else 0.0
@@ -171,6 +182,10 @@ def perturb(seed: u64, keys: Array, starts: Array, X: Array, scale: Array, Z: Ar
             perturbed = inputs[row].reshape(-1)
             for start in range(0, n * d, size):
                 stop = min(start + size, n * d)
-                if row == starts[k]:
-                    fill(seed, keys[k], u64(PERTURBATION), u64(start // size), z[start:stop])
+                if row == starts[k] and not drawn:
+                    whole = stop - start == size
+                    _block32(seed, keys[k], u64(PERTURBATION), u64(start // size), z[start:stop] if whole else last)
+                    if not whole:
+                        for i in range(stop - start):
+                            z[start + i] = last[i]
                 _emit(start % d, x, scales, varied, z[start:stop], perturbed[start:stop])

@@ -1,4 +1,4 @@
-"""K-LASSO from weighted moments: coordinate descent along the path, top-K, refit.
+"""K-LASSO from weighted moments: coordinate descent at a point of the path, and the walk along it to K features.
 
 For centred features z, centred outputs y and weights p divided by their sum (Eq. 1 and 2 of the paper), with
 
@@ -8,48 +8,34 @@ minimise  1/2 w'G w - c'w + 1/2 yy + alpha ||w||_1.  At the minimum rho_j = alph
 |rho_j| <= alpha elsewhere. Between two knots of the path, where a feature enters or leaves, w is linear in alpha.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast.kernels.bits import bits64, float64
+from normlime_fast.kernels.cholesky import COLLINEAR, append_row, factor, substitute
 from normlime_fast.kernels.jit import kernel
-from normlime_fast.kernels.moments import KNOWN, WANTED, Gram, fetch, observe
+from normlime_fast.kernels.moments import KNOWN, WANTED, Gram
 
 Array = NDArray[Any]
 
-# What `status` says of a fit; the stage that calls turns the codes into words.
+# What `status` says of a fit, beside what `surrogate` says; the stage that calls turns the codes into words.
 OK = 0
 FEWER_FEATURES = 1  # the path ended, at NEGLIGIBLE, before it had K features
-CONSTANT_OUTPUT = 2
-NO_WEIGHT = 3
 NOT_CONVERGED = 4
-OVERFLOW = 5
 MISSING = -1  # never seen outside: columns of the Gram matrix are wanted before the path can go on
 
 NEGLIGIBLE = 1e-6  # alpha / alpha_max at which the path ends, and share of the output's deviation that a weight must
 # explain to be one: far above the rounding of sums (1e-13) and of a float32 model, far below the noise of any sample
 ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no feature enters for less
-COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the selected ones before it counts as none
 BELOW = 1e-8  # of alpha: how far below a knot it is passed; knots closer than that are one jump of the support
 TIE = 1e-6  # weights this close (relative) just below a jump are equal: rounding (1e-16) over BELOW, and some
 UNSURE = 1e-4  # of a column's variance: what is left of it beside the members before it enters without a look at all
 PARALLEL = 1e-10  # a feature whose correlation falls with alpha up to this keeps its distance: it never enters
-EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal
-SMALLEST = 2.0**-1022  # and so are those that differ by a subnormal number, whose weights would underflow
+SMALLEST = 2.0**-1022
 MAX_SWEEPS = 1000
 MAX_STEPS = 10  # knots of the path for every feature asked for: features leave it, too, but not for ever
-
-
-# What is known of one fit beside its weights; the output was divided by its `spread`.
-SUMMARY = np.dtype(
-    {
-        "names": ["count", "status", "intercept", "r2", "alpha", "spread"],
-        "formats": ["i8", "i8", "f8", "f8", "f8", "f8"],
-    }
-)
 
 
 class Path(NamedTuple):
@@ -72,7 +58,8 @@ def _largest(x: Array) -> float:
 
 
 @kernel
-def _support(w: Array) -> Array:
+def support_of(w: Array) -> Array:
+    """List the features with a weight."""
     members = np.empty(w.size, np.int64)
     count = 0
     for j in range(w.size):
@@ -164,45 +151,6 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
     return NOT_CONVERGED
 
 
-# Sums in any order: what comes in is finite, and so are the flags' results.
-@kernel(fastmath={"contract", "reassoc", "nsz"})
-def _append_row(L: Array, gram: Gram, support: Array, a: int, ridge: float) -> None:
-    """Row a of the Cholesky factor of G + ridge I on `support`; 0 on its diagonal if the feature is collinear."""
-    column = gram.values[support[a]]
-    for b in range(a + 1):
-        rest = column[support[b]] + (ridge if a == b else 0.0)
-        whole = rest
-        for i in range(b):
-            rest -= L[a, i] * L[b, i]
-        if a > b:
-            L[a, b] = rest / L[b, b] if L[b, b] > 0.0 else 0.0
-        else:
-            L[a, a] = np.sqrt(rest) if rest > COLLINEAR * whole else 0.0
-
-
-@kernel(fastmath={"contract", "reassoc", "nsz"})
-def _substitute(L: Array, x: Array) -> Array:
-    """Solve L L' x = target in place; 0 where the diagonal is."""
-    k = x.size
-    for a in range(k):
-        for i in range(a):
-            x[a] -= L[a, i] * x[i]
-        x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
-    for a in range(k - 1, -1, -1):
-        x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
-        for i in range(a):
-            x[i] -= L[a, i] * x[a]
-    return x
-
-
-@kernel(inline="always")
-def _factor(gram: Gram, support: Array, ridge: float) -> Array:
-    L = np.zeros((support.size, support.size))
-    for a in range(support.size):
-        _append_row(L, gram, support, a, ridge)
-    return L
-
-
 @kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
 def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) -> None:
     """rho -= G w, with w on `support`; four columns at a time, so that rho is not read and written for each."""
@@ -228,11 +176,11 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
 
     Coordinate descent finds the support soon and the last digits late; K-LASSO needs the support to be right.
     """
-    support = _support(path.w)
+    support = support_of(path.w)
     weights = np.empty(support.size)
     for k in range(support.size):
         weights[k] = path.c[support[k]] - np.copysign(alpha, path.w[support[k]])
-    _substitute(_factor(gram, support, 0.0), weights)
+    substitute(factor(gram, support, 0.0), weights)
     rho = path.c.copy()
     _subtract_columns(rho, gram, support, weights)
     same_signs = True
@@ -284,7 +232,7 @@ def _turn(gram: Gram, path: Path, walk: Walk, size: int) -> None:
     """Turn into the segment below, where the members are the support."""
     for k in range(size):
         walk.gain[k] = -np.sign(path.w[walk.members[k]])
-    _substitute(walk.L, walk.gain[:size])
+    substitute(walk.L, walk.gain[:size])
     for j in range(walk.loss.size):
         walk.loss[j] = 0.0
     _subtract_columns(walk.loss, gram, walk.members[:size], walk.gain[:size])
@@ -332,7 +280,7 @@ def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, 
     """Let feature j enter at its knot and go on to `below`, where the path must be again; False if that is not sure."""
     walk.members[size] = j
     path.w[j] = np.copysign(SMALLEST, path.rho[j])
-    _append_row(walk.L, gram, walk.members, size, 0.0)
+    append_row(walk.L, gram, walk.members, size, 0.0)
     if walk.L[size, size] ** 2 <= UNSURE * gram.values[j, j]:
         return False
     if size + 1 == walk.members.size:
@@ -349,9 +297,9 @@ def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, 
 @kernel(inline="always")
 def _keep_largest(w: Array, count: int) -> None:
     """Keep the `count` largest |w_j|; of equal ones the first."""
-    for _ in range(_support(w).size - count):
+    for _ in range(support_of(w).size - count):
         smallest = np.int64(-1)
-        for j in _support(w):
+        for j in support_of(w):
             if smallest < 0 or abs(w[j]) <= abs(w[smallest]) * (1.0 + TIE):
                 smallest = j
         w[smallest] = 0.0
@@ -390,12 +338,12 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
             status = lasso(gram, path, yy, alpha, tol)
             if status == MISSING:
                 return alpha, MISSING
-            support = _support(path.w)
+            support = support_of(path.w)
             size = support.size
             if size < n_features:
                 for a in range(size):
                     walk.members[a] = support[a]
-                    _append_row(walk.L, gram, walk.members, a, 0.0)
+                    append_row(walk.L, gram, walk.members, a, 0.0)
                 _turn(gram, path, walk, size)
         if size >= n_features:
             _keep_largest(path.w, n_features)
@@ -403,114 +351,3 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         if alpha <= end:
             return alpha, FEWER_FEATURES if status == OK else status
     return alpha, NOT_CONVERGED
-
-
-@kernel(inline="always")
-def _scale_output(y: Array, weights: Array, summary: Any) -> float:
-    """Turn y into (y - mean) / spread in place, of which the largest is near 1; the mean of its squares."""
-    summary.status = NO_WEIGHT
-    first = size = spread = mean = total = yy = 0.0
-    for i in range(y.size):
-        total += weights[i]
-        if weights[i] > 0.0:
-            if summary.status == NO_WEIGHT:
-                summary.status = OK
-                first = y[i]
-            spread = max(spread, abs(y[i] - first))
-            size = max(size, abs(y[i]))
-    if not np.isfinite(spread):
-        summary.status = OVERFLOW
-    elif summary.status == OK and spread <= max(EQUAL * size, SMALLEST):
-        summary.status = CONSTANT_OUTPUT
-    summary.intercept = first
-    if summary.status != OK:
-        for i in range(y.size):  # so that it asks for no column of the Gram matrix
-            y[i] = 0.0
-        return 0.0
-    spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, which changes no digit
-    for i in range(y.size):
-        y[i] = (y[i] - first) / spread if weights[i] > 0.0 else 0.0
-        mean += weights[i] * y[i]
-    mean /= total
-    for i in range(y.size):
-        y[i] -= mean
-        yy += weights[i] * y[i] * y[i]
-    summary.intercept += spread * mean
-    summary.spread = spread
-    return yy / total
-
-
-@kernel(inline="always")
-def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
-    """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
-    features, weights, summary = out
-    support = _support(path.w)
-    fitted = path.c[support]
-    _substitute(_factor(gram, support, ridge), fitted)
-    explained = 0.0
-    intercept = summary.intercept
-    largest = 0.0
-    count = 0
-    for a in range(support.size):
-        explained += 2.0 * fitted[a] * path.c[support[a]]
-        for b in range(support.size):
-            explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
-        if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NEGLIGIBLE * NEGLIGIBLE * yy:
-            features[count] = support[a]
-            weights[count] = fitted[a] * summary.spread
-            intercept -= weights[count] * gram.mean[support[a]]
-            largest = max(largest, abs(weights[count]))
-            count += 1
-    if np.isfinite(largest) and np.isfinite(intercept):
-        summary.count, summary.intercept, summary.r2 = count, intercept, min(explained / yy, 1.0)
-    else:
-        summary.status = OVERFLOW
-
-
-@kernel(inline="always")
-def _fit_output(gram: Gram, c: Array, yy: float, n_features: int, ridge: float, tol: float, out: Any) -> None:
-    """Fit one output from its c and yy; `out` is its (features, weights, summary)."""
-    summary = out[2]
-    summary.status = MISSING
-    while summary.status == MISSING:
-        path = start(c)
-        alpha, summary.status = select(gram, path, yy, n_features, tol)
-        if summary.status == MISSING:
-            fetch(gram)
-    summary.alpha = alpha * summary.spread
-    _refit(gram, path, ridge, yy, out)
-
-
-@kernel
-def fit(
-    Z: Array,
-    Y: Array,
-    starts: Array,
-    weights: Array,
-    ridge: float,
-    tol: float,
-    features: Array,
-    coefficients: Array,
-    summaries: Array,
-) -> None:
-    """Fit sparse linear surrogates to every output; outputs starts[k] to starts[k + 1] share the samples Z[k].
-
-    Z (m, n, d), Y (outputs, n; overwritten), weights (n,). Into features and coefficients (outputs, K) go the selected
-    features, ascending, and their refitted weights: the first `count` of each; into summaries (outputs,) the rest.
-    """
-    n_features = features.shape[1]
-    values = np.empty((Z.shape[2], Z.shape[2]))
-    squares = np.zeros(Y.shape[0])
-    for k in range(Z.shape[0]):
-        first, last = starts[k], starts[k + 1]
-        some_output = False
-        for row in range(first, last):
-            squares[row] = _scale_output(Y[row], weights, summaries[row])
-            some_output |= summaries[row].status == OK
-        if not some_output:
-            continue
-        gram, c = observe(Z[k], Y[first:last], weights, n_features, values)
-        for row in range(first, last):
-            if summaries[row].status == OK:
-                out = features[row], coefficients[row], summaries[row]
-                _fit_output(gram, c[row - first, : gram.mean.size], squares[row], n_features, ridge, tol, out)

@@ -130,7 +130,7 @@ def _nth_largest(values: Array, n: int) -> float:
     return float(top[0])
 
 
-@kernel
+@kernel(inline="always")
 def _want(gram: Gram, c: Array, guess: int) -> None:
     """Want the columns that the paths of all outputs will most likely need: those of the largest correlations."""
     d = gram.state.size
@@ -147,7 +147,7 @@ def _want(gram: Gram, c: Array, guess: int) -> None:
             gram.state[j] = WANTED
 
 
-@kernel
+@kernel(inline="always")
 def observe(Z: Array, Y: Array, weights: Array, n_features: int, values: Array) -> tuple[Gram, Array]:
     """Begin the Gram matrix of Z in `values` (d, d), for paths to K features; and c of every row of Y, (rows, >= d)."""
     d = Z.shape[1]
