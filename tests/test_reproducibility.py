@@ -128,6 +128,30 @@ def test_as_many_threads_as_jobs(n_jobs, n_threads, monkeypatch):
     assert (threading.current_thread() in callers) == (n_threads == 1)
 
 
+def test_threads_fit_while_the_model_works(monkeypatch):
+    """The fits of the first block wait until the model is at the second, and the model there for the fits."""
+    calls, asked, fitted = [], threading.Event(), threading.Event()
+    fit = surrogate.fit
+
+    def wait_and_fit(*arguments):
+        assert asked.wait(timeout=60)
+        fit(*arguments)
+        fitted.set()
+
+    def asking(X):
+        calls.append(len(X))
+        if len(calls) == 3:  # the first call has X itself
+            asked.set()
+            assert fitted.wait(timeout=60)
+        return model(X)
+
+    monkeypatch.setattr(surrogate, "fit", wait_and_fit)
+    options = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0, "n_jobs": 2, "batch_size": 120}
+    local = nlf.NormLIME(asking, nlf.Gaussian(0.7), **options).explain(X[:6])
+    assert_array_equal(arrays(local), arrays(explainer().explain(X[:6])))
+    assert calls == [6, 120, 120, 120]
+
+
 # ---- rng (SPEC 7)
 
 

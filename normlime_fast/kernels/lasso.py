@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from normlime_fast.kernels.bits import bits64, float64
 from normlime_fast.kernels.cholesky import COLLINEAR, append_row, factor, substitute
 from normlime_fast.kernels.jit import kernel
-from normlime_fast.kernels.moments import KNOWN, WANTED, Gram
+from normlime_fast.kernels.moments import KNOWN, WANTED, Gram, want
 
 Array = NDArray[Any]
 
@@ -330,7 +330,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         alpha = max(knot - BELOW * knot, end)
         enters = j >= 0 and path.w[j] == 0.0 and alpha > end
         if enters and gram.state[j] != KNOWN:
-            gram.state[j] = WANTED
+            want(gram, path.rho, n_features - size)  # and with it those that will most likely follow
             return alpha, MISSING
         if enters and _enter(gram, path, walk, size, j, knot, alpha):
             size += 1

@@ -109,19 +109,22 @@ def _enter(gram: Gram, columns: Array, sums: Array) -> None:
 
 
 @kernel
-def fetch(gram: Gram) -> None:
-    """Compute the columns of the Gram matrix that are WANTED."""
-    columns = _listed(gram.state, WANTED)
-    _enter(gram, columns, moments(gram.features, np.empty((0, gram.weights.size)), gram.weights, columns)[1:])
+def want(gram: Gram, correlations: Array, count: int) -> None:
+    """Want, of the columns that are not known, those of the `count` largest correlations."""
+    least = _nth_largest(correlations, gram.state, count)
+    for j in range(gram.state.size):
+        # 0 is the correlation of an output without a fit, or of a column without variance
+        if gram.state[j] == UNKNOWN and correlations[j] != 0.0 and abs(correlations[j]) >= least:
+            gram.state[j] = WANTED
 
 
 @kernel(inline="always")
-def _nth_largest(values: Array, n: int) -> float:
-    """The n-th largest |value|; 0 if there are fewer."""
+def _nth_largest(values: Array, state: Array, n: int) -> float:
+    """The n-th largest |value| of columns that are not known; 0 if there are fewer."""
     top: Array = np.zeros(n)  # ascending
-    for j in range(values.size):
+    for j in range(state.size):
         value = abs(values[j])
-        if value > top[0]:
+        if value > top[0] and state[j] != KNOWN:
             i = 1
             while i < n and top[i] < value:
                 top[i - 1] = top[i]
@@ -130,21 +133,15 @@ def _nth_largest(values: Array, n: int) -> float:
     return float(top[0])
 
 
-@kernel(inline="always")
-def _want(gram: Gram, c: Array, guess: int) -> None:
-    """Want the columns that the paths of all outputs will most likely need: those of the largest correlations."""
+@kernel
+def fetch(gram: Gram) -> None:
+    """Compute the columns of the Gram matrix that are WANTED; all, once they are half of those that there are."""
     d = gram.state.size
-    count = 0
-    for k in range(c.shape[0]):
-        least = _nth_largest(c[k, :d], min(guess, d))
+    if 2 * _listed(gram.state, UNKNOWN).size <= d:
         for j in range(d):
-            # 0 is the correlation of an output without a fit, or of a column without variance
-            if gram.state[j] != WANTED and c[k, j] != 0.0 and abs(c[k, j]) >= least:
-                gram.state[j] = WANTED
-                count += 1
-    if 2 * count >= d:
-        for j in range(d):
-            gram.state[j] = WANTED
+            gram.state[j] = WANTED if gram.state[j] == UNKNOWN else gram.state[j]
+    columns = _listed(gram.state, WANTED)
+    _enter(gram, columns, moments(gram.features, np.empty((0, gram.weights.size)), gram.weights, columns)[1:])
 
 
 @kernel(inline="always")
@@ -160,6 +157,7 @@ def observe(Z: Array, Y: Array, weights: Array, n_features: int, values: Array) 
     if everything:
         _enter(gram, columns, sums[Y.shape[0] + 1 :])
     else:
-        _want(gram, c, guess)
+        for k in range(Y.shape[0]):
+            want(gram, c[k], min(guess, d))
         fetch(gram)
     return gram, c
