@@ -236,7 +236,7 @@ class _Run:
 
     def result(self) -> LocalExplanations:
         """What is finished, as explanations."""
-        from scipy.sparse import csr_array  # two thirds of what `import normlime_fast` would take
+        from scipy.sparse import csr_array  # not at import time, see importance.py
 
         done, t = self.finished, self.targets.shape[1]
         fits = self.fits[slice(done * t)]

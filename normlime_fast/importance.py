@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
 from normlime_fast.checks import Array, as_array, as_count, as_labels
 from normlime_fast.kernels import aggregation
 
 if TYPE_CHECKING:
     import pandas
+    from scipy.sparse import csr_array
 
 Kind = Literal["normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"]
 Sign = Literal["absolute", "positive", "negative", "net"]
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED = range(aggregation.SUMS)
-LARGEST_WEIGHT = 1e150  # its square, and sums of many of them, are finite
 
 
 class _Formula(NamedTuple):
@@ -323,34 +322,70 @@ def aggregate(
     names = None if feature_names is None else tuple(map(str, feature_names))
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
-    labels, codes = None, np.zeros(n, np.int64)
-    if groups is not None:
-        labels, codes = _coded(as_labels(groups, "groups", n, "explanation"))
-    n_groups = 1 if labels is None else len(labels)
-    sums = np.zeros((n_groups, 2, d, aggregation.SUMS))
-    explanations = np.zeros(n_groups, np.int64)
-    aggregation.aggregate(
-        np.require(matrix.indptr, np.int64, "W"),  # all writable, so that there is one compiled kernel: copied only
-        np.require(matrix.indices, np.int32, "W"),  # if they were read-only or of another type
-        np.require(matrix.data, np.float64, "W"),
-        np.require(codes, np.int64, "W"),
-        sums,
-        explanations,
-    )
-    return ImportanceStatistics(sums, explanations, labels, names)
+    if groups is None:
+        labels, codes, explanations = None, np.zeros(n, np.int64), np.array([n])
+    else:
+        labels, codes, explanations = _coded(as_labels(groups, "groups", n, "explanation"))
+    return ImportanceStatistics(_summed(matrix, codes, len(explanations)), explanations, labels, names)
 
 
-def _coded(groups: Array) -> tuple[Array, Array]:
-    """Sorted labels, and for every group which of them it is; small numbers, as targets are, need no sorting."""
+def _coded(groups: Array) -> tuple[Array, Array, Array]:
+    """Sorted labels, for every group which of them it is, and how many are; small numbers need no sorting."""
     if groups.dtype.kind in "iu" and groups.min() >= 0 and groups.max() < len(groups):
         numbers = groups.astype(np.int64, copy=False)
-        used = np.bincount(numbers) > 0
-        return np.flatnonzero(used).astype(groups.dtype), (np.cumsum(used) - 1)[numbers]
-    labels, codes = np.unique(groups, return_inverse=True)
-    return labels, codes
+        counts = np.bincount(numbers)
+        used = counts > 0
+        codes = numbers if used.all() else (np.cumsum(used) - 1)[numbers]
+        return np.flatnonzero(used).astype(groups.dtype), codes, counts[used]
+    return np.unique(groups, return_inverse=True, return_counts=True)
 
 
-def _as_csr(weights: Any) -> csr_array:
+def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
+    """Sums (n_groups, 2, d, 5) of the weights, whose faults the kernel finds as it reads them."""
+
+    def plain(array: Array, dtype: type) -> Array:  # as one of two compiled kernels takes it; copied if it is not so
+        return np.require(array, dtype, ["C", "A", "W"])
+
+    sums = np.zeros((n_groups, 2, matrix.shape[1], aggregation.SUMS))
+    index = np.int32 if matrix.indices.dtype == np.int32 else np.int64
+    where = plain(matrix.indptr, index), plain(matrix.indices, index)
+    status = aggregation.aggregate(*where, plain(matrix.data, np.float64), plain(codes, np.int64), sums)
+    if status == aggregation.UNTIDY:
+        return _summed(_tidied(matrix), codes, n_groups)
+    if status == aggregation.LARGE:
+        _check_size(matrix.data)
+    return sums
+
+
+def _tidied(matrix: "csr_array") -> "csr_array":
+    """Copy the matrix with the columns of each row in order and once, or say why that cannot be."""
+    falls = np.flatnonzero(matrix.indptr[1:] < matrix.indptr[:-1])
+    if falls.size:
+        before, after = matrix.indptr[falls[0] : falls[0] + 2]
+        raise ValueError(f"weights must have an indptr that never decreases, got {after} after {before}")
+    for column in (matrix.indices.min(), matrix.indices.max()):
+        if not 0 <= column < matrix.shape[1]:
+            raise ValueError(f"weights must have column indices from 0 to {matrix.shape[1] - 1}, got {column}")
+    matrix = matrix.astype(np.float64)  # a copy in any case
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _check_size(weights: Array) -> None:
+    largest = np.maximum(weights.max(), -weights.min())  # NaN if one is
+    if not np.isfinite(largest):
+        bad = np.count_nonzero(~np.isfinite(weights))
+        raise ValueError(f"weights must be finite, got {bad} NaN or infinite values")
+    if largest > aggregation.LARGEST_WEIGHT:
+        raise ValueError(
+            f"weights must be at most {aggregation.LARGEST_WEIGHT}, or their squares overflow, got {largest};"
+            " rescale the model's output"
+        )
+
+
+def _as_csr(weights: Any) -> "csr_array":
+    from scipy.sparse import csr_array  # two thirds of what `import normlime_fast` would take
+
     expected = "weights must be (n explanations, d features), got shape"
     if isinstance(weights, list | np.ndarray):
         weights = as_array(weights, "weights")
@@ -365,18 +400,4 @@ def _as_csr(weights: Any) -> csr_array:
         raise ValueError(f"{expected} {matrix.shape}")
     if matrix.dtype.kind not in "fiub":
         raise TypeError(f"weights must hold real numbers, got dtype {matrix.dtype}")
-    if matrix.dtype != np.float64:
-        matrix = matrix.astype(np.float64)
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    largest = np.maximum(matrix.data.max(initial=0.0), -matrix.data.min(initial=0.0))  # NaN if one is
-    if not np.isfinite(largest):
-        bad = np.count_nonzero(~np.isfinite(matrix.data))
-        raise ValueError(f"weights must be finite, got {bad} NaN or infinite values")
-    if largest > LARGEST_WEIGHT:
-        raise ValueError(
-            f"weights must be at most {LARGEST_WEIGHT}, or their squares overflow, got {largest};"
-            " rescale the model's output"
-        )
     return matrix

@@ -96,8 +96,8 @@ class Gaussian:
     def sampler(self, seed: np.uint64, n_samples: int, X: Array) -> Perturb:
         """Return perturb(sets, starts, X, Z, inputs) for rows like X, after a look at whether they leave it room.
 
-        It fills Z (m, n, d) with the sets of samples of these numbers, and inputs (rows, n, d) with the rows of X: set k
-        perturbs those from starts[k] to starts[k + 1].
+        It fills Z (m, n, d) with the sets of samples of these numbers, and inputs (rows, n, d) with the rows of X: set
+        k perturbs those from starts[k] to starts[k + 1].
         """
         scale = self._scale_for(X)
         points = _sobol_points(seed, n_samples, X.shape[1]) if self.sampling == "sobol" else None

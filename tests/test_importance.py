@@ -159,12 +159,31 @@ def test_untidy_sparse_input_is_summed_first_and_left_alone():
         np.testing.assert_array_equal(now, then)
 
 
-def test_read_only_and_long_indices():
-    matrix = sparse.csr_array(SMALL)
-    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
-    for array in (matrix.data, matrix.indices, matrix.indptr):
-        array.setflags(write=False)
+def test_duplicates_are_summed_as_floats():
+    matrix = sparse.csr_array((np.array([100, 100], np.int8), [0, 0], [0, 2]), shape=(1, 1))
+    assert aggregate(matrix).importance("sum").values == [200]
+
+
+def test_columns_out_of_order():
+    matrix = sparse.csr_array(([1.0, -3.0, 1.0, 2.0, 5.0], [0, 2, 1, 0, 2], [0, 2, 4, 5, 5]), shape=(4, 3))
     np.testing.assert_array_equal(aggregate(matrix).sums, aggregate(SMALL).sums)
+    matrix.has_canonical_format = True  # it says so itself, wrongly
+    np.testing.assert_array_equal(aggregate(matrix).sums, aggregate(SMALL).sums)
+
+
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("change", [np.array, read_only, lambda array: np.repeat(array, 2)[::2]])
+def test_arrays_that_are_read_only_or_not_contiguous(change, index):
+    matrix = sparse.csr_array(SMALL)
+    matrix.data = change(matrix.data)
+    matrix.indices, matrix.indptr = change(matrix.indices.astype(index)), change(matrix.indptr.astype(index))
+    groups = change(np.array([0, 1, 1, 0]))
+    np.testing.assert_array_equal(aggregate(matrix, groups).sums, aggregate(SMALL, [0, 1, 1, 0]).sums)
 
 
 def test_largest_weights():
@@ -172,6 +191,8 @@ def test_largest_weights():
     result = aggregate(W).importance("l2")
     np.testing.assert_allclose(result.values, np.array([5, 1, 34]) ** 0.5 * (1e150 / 5), rtol=1e-12)
     assert np.isfinite(aggregate(W).importance().stderr[[0, 2]]).all()
+    W = np.full((2, 3), -1e150)  # of a norm beyond
+    np.testing.assert_allclose(aggregate(W).importance().values, 1e150 / 3, rtol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -333,6 +354,26 @@ def test_bad_input_of_aggregate(change, error, message):
     with pytest.raises(error, match=message) as raised:
         aggregate(**{"weights": SMALL} | change)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "data", "message"),
+    [
+        ([0, 2, 4], [0, 1, 0, 3], 1.0, r"^weights must have column indices from 0 to 2, got 3$"),
+        ([0, 2, 4], [0, 1, -1, 2], 1.0, r"^weights must have column indices from 0 to 2, got -1$"),
+        ([0, 2, 4], [-(10**9), 1, 0, 1], 1.0, r"^weights must have column indices from 0 to 2, got -1000000000$"),
+        ([0, 2, 4], [0, 10**9, 0, 1], 1.0, r"^weights must have column indices from 0 to 2, got 1000000000$"),
+        ([0, 2, 4], [10**9, 0, 0, 1], np.nan, r"^weights must have column indices from 0 to 2, got 1000000000$"),
+        ([0, 10**6, 4], [0, 1, 0, 1], 1.0, r"^weights must have an indptr that never decreases, got 4 after 1000000$"),
+        ([0, -1, 4], [0, 1, 0, 1], 1.0, r"^weights must have an indptr that never decreases, got -1 after 0$"),
+        ([0, 2**63 - 1, -9], [0, 1, 0, 1], 1.0, r"^weights must have an indptr .*, got -9 after 9223372036854775807$"),
+        ([0, 2, 4], [2, 2, 0, 1], 0.6e150, r"^weights must be at most 1e\+150, .* got 1.2e\+150; rescale"),
+        ([0, 2, 4], [2, 1, 0, 1], np.nan, r"^weights must be finite, got 4 NaN or infinite values$"),
+    ],
+)
+def test_bad_sparse_weights(indptr, indices, data, message):
+    with pytest.raises(ValueError, match=message):
+        aggregate(sparse.csr_array((np.full(4, data), indices, indptr), shape=(2, 3)))
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_number_of_specialisations():
         "fill": 2,  # float32, float64
         "perturb": 2,  # X of float32, float64
         "fit": 2,  # Z of float32 from the neighborhood, of float64 from users
-        "aggregate": 1,
+        "aggregate": 2,  # indices of int32, int64
     }
 
 

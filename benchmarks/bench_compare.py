@@ -1,0 +1,148 @@
+"""The comparison, in small: every row runs, every answer is right, and a wrong one is noticed."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks import compare, compare_kernels, compare_runs, growth, models
+from benchmarks.measuring import Clocked, Result, SkipError, quick
+
+SETTINGS = quick()
+
+
+@pytest.mark.parametrize("name", compare.ROWS)
+def test_row_runs_and_its_answers_are_right(name):
+    try:
+        lines = list(compare.ROWS[name].measure(SETTINGS))
+    except SkipError as reason:
+        pytest.skip(str(reason))
+    assert lines
+    for line in lines:
+        if "cold cache" in line.what:
+            assert line.skipped  # which a whole run measures
+        else:
+            assert not line.skipped
+            assert math.isfinite(line.figure)
+
+
+@pytest.mark.parametrize("axis", growth.AXES)
+def test_growth_runs_and_its_answers_are_right(axis, tmp_path):
+    line = growth.line(axis, SETTINGS)
+    assert min(line.ours) > 0
+    assert growth.MEANING[axis] in growth.as_table([line])
+    if axis in growth.WITH_PEERS:
+        growth.draw([line], tmp_path / "images" / "time.png")
+        assert (tmp_path / "images" / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_exponent_of_a_power_law():
+    assert growth.exponent([1, 2, 5], [3.0, 12.0, 75.0]) == pytest.approx(2)
+
+
+def test_report_gives_every_line_its_verdict():
+    results = {
+        "normals": [Result(what="good", figure=9.0, at_least=8), Result(what="bad", figure=7.0, at_least=8)],
+        "memory": [Result(what="small", figure=1.04, at_most=1.05), Result(what="large", figure=1.06, at_most=1.05)],
+        "first": [Result(what="informing", figure=3.0), Result.skip("absent", "no such package")],
+    }
+    page = compare.report(results, [], 1.0)
+    rows = {
+        cells[2].strip(): cells[8].strip() for cells in (row.split("|") for row in page.splitlines()) if len(cells) > 9
+    }
+    del rows["what"]
+    assert {what: word for what, word in rows.items() if not what.startswith("-")} == {
+        "good": "pass",
+        "bad": "**MISS**",
+        "small": "pass",
+        "large": "**MISS**",
+        "informing": "",
+        "absent": "skipped",
+    }
+    assert "2 pass, 2 MISS, 1 skipped." in page
+    assert "no such package" in page
+
+
+def test_wrong_answer_has_no_time(monkeypatch):
+    def measure(settings):
+        yield Result(what="right", figure=1.0)
+        raise AssertionError("2 is not 3")
+
+    row = compare.ROWS["normals"]._replace(measure=measure)
+    monkeypatch.setitem(compare.ROWS, "normals", row)
+    results = compare.measured(["normals"], SETTINGS)
+    right, wrong = results["normals"]
+    assert (compare.verdict(right), compare.verdict(wrong)) == ("", "**WRONG**")
+    assert "2 is not 3" in compare.report(results, [], 1.0)
+
+
+@pytest.fixture(scope="module")
+def explained():
+    """A model of four columns, an instance, its exact weights, the right features."""
+    model = models.decaying(40, 2)
+    x = np.zeros(40)
+    weights, _ = model.expected(x, 1.0, 1)
+    return model, x, weights, np.sort(np.argsort(-np.abs(weights))[:2])
+
+
+def test_check_takes_the_exact_weights(explained):
+    model, x, weights, features = explained
+    model.assert_explained(x, 1.0, 1, (features, weights[features]), 5000, n_features=2)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda weights, features: (features, 1.2 * weights[features]),
+        lambda weights, features: (features, -weights[features]),
+        lambda weights, features: (features[:1], weights[features[:1]]),
+        lambda weights, features: (np.array([30, 31]), weights[30:32]),  # columns the model does not read
+    ],
+    ids=["too large", "sign", "too few", "other features"],
+)
+def test_check_notices_wrong_weights(explained, mistake):
+    model, x, weights, features = explained
+    with pytest.raises(AssertionError):
+        model.assert_explained(x, 1.0, 1, mistake(weights, features), 5000, n_features=2)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_check_of_discretised_lime_notices_wrong_weights(monkeypatch, factor):
+    model = models.decaying(10, 5)
+    X = np.random.default_rng(0).standard_normal((500, 10))
+    lime = compare_runs.Lime(model, X, 5000, 8, defaults=True)
+    features, weights = lime.explain(X[0])
+    monkeypatch.setattr(lime, "explain", lambda x: (features, factor * weights))
+    if factor == 1.0:
+        lime.assert_discretised(X[0])
+    else:
+        with pytest.raises(AssertionError):
+            lime.assert_discretised(X[0])
+
+
+def test_check_of_a_whole_run_notices_wrong_weights():
+    model, X = models.decaying(10, 3), np.zeros((2, 10))
+    recorded = compare_runs.Recorded(model)
+    n, K = 500, 3
+    local = compare_runs.explainer(recorded, 1.0, n, K).explain(X)
+    compare_runs.assert_fitted(recorded, X, 1.0, local, n, K)
+    local.weights.data[0] *= 1 + 1e-6
+    with pytest.raises(AssertionError):
+        compare_runs.assert_fitted(recorded, X, 1.0, local, n, K)
+
+
+def test_check_of_k_lasso_notices_other_features_and_a_loose_gap():
+    p = compare_kernels.problem(500, 20, 3, 2)
+    solved = [compare_kernels.lars(p, 3)(k, p.grids[k], 0.0) for k in range(2)]
+    assert compare_kernels.largest_gap(p, solved) < 1e-10
+    loose = [(0.9 * w, alpha) for w, alpha in solved]
+    other = [(w + 1e-9 * (w == 0), alpha) for w, alpha in solved]  # within the gap
+    assert compare_kernels.largest_gap(p, loose) is None
+    assert compare_kernels.largest_gap(p, other) is None
+
+
+def test_clock_stands_still_while_the_model_computes(monkeypatch):
+    ticks = iter([0.0, 1.0, 11.0, 12.0])  # start, model from 1 to 11, end
+    monkeypatch.setattr("benchmarks.measuring.time.perf_counter", lambda: next(ticks))
+    model = Clocked(lambda X: X)
+    assert model.own(lambda: model(0), 2) == 1.0  # 2 of 12 s, for each of 2
