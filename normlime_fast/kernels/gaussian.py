@@ -149,11 +149,13 @@ def fill(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None
 
 
 @kernel
-def _emit(shift: int, x: Array, scales: Array, varied: Array, z: Array, perturbed: Array) -> None:
+def _emit(shift: int, x: Array, scales: Array, some_fixed: bool, z: Array, perturbed: Array) -> None:
     """Write a block of inputs, the first of them for column `shift`."""
-    x, scales, varied = x[shift:], scales[shift:], varied[shift:]
+    x, scales = x[shift:], scales[shift:]
+    if some_fixed:
+        for i in range(z.size):
+            z[i] = z[i] if scales[i] > 0.0 else f32(0.0)
     for i in range(z.size):
-        z[i] *= varied[i]
         perturbed[i] = x[i] + scales[i] * z[i]
 
 
@@ -170,10 +172,11 @@ def perturb(
     # Rows do not divide blocks: what repeats from row to row is laid out so far that the loops run over whole blocks.
     x = np.empty(d + size, X.dtype)
     scales = np.empty(d + size)
-    varied, last = np.empty(d + size, np.float32), np.empty(size, np.float32)
+    last = np.empty(size, np.float32)
+    some_fixed = False
     for i in range(d + size):
         scales[i] = scale[i % d]
-        varied[i] = 1.0 if scales[i] > 0.0 else 0.0
+        some_fixed |= scales[i] == 0.0
     for k in range(m):
         z = Z[k].reshape(-1)
         for row in range(starts[k], starts[k + 1]):
@@ -188,4 +191,4 @@ def perturb(
                     if not whole:
                         for i in range(stop - start):
                             z[start + i] = last[i]
-                _emit(start % d, x, scales, varied, z[start:stop], perturbed[start:stop])
+                _emit(start % d, x, scales, some_fixed, z[start:stop], perturbed[start:stop])

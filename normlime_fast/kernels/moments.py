@@ -69,25 +69,27 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
     """
     n, d = Z.shape
     first = Y.shape[0] + 1
-    left = np.zeros((TILE, _round_up(first + columns.size, HIGH)))
-    sums = np.zeros((left.shape[1], _round_up(d, WIDE)))
+    width = _round_up(d, WIDE)
     everything = columns.size == d
+    left = np.zeros((TILE, _round_up(first + (width if everything else columns.size), HIGH)))
+    sums = np.zeros((left.shape[1], width))
     total = 0.0
     for tile in range(0, n, TILE):
         rows = min(TILE, n - tile)
+        right = _rows_from(Z, tile)
         for i in range(rows):
-            weight, z, packed = weights[tile + i], Z[tile + i], left[i, first:]
+            weight, z, packed = weights[tile + i], right[i * d :], left[i, first:]
             total += weight
             left[i, 0] = weight
             for k in range(1, first):
                 left[i, k] = weight * Y[k - 1, tile + i]
             if everything:
-                for j in range(d):
+                for j in range(width):  # whole vectors: what is past d means nothing
                     packed[j] = weight * z[j]
             else:
                 for k in range(columns.size):
                     packed[k] = weight * z[np.uint64(columns[k])]
-        add_products(left, _rows_from(Z, tile), d, rows, first if everything else sums.shape[0], sums)
+        add_products(left, right, d, rows, first if everything else sums.shape[0], sums)
     for k in range(sums.shape[0]):
         for j in range(sums.shape[1]):
             sums[k, j] /= total
