@@ -221,7 +221,7 @@ class _Run:
     def _block(self, k: int, size: int) -> "_Block":
         """Return the k-th block of `size` instances; past the last one, it has none."""
         rows = slice(k * size, (k + 1) * size)
-        sets = self.numbers[rows].astype(np.uint64) // np.uint64(self.explainer.shared_samples)
+        sets = self.numbers[rows].astype(np.uint64) // np.uint64(min(self.explainer.shared_samples, 2**64 - 1))
         starts = np.append(np.flatnonzero(np.append(True, sets[1:] != sets[:-1])[: len(sets)]), len(sets))
         return _Block(rows, sets[starts[:-1]], starts)
 

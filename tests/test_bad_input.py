@@ -121,6 +121,8 @@ ARGUMENTS = [
     ({"rng": -1}, TypeError, "rng must be None, an integer >= 0, .* got -1"),
     ({"rng": 1.5}, TypeError, r"rng must be None, an integer >= 0, .* got 1\.5"),
     ({"rng": "seed"}, TypeError, "rng must be None, an integer >= 0, .* got 'seed'"),
+    ({"shared_samples": 0}, ValueError, "shared_samples must be at least 1, got 0"),
+    ({"shared_samples": None}, TypeError, "shared_samples must be an integer, got None"),
     ({"n_jobs": 0}, ValueError, "n_jobs must be None, -1 or at least 1, got 0"),
     ({"n_jobs": -2}, ValueError, "n_jobs must be None, -1 or at least 1, got -2"),
     ({"n_jobs": 1.5}, TypeError, r"n_jobs must be an integer, got 1\.5"),
@@ -171,6 +173,19 @@ def test_progress_that_is_neither_bool_nor_callable():
 )
 def test_parts(predict, neighborhood, message):
     refuse(TypeError, message + "$", lambda: nlf.NormLIME(predict, neighborhood))
+
+
+@pytest.mark.parametrize("sampling", ["halton", None, True])
+def test_sampling(sampling):
+    message = f'sampling must be "iid" or "sobol", got {sampling!r}'
+    refuse(ValueError, message, lambda: nlf.Gaussian(1.0, sampling))
+    refuse(ValueError, message, lambda: nlf.Gaussian.from_data(np.eye(3), sampling=sampling))
+
+
+def test_more_columns_than_sobol_points_have():
+    X = np.zeros((1, 21_202))
+    explainer = nlf.NormLIME(NotCalled(), nlf.Gaussian(1.0, "sobol"), n_features=2, n_samples=10)
+    refuse(ValueError, 'sampling "sobol" takes at most 21201 columns, got 21202', lambda: explainer.explain(X))
 
 
 # ---- What the model returns
