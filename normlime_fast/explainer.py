@@ -199,24 +199,27 @@ class _Run:
         ahead = len(buffers)
         waits = [buffer.turn_over(start, None, self._block(k, size)) for k, buffer in enumerate(buffers)]
         asked = 0
-
-        def finish(blocks: int) -> None:
-            if min(blocks * size, n_instances) > self.finished:
-                self.finished = min(blocks * size, n_instances)
-                report(self.finished, n_instances)
-
         try:
             for k in range(count):
                 waits[k % ahead]()
-                finish(k + 1 - ahead)
+                self._finish((k + 1 - ahead) * size, report)
                 buffer = buffers[k % ahead]
                 Y = self._ask(buffer)
                 waits[k % ahead] = buffer.turn_over(start, Y, self._block(k + ahead, size))
                 asked = k + 1
-        finally:
             for wait in waits:
                 wait()
-            finish(asked)
+            self._finish(asked * size, report)
+        except BaseException:
+            for wait in waits:  # what was asked is fitted, but nobody is told
+                wait()
+            self._finish(asked * size, lambda done, total: None)
+            raise
+
+    def _finish(self, done: int, report: Report) -> None:
+        if min(done, len(self.numbers)) > self.finished:
+            self.finished = min(done, len(self.numbers))
+            report(self.finished, len(self.numbers))
 
     def _block(self, k: int, size: int) -> "_Block":
         """Return the k-th block of `size` instances; past the last one, it has none."""
@@ -280,9 +283,7 @@ class _Buffer:
         self.block = following
         t = run.targets.shape[1]
         weights, ridge = np.ones(explainer.n_samples), explainer.ridge / explainer.n_samples
-        X = np.array(
-            run.rows.values[following.rows]
-        )  # writable, which read-only rows are not: one compiled kernel fewer
+        X = np.array(run.rows.values[following.rows])  # writable, as not all rows are: one compiled kernel fewer
 
         def task(piece: slice) -> None:
             if Y is not None and piece.start < len(asked.sets):

@@ -32,8 +32,8 @@ class Gaussian:
         set of samples, which are spread more evenly. On tables with tree ensembles the weights had 2 to 7 times less
         variance, for a smooth model of five columns more than 10 times, for a model that looks like noise at this
         scale the same (``benchmarks/sampling.py``). Take "sobol" where calls of the model are what costs, and lower
-        n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. At most
-        21,201 columns.
+        n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. The
+        points are scipy's, for at most 21,201 columns, and may change with its version.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Gaussian:
             raise ValueError(f"scale must be at least 0, got {scale.min()}")
         scale.setflags(write=False)
         object.__setattr__(self, "scale", scale if scale.ndim else float(scale))
-        if self.sampling not in ("iid", "sobol"):
+        if not isinstance(self.sampling, str) or self.sampling not in ("iid", "sobol"):
             raise ValueError(f'sampling must be "iid" or "sobol", got {self.sampling!r}')
 
     @classmethod

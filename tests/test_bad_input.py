@@ -175,7 +175,7 @@ def test_parts(predict, neighborhood, message):
     refuse(TypeError, message + "$", lambda: nlf.NormLIME(predict, neighborhood))
 
 
-@pytest.mark.parametrize("sampling", ["halton", None, True])
+@pytest.mark.parametrize("sampling", ["halton", None, True, {"iid"}])
 def test_sampling(sampling):
     message = f'sampling must be "iid" or "sobol", got {sampling!r}'
     refuse(ValueError, message, lambda: nlf.Gaussian(1.0, sampling))
@@ -348,14 +348,20 @@ def test_a_note_names_the_instances(index, named):
     assert caught.value.__notes__ == [f"normlime_fast: predict was working on {named}"]
 
 
-def test_an_error_of_the_progress_callable_keeps_what_is_finished():
+@pytest.mark.parametrize(("n_jobs", "told", "finished"), [(1, [1, 2, 3], [3]), (2, [2, 4], [4, 5])])
+def test_an_error_of_the_progress_callable_keeps_what_is_finished(n_jobs, told, finished):
+    calls = []
+
     def progress(done, total):
-        if done == 3:
+        calls.append(done)
+        if done >= 3:
             raise ModelError
 
     with pytest.raises(ModelError) as caught:
-        explain(curve, np.zeros((5, 3)), batch_size=50, progress=progress)
-    assert_array_equal(caught.value.finished.instance, range(3))
+        explain(curve, np.zeros((5, 3)), batch_size=50, progress=progress, n_jobs=n_jobs)
+    assert calls == told  # and not again, whatever its threads finish after that
+    assert len(caught.value.finished.instance) in finished
+    assert_array_equal(caught.value.finished.instance, range(len(caught.value.finished.instance)))
 
 
 def test_bad_outputs_half_way_keep_what_is_finished():

@@ -5,7 +5,7 @@ import pytest
 import reference
 from sklearn.linear_model import Lasso, lars_path
 
-from normlime_fast.kernels import lasso, moments, surrogate
+from normlime_fast.kernels import lasso, moments, products, surrogate
 
 TOL = 1e-4
 CASES = [  # n, d, K, correlation of neighbouring features, number of features behind the output, noise
@@ -176,6 +176,18 @@ def test_any_number_of_samples(n, d):
     (support,) = w[0, 0].nonzero()
     np.testing.assert_array_equal(support, np.abs(rows.T @ (p * target)).argmax())
     np.testing.assert_allclose(w[0, 0], reference.refit(Z, y, p, support)[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 7, 8, 9, 20])
+@pytest.mark.parametrize("n", [1, 5, 63, 64, 65, 66, 70, 71, 72, 128, 129, 200])
+def test_products_read_no_further_than_there_are_rows(n, d):
+    """The last row of a tile is read up to a multiple of WIDE columns."""
+    Z = np.arange(n * d, dtype=np.float32).reshape(n, d)
+    for first in range(0, n, products.TILE):
+        rows = moments._rows_from(Z, first)
+        last = min(products.TILE, n - first) - 1
+        assert len(rows) >= last * d + -(-d // products.WIDE) * products.WIDE
+        np.testing.assert_array_equal(rows[: (last + 1) * d], Z[first : first + last + 1].ravel())
 
 
 @pytest.mark.parametrize("t", [2, 3, 4, 5, 9])

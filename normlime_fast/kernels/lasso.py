@@ -76,9 +76,7 @@ class Walk(NamedTuple):
     L: Array  # (K, K) Cholesky factor of the Gram matrix on the members
     gain: Array  # (K,) what their weights gain as alpha falls by 1
     loss: Array  # (d,) what rho loses meanwhile
-    steps: (
-        Array  # (d,) uint64 scratch: bits of how far alpha falls until each feature enters or leaves, which order alike
-    )
+    steps: Array  # (d,) uint64 scratch: how far alpha falls until each enters or leaves, as bits, which order alike
 
 
 @kernel(inline="always")
@@ -334,6 +332,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
             return alpha, MISSING
         if enters and _enter(gram, path, walk, size, j, knot, alpha):
             size += 1
+            status = OK if size == n_features else status  # the last one was solved exactly
         else:  # several at once, or one that leaves, or is collinear: descend to what is right below
             status = lasso(gram, path, yy, alpha, tol)
             if status == MISSING:

@@ -53,7 +53,7 @@ def _round_up(count: int, multiple: int) -> int:
 def _rows_from(Z: Array, first: int) -> Array:
     """Rows of Z, flat; of the last tile a copy, since products read a little past its end."""
     flat = Z.reshape(-1)[first * Z.shape[1] :]
-    if first + TILE < Z.shape[0]:
+    if flat.size - TILE * Z.shape[1] >= WIDE:
         return flat
     last = np.zeros(flat.size + WIDE, Z.dtype)
     for i in range(flat.size):

@@ -17,10 +17,8 @@ from normlime_fast.kernels.jit import kernel
 Array = NDArray[Any]
 
 TILE = 64  # rows that stay in cache while all products with them are summed
-HIGH, WIDE = (
-    4,
-    8,
-)  # of a block: its sums and operands fill the registers of AVX2, and keep the multipliers of AVX-512 busy
+# A block of sums: it fills the registers of AVX2, and keeps the multipliers of AVX-512 busy.
+HIGH, WIDE = 4, 8
 
 
 @intrinsic
