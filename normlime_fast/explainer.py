@@ -200,16 +200,14 @@ class _Run:
         waits = [buffer.turn_over(start, None, self._block(k, size)) for k, buffer in enumerate(buffers)]
         asked = 0
         try:
-            for k in range(count):
+            for k in range(count + ahead):
                 waits[k % ahead]()
                 self._finish((k + 1 - ahead) * size, report)
-                buffer = buffers[k % ahead]
-                Y = self._ask(buffer)
-                waits[k % ahead] = buffer.turn_over(start, Y, self._block(k + ahead, size))
-                asked = k + 1
-            for wait in waits:
-                wait()
-            self._finish(asked * size, report)
+                if k < count:
+                    buffer = buffers[k % ahead]
+                    Y = self._ask(buffer)
+                    waits[k % ahead] = buffer.turn_over(start, Y, self._block(k + ahead, size))
+                    asked = k + 1
         except BaseException:
             for wait in waits:  # what was asked is fitted, but nobody is told
                 wait()
