@@ -46,7 +46,7 @@ class NormLIME:
         Where coordinate descent first stops; see `fit_surrogates`.
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator, optional
         Where the seed comes from, once, here (SPEC 7). A row's samples depend on the seed and the row's number alone:
-        not on the order of rows, `batch_size`, `n_jobs`, process or machine.
+        not on the order of rows, `batch_size`, `n_jobs`, process or machine; Sobol samples on scipy's version, too.
     shared_samples : int, default 1
         How many rows share one set of standard normals: those whose numbers have the same quotient by it. That makes
         their explanations comparable sample by sample and several times cheaper, most of all with a `batch_size` that
@@ -56,8 +56,8 @@ class NormLIME:
         Threads for the library's own work: None is 1, which is the caller's own; -1 all cores. More than one also work
         while the model does.
     batch_size : int or None, default None
-        The most rows a call of `predict` gets; by default what keeps a batch near 8 MiB,
-        which caches hold.
+        The most rows a call of `predict` gets; by default what keeps a batch near 8 MiB, which
+        caches hold.
 
     Raises
     ------
@@ -183,6 +183,7 @@ class _Run:
         self.batch_size = _rows_a_batch(explainer, max(bytes_a_row, 8 * self.n_outputs))
         self.targets = _targets_of(explainer.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
+        self.weights, self.ridge = np.ones(explainer.n_samples), explainer.ridge / explainer.n_samples
         self.fits = Fits.room_for(self.targets.size, self.n_features)
         self.finished = 0  # instances
 
@@ -277,10 +278,9 @@ class _Buffer:
 
     def turn_over(self, start: Start, Y: Array | None, following: _Block) -> Wait:
         """Start to fit the outputs Y, and to draw the samples of the following block in place of what was fitted."""
-        run, explainer, asked = self.run, self.run.explainer, self.block
+        run, asked = self.run, self.block
         self.block = following
         t = run.targets.shape[1]
-        weights, ridge = np.ones(explainer.n_samples), explainer.ridge / explainer.n_samples
         X = np.array(run.rows.values[following.rows])  # writable, as not all rows are: one compiled kernel fewer
 
         def task(piece: slice) -> None:
@@ -288,15 +288,14 @@ class _Buffer:
                 starts = asked.starts[piece.start : piece.stop + 1] * t
                 fits = run.fits[slice(asked.rows.start * t + starts[0], asked.rows.start * t + starts[-1])]
                 Z, outputs = self.Z[piece][: len(starts) - 1], Y[starts[0] : starts[-1]]
-                fit_samples(Z, outputs, starts - starts[0], weights, ridge, explainer.tol, fits)
+                fit_samples(Z, outputs, starts - starts[0], run.weights, run.ridge, run.explainer.tol, fits)
             if piece.start < len(following.sets):
                 starts = following.starts[piece.start : piece.stop + 1]
                 Z, rows = self.Z[piece][: len(starts) - 1], slice(starts[0], starts[-1])
                 run.perturb(following.sets[piece], starts - starts[0], X[rows], Z, self.inputs[rows])
 
-        d = X.shape[1]
         count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
-        return start(task, count, max(1, PIECE // (explainer.n_samples * (d + t))))
+        return start(task, count, max(1, PIECE // (run.explainer.n_samples * (X.shape[1] + t))))
 
 
 def _rows_a_batch(explainer: NormLIME, bytes_a_row: int) -> int:

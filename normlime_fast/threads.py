@@ -13,7 +13,7 @@ def pool(n_jobs: int) -> Iterator[Start]:
     """Yield `start(task, count, most)`: it calls task(slice) on pieces of range(count), none longer than `most`.
 
     It returns at once, and what it returns waits for the end; with one job it runs the pieces itself. Every item is
-    computed on its own, so where the pieces are cut changes no result. Short pieces keep Ctrl-C prompt.
+    computed on its own, so where the pieces are cut changes no result. With one job, Ctrl-C waits for one piece.
     """
     executor = ThreadPoolExecutor(n_jobs, thread_name_prefix="normlime_fast") if n_jobs > 1 else None
 

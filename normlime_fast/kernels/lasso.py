@@ -33,7 +33,7 @@ BELOW = 1e-8  # of alpha: how far below a knot it is passed; knots closer than t
 TIE = 1e-6  # weights this close (relative) just below a jump are equal: rounding (1e-16) over BELOW, and some
 UNSURE = 1e-4  # of a column's variance: what is left of it beside the members before it enters without a look at all
 PARALLEL = 1e-10  # a feature whose correlation falls with alpha up to this keeps its distance: it never enters
-SMALLEST = 2.0**-1022
+SMALLEST = 2.0**-1022  # of normal numbers; a weight of it has a sign and nothing else
 MAX_SWEEPS = 1000
 MAX_STEPS = 10  # knots of the path for every feature asked for: features leave it, too, but not for ever
 
