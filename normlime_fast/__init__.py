@@ -4,6 +4,7 @@ Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neu
 (arXiv 1909.04200).
 """
 
+from normlime_fast.errors import IncompleteRunError
 from normlime_fast.explainer import NormLIME
 from normlime_fast.explanations import LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, aggregate
@@ -14,6 +15,7 @@ __all__ = [
     "Gaussian",
     "Importance",
     "ImportanceStatistics",
+    "IncompleteRunError",
     "LocalExplanations",
     "NormLIME",
     "Surrogates",

@@ -4,6 +4,7 @@ import math
 import numbers
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,45 +13,60 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
+quiet = np.errstate(all="ignore")  # of public functions: where the caller's NumPy raises, ours need not
+
+
+@quiet
+def shown(value: object, as_text: Callable[[object], str] = repr) -> str:
+    """Return what a message says of `value`: one line that is not too long."""
+    try:
+        text = " ".join(as_text(value).split())
+    except Exception:  # the user's own; or an int with too many digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
 
 def as_count(value: object, name: str, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+        raise ValueError(f"{name} must be at least {minimum}, got {shown(value)}")
     return int(value)
 
 
 def as_nonnegative(value: object, name: str) -> float:
     """Return `value` as a finite float of at least 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # of an int or a Fraction
+        number = math.inf
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        raise ValueError(f"{name} must be finite and at least 0, got {shown(value)}")
     return number
 
 
 def as_seed(rng: object) -> np.uint64:
     """Draw the 64-bit key of all samples from `rng`: None, an int, a SeedSequence or a numpy Generator (SPEC 7)."""
-    try:
-        generator = np.random.default_rng(rng)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    known = numbers.Integral | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
+    if not (rng is None or isinstance(rng, known)) or (isinstance(rng, numbers.Integral) and rng < 0):
+        # NumPy would look into anything else, without end into an np.matrix
         raise TypeError(
-            f"rng must be None, an integer >= 0, a numpy SeedSequence or a numpy Generator, got {rng!r}"
-        ) from None
-    return generator.integers(2**64, dtype=np.uint64)
+            f"rng must be None, an integer >= 0, a numpy SeedSequence or a numpy Generator, got {shown(rng)}"
+        )
+    return np.random.default_rng(rng).integers(2**64, dtype=np.uint64)  # type: ignore[arg-type]
 
 
 def as_jobs(n_jobs: int | None) -> int:
     """Return the number of threads: None is 1, -1 is every core this process may use."""
     if n_jobs is None:
         return 1
-    if n_jobs == -1:
+    if isinstance(n_jobs, numbers.Integral) and n_jobs == -1:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(n_jobs, numbers.Integral) and n_jobs < 1:
-        raise ValueError(f"n_jobs must be None, -1 or at least 1, got {n_jobs}")
+        raise ValueError(f"n_jobs must be None, -1 or at least 1, got {shown(n_jobs)}")
     return as_count(n_jobs, "n_jobs")
 
 
@@ -64,23 +80,23 @@ def as_array(values: object, name: str) -> Array:
         ) from None
 
 
+@quiet
 def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""
     if "scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(values):
         raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
+    array = as_array(values, name)
+    try:
+        if array.dtype.kind not in "fiubO" or (
+            array.dtype == object and any(isinstance(v, str | bytes) or v is np.ma.masked for v in array.flat)
+        ):
+            raise TypeError
+        if array.dtype != np.float32:
+            array = array.astype(np.float64, copy=False)  # a long double may become infinite, which is said below
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must hold real numbers, got dtype {shown(array.dtype, str)}") from None
     if np.ma.is_masked(values):
         raise ValueError(f"{name} must not have masked values; fill them, as in {name}.filled(...)")
-    array = as_array(values, name)
-    if array.dtype != np.float32:
-        try:
-            if array.dtype.kind not in "fiubO" or (
-                array.dtype == object and any(isinstance(v, str) for v in array.flat)
-            ):
-                raise TypeError
-            with np.errstate(over="ignore"):  # of a long double: infinite, which is said below
-                array = array.astype(np.float64, copy=False)
-        except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}") from None
     if array.ndim not in ndim:
         expected = " or ".join(f"{n}-D" for n in ndim)
         raise ValueError(f"{name} must be {expected}, got shape {array.shape}")
@@ -106,6 +122,7 @@ class Rows:
         """Column names, where X has them."""
         return None if self.frame is None else tuple(str(name) for name in self.frame.columns)
 
+    @quiet
     def like(self, values: Array) -> Any:
         """Wrap perturbed `values` (m, d) as what X is: an ndarray, or a DataFrame with its columns and float dtypes.
 
@@ -114,37 +131,55 @@ class Rows:
         if self.frame is None:
             return values
         frame = type(self.frame)(values, columns=self.frame.columns, copy=False)
-        dtypes = self.frame.dtypes
-        floats = {name: dtype for name, dtype in dtypes.items() if dtype.kind == "f" and dtype.itemsize >= 4}
-        narrow = {name: dtype for name, dtype in floats.items() if dtype != values.dtype}
-        return frame.astype(narrow) if narrow else frame
+        others = {}
+        for k, (name, dtype) in enumerate(self.frame.dtypes.items()):
+            if dtype.kind == "f" and dtype != values.dtype and _width(dtype) >= 4:
+                others[name] = dtype
+                if _width(dtype) == 4 and np.abs(values[:, k]).max() > np.finfo(np.float32).max:
+                    got = f"got an overflow in column {k}"
+                    raise ValueError(f"X and scale must leave room to perturb in {dtype}, {got}")
+        return frame.astype(others) if others else frame
 
 
+def _width(dtype: Any) -> int:
+    """Bytes of a number; of a sparse column's, whose dtype does not tell."""
+    return int(getattr(dtype, "subtype", dtype).itemsize)
+
+
+@quiet
 def as_rows(X: object, name: str = "X") -> Rows:
-    """Return the user's X, an array-like or a pandas DataFrame, as `Rows`."""
+    """Return the user's X, an array-like or a DataFrame (pandas, or what becomes one: Arrow, Polars), as `Rows`."""
+    if hasattr(X, "schema") and hasattr(X, "to_pandas"):
+        X = X.to_pandas()
     pandas = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
     if pandas is None or not isinstance(X, pandas.DataFrame):
         return Rows(np.ascontiguousarray(as_numbers(X, name, ndim=(2,))))
     if not X.columns.is_unique:
-        raise ValueError(f"{name} must have unique column names, got {list(X.columns[X.columns.duplicated()])} twice")
+        twice = shown(list(X.columns[X.columns.duplicated()]))
+        raise ValueError(f"{name} must have unique column names, got {twice} twice")
     for column, dtype in X.dtypes.items():
         if dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, got column {column!r} of dtype {dtype}")
+            raise TypeError(f"{name} must hold real numbers, got column {shown(column)} of dtype {shown(dtype, str)}")
     dtype = np.float32 if all(dtype == np.float32 for dtype in X.dtypes) else np.float64
     values = X.to_numpy(dtype=dtype, na_value=np.nan)
     return Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), X.iloc[:0])
 
 
+@quiet
 def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
     """Return `labels` as a 1-D array of the given length."""
     array = as_array(labels, name)
     if array.shape != (length,):
         raise ValueError(f"{name} must have one label per {of}, shape ({length},), got shape {array.shape}")
-    if (array.dtype.kind == "f" and not np.isfinite(array).all()) or np.any(array != array):
-        raise ValueError(f"{name} must not have NaN or infinite labels")
-    if array.dtype == object:
-        try:
+    try:
+        masked, unequal = np.ma.is_masked(labels), bool(np.any(array != array))
+        if array.dtype == object and not unequal:
             np.sort(array)
-        except TypeError:
-            raise TypeError(f"{name} must have labels that can be sorted, got {array[:3].tolist()} ...") from None
+    except (TypeError, ValueError):  # of comparisons that give no answer, or an array of them
+        some = shown(array[:3].tolist())
+        raise TypeError(f"{name} must have labels that can be sorted, got {some} ...") from None
+    if masked:
+        raise ValueError(f"{name} must not have masked labels")
+    if unequal or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise ValueError(f"{name} must not have NaN or infinite labels")
     return array

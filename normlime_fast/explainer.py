@@ -1,25 +1,31 @@
 """NormLIME: composes the stages; no numerics of its own."""
 
+import copy
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, Rows, as_array, as_count, as_jobs, as_nonnegative, as_rows, as_seed
-from normlime_fast.explanations import LocalExplanations
+from normlime_fast.block import Probe, features_of, probe
+from normlime_fast.checkpoint import Checkpoint, described
+from normlime_fast.checks import Array, as_array, as_count, as_jobs, as_nonnegative, as_rows, as_seed
+from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
+from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
 from normlime_fast.neighborhoods import Gaussian
-from normlime_fast.prediction import Predict, predict_rows
-from normlime_fast.surrogates import Fits, fit_samples, warn_of
-from normlime_fast.threads import Start, Wait, pool
+from normlime_fast.prediction import Predict
+from normlime_fast.runs import Options, explain_table, sum_stream
+from normlime_fast.streams import By, Partitions, Table, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast.surrogates import warn_of_counts
 
-BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was
-# written is still in the cache when the model, and then the fit, reads it
-PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
+BLOCK = 1_000_000  # rows that the model is asked about in a block
+BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
 
-Report = Callable[[int, int], object]
+Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
 
 
 class NormLIME:
@@ -109,21 +115,47 @@ class NormLIME:
         self.n_jobs = as_jobs(n_jobs)
         self.batch_size = None if batch_size is None else as_count(batch_size, "batch_size")
         self.seed = as_seed(rng)
+        self._any_seed = rng is None
 
     def explain(
-        self, X: ArrayLike, *, index: ArrayLike | None = None, progress: bool | Report = False
+        self,
+        X: ArrayLike,
+        *,
+        index: ArrayLike | None = None,
+        progress: bool | Report = False,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        block_size: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> LocalExplanations:
         """Explain every row of X for the explainer's targets.
 
         Parameters
         ----------
-        X : array_like or pandas.DataFrame of shape (n_instances, d)
+        X : array_like, pandas.DataFrame, Dask array or dataframe of shape (n_instances, d)
             The instances. float32 stays float32; ints and bools reach the model as floats, since they are perturbed.
+            The partitions of a Dask collection are worked on where they are, given the executor of a Dask client;
+            without one they come here, one at a time.
         index : array_like of int of shape (n_instances,), optional
             The rows' numbers, each once; by default their positions. They key the samples: a row explained under its
             own number gets the same explanation in any order, subset or process.
         progress : bool or callable, default False
             True draws a bar (needs tqdm); a callable gets (instances done, instances in all).
+        executor : concurrent.futures.Executor, optional
+            Where to work: a pool of processes or threads, loky's, or ``client.get_executor()`` of Dask. Blocks of
+            instances go out, explanations come back. The model goes along: to processes pickled (by cloudpickle, if
+            that is installed), and threads call it at the same time.
+        checkpoint : str or path, optional
+            A folder for finished blocks of instances, of one run at a time. The same call goes on from there, whatever
+            ended the first one; with other settings, data or predictions it is refused. With ``rng=None`` it takes the
+            seed that was begun with.
+        block_size : int, optional
+            Instances in a block, for an executor or a checkpoint; by default what asks the model about a million rows,
+            or a hundredth of X. A checkpoint keeps its own; blocks of a Dask collection are its partitions.
+        on_error : {"raise", "skip"}, default "raise"
+            What happens when the model raises, or returns what it must not, for a batch of rows. "skip" asks again for
+            each of its instances alone; those that it fails for again get empty explanations with status 6, and one
+            warning counts them.
 
         Returns
         -------
@@ -133,6 +165,8 @@ class NormLIME:
         ------
         TypeError, ValueError
             If an argument has the wrong type, shape or range, or the model returns what it must not.
+        IncompleteRunError
+            If the executor fails, or the checkpoint cannot be written.
         Exception
             Whatever `predict` raises, with a note that names the instances it was working on. An error half-way
             carries the explanations finished before it as its attribute ``finished``.
@@ -150,156 +184,198 @@ class NormLIME:
         >>> explainer.explain(np.zeros((1, 2))).weights.toarray().round(6)
         array([[ 1., -1.]])
         """
-        rows = as_rows(X)
-        with pool(self.n_jobs) as start, _reporter(progress, len(rows.values)) as report:
-            run = _Run(self, rows, index)
-            try:
-                run.explain(start, report)
-            except BaseException as error:
-                if run.finished:
-                    error.finished = run.result()  # type: ignore[attr-defined]
-                    error.add_note("normlime_fast: the explanations finished before are this exception's .finished")
-                raise
-        local = run.result()
-        warn_of(local.status, stacklevel=2)
+        table = Partitions(X, executor) if is_dask(X) else Table(as_rows(X))
+        numbers = _as_index(index, len(table))
+        _check_features(self, table.n_columns)
+        if isinstance(table, Table):
+            self.neighborhood.check(table.values)  # before the model is called at all
+        size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
+        explainer, store = self, None
+        with _reporter(progress, len(table)) as report:
+            options = Options(_as_executor(executor), _as_skip(on_error), lambda done: report(done, len(table)))
+            if checkpoint is not None:
+                free = ("block_size", "rng") if self._any_seed else ("block_size",)
+                store = Checkpoint(checkpoint, described(self, table.identity(), numbers, size), free)
+                explainer, size = copy.copy(self), store.settings["block_size"]
+                explainer.seed = np.uint64(store.settings["rng"])
+            local, error = explain_table(explainer, table, numbers, size, store, options)
+        _warn(np.bincount(local.status), error)
         return local
 
+    def statistics(
+        self,
+        batches: Any,
+        *,
+        by: By = None,
+        first: int = 0,
+        progress: bool | Report = False,
+        executor: Executor | None = None,
+        block_size: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> ImportanceStatistics:
+        """Explain a stream of rows and keep only the sums behind importances, in memory that does not grow with it.
 
-class _Run:
-    """One call of `explain`: what it works on, and what is finished so far."""
+        Parameters
+        ----------
+        batches : iterable of array_like or pandas.DataFrame of shape (m, d); or one table
+            Blocks of rows, such as a generator, or ``iter_batches()`` of a Parquet file; or a table: an array, which
+            may be mapped from a file, a DataFrame, a Dask collection.
+        by : None, "target", callable, or array_like of shape (n_instances,)
+            Sums over all explanations; or per target explained; or per label, which a callable finds for every row of
+            a batch, as in ``by=lambda batch: batch["region"]``.
+        first : int, default 0
+            The number of the first row. Rows are counted from there, and their numbers key their samples.
+        progress, executor, on_error
+            As of `explain`; where nobody knows how many instances there are in all, a callable gets None for that.
+        block_size : int, optional
+            Instances that are summed before they are added to the rest; by default what asks the model about a million
+            rows. Sums depend on it, by rounding, and on nothing else: not on where a stream is cut into batches.
 
-    def __init__(self, explainer: NormLIME, rows: Rows, index: ArrayLike | None) -> None:
-        n_instances, d = rows.values.shape
-        self.explainer = explainer
-        self.rows = rows
-        self.numbers = _as_index(index, n_instances)
-        self.perturb = explainer.neighborhood.sampler(explainer.seed, explainer.n_samples, rows.values)
-        self.n_features = _features_of(explainer, d)
-        bytes_a_row = d * rows.values.itemsize
-        given = rows.values.copy()  # a model may work in place
-        outputs = predict_rows(explainer.predict, rows, given, self.numbers, _rows_a_batch(explainer, bytes_a_row))
-        self.n_outputs = outputs.shape[1]
-        self.target_names = _target_names(explainer.predict, self.n_outputs)
-        self.batch_size = _rows_a_batch(explainer, max(bytes_a_row, 8 * self.n_outputs))
-        self.targets = _targets_of(explainer.targets, outputs)
-        self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
-        self.weights, self.ridge = np.ones(explainer.n_samples), explainer.ridge / explainer.n_samples
-        self.fits = Fits.room_for(self.targets.size, self.n_features)
-        self.finished = 0  # instances
+        Returns
+        -------
+        ImportanceStatistics
 
-    def explain(self, start: Start, report: Report) -> None:
-        """Draw the neighborhoods of a block of instances, ask the model, fit the surrogates, block after block.
+        Raises
+        ------
+        TypeError, ValueError, IncompleteRunError, Exception
+            As `explain`; the attribute ``finished`` of an exception has the statistics of the rows before.
 
-        With threads there are two buffers: while the model works on one, they fit what it said of the other and draw
-        what it will be asked next.
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> statistics = explainer.statistics(np.zeros((5, 2)) for _ in range(20))
+        >>> statistics.explanations
+        array([100])
+        >>> statistics.importance("mean").values.round(6)
+        array([ 1., -2.])
         """
-        n_instances, n_jobs, n = len(self.numbers), self.explainer.n_jobs, self.explainer.n_samples
-        size = max(1, self.batch_size // n // n_jobs) * n_jobs  # instances a block: the same number for every thread
-        count = -(-n_instances // size)
-        buffers = [_Buffer(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
-        ahead = len(buffers)
-        waits = [buffer.turn_over(start, None, self._block(k, size)) for k, buffer in enumerate(buffers)]
-        asked = 0
-        try:
-            for k in range(count + ahead):
-                waits[k % ahead]()
-                self._finish((k + 1 - ahead) * size, report)
-                if k < count:
-                    buffer = buffers[k % ahead]
-                    Y = self._ask(buffer)
-                    waits[k % ahead] = buffer.turn_over(start, Y, self._block(k + ahead, size))
-                    asked = k + 1
-        except BaseException:
-            for wait in waits:  # what was asked is fitted, but nobody is told
-                wait()
-            self._finish(asked * size, lambda done, total: None)
-            raise
+        first = as_count(first, "first", minimum=0)
+        if isinstance(by, str) and by != "target":
+            raise ValueError(f'by must be None, "target", a callable or one label per row, got {by!r}')
+        size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
+        total = batches.shape[0] if len(getattr(batches, "shape", ())) == 2 else None
+        if is_dask(batches):
+            blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
+        else:
+            blocks = blocks_of_batches(batches, by, first, size)
+        with _reporter(progress, total) as report:
+            options = Options(_as_executor(executor), _as_skip(on_error), lambda done: report(done, total))
+            statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
+        _warn(statuses, error)
+        return statistics
 
-    def _finish(self, done: int, report: Report) -> None:
-        if min(done, len(self.numbers)) > self.finished:
-            self.finished = min(done, len(self.numbers))
-            report(self.finished, len(self.numbers))
+    def importance(
+        self,
+        batches: Any,
+        *,
+        kind: Kind = "normlime",
+        by: By = None,
+        sign: Sign = "absolute",
+        **options: Any,
+    ) -> Importance:
+        """Explain a stream of rows and aggregate it as it comes, in memory that does not grow with it.
 
-    def _block(self, k: int, size: int) -> "_Block":
-        """Return the k-th block of `size` instances; past the last one, it has none."""
-        rows = slice(k * size, (k + 1) * size)
-        sets = self.numbers[rows].astype(np.uint64) // np.uint64(min(self.explainer.shared_samples, 2**64 - 1))
-        starts = np.append(np.flatnonzero(np.append(True, sets[1:] != sets[:-1])[: len(sets)]), len(sets))
-        return _Block(rows, sets[starts[:-1]], starts)
+        Parameters
+        ----------
+        batches, by
+            As of `statistics`, as are all further options.
+        kind, sign : str
+            What to compute; see `ImportanceStatistics.importance`.
 
-    def _ask(self, buffer: "_Buffer") -> Array:
-        """Call the model; its outputs for the targets, (instances * t, n)."""
-        rows = buffer.block.rows
-        inputs = buffer.inputs[: len(self.numbers[rows])]
-        m, n, d = inputs.shape
-        predict, samples = self.explainer.predict, inputs.reshape(m * n, d)
-        outputs = predict_rows(predict, self.rows, samples, self.numbers[rows], self.batch_size, self.n_outputs)
-        return outputs.reshape(m, n, -1)[np.arange(m)[:, None], :, self.targets[rows]].reshape(-1, n)
+        Returns
+        -------
+        Importance
 
-    def result(self) -> LocalExplanations:
-        """What is finished, as explanations."""
-        from scipy.sparse import csr_array  # not at import time, see importance.py
+        Raises
+        ------
+        TypeError, ValueError, IncompleteRunError, Exception
+            As `statistics`.
 
-        done, t = self.finished, self.targets.shape[1]
-        fits = self.fits[slice(done * t)]
-        used, summaries = fits.used(), fits.summaries
-        indptr = np.concatenate([[0], np.cumsum(summaries["count"])])
-        shape = (done * t, self.rows.values.shape[1])
-        return LocalExplanations(
-            weights=csr_array((fits.coefficients[used], fits.features[used], indptr), shape=shape),
-            intercept=summaries["intercept"].copy(),
-            r2=summaries["r2"].copy(),
-            prediction=self.prediction[:done].ravel(),
-            status=summaries["status"].copy(),
-            instance=np.repeat(self.numbers[:done], t),
-            target=self.targets[:done].ravel(),
-            feature_names=self.rows.feature_names,
-            target_names=self.target_names,
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> explainer.importance(np.zeros((5, 2)) for _ in range(20)).values.round(3)
+        array([0.333, 1.333])
+        """
+        return self.statistics(batches, by=by, **options).importance(kind, sign)
+
+    def probe(self, X: ArrayLike) -> Probe:
+        """Ask the model twice about the same perturbed rows, and once more in other batches.
+
+        The same samples give the same explanations, to the bit, of a model that answers the same. One that draws random
+        numbers, such as a network with dropout left on, does not; one that multiplies matrices may add in another order
+        in batches of another size, which changes the last digits.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (m, d)
+            Some instances; each is perturbed 100 times at most.
+
+        Returns
+        -------
+        Probe
+            The largest differences between outputs, ``repeated`` and ``regrouped``, and the ``largest`` |output|.
+
+        Raises
+        ------
+        TypeError, ValueError, Exception
+            As `explain`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> noise = np.random.default_rng(0)
+        >>> explainer = nlf.NormLIME(lambda X: X[:, 0] + noise.normal(size=len(X)), nlf.Gaussian(1.0), rng=0)
+        >>> explainer.probe(np.zeros((3, 2))).repeated > 0.1
+        True
+        """
+        rows = as_rows(X)
+        return probe(self, rows, np.arange(len(rows.values)))
+
+
+def _warn(statuses: Array, error: Exception | None) -> None:
+    """Warn the user of a call of how many explanations have a status that is worth knowing."""
+    warn_of_counts(statuses, stacklevel=3)
+    if len(statuses) > MODEL_FAILED and statuses[MODEL_FAILED]:
+        cause = "" if error is None else f", first with {type(error).__name__}: {error}"
+        warnings.warn(
+            f"of {statuses.sum()} explanations, {statuses[MODEL_FAILED]} empty because the model failed (status"
+            f" {MODEL_FAILED}){cause}",
+            stacklevel=3,
         )
 
 
-class _Block(NamedTuple):
-    """Instances that are worked on together."""
-
-    rows: slice
-    sets: Array  # (m,) uint64: the numbers of their sets of samples
-    starts: Array  # (m + 1,): at which of these instances each set begins, and where the last one ends
-
-
-class _Buffer:
-    """Room for the neighborhoods of a block: drawn, shown to the model, fitted, and turned over to another block."""
-
-    def __init__(self, run: _Run, size: int) -> None:
-        n, X = run.explainer.n_samples, run.rows.values
-        self.run = run
-        self.Z = np.empty((size, n, X.shape[1]), np.float32)
-        self.inputs = np.empty((size, n, X.shape[1]), X.dtype)
-        self.block = _Block(slice(0, 0), np.empty(0, np.uint64), np.zeros(1, np.int64))
-
-    def turn_over(self, start: Start, Y: Array | None, following: _Block) -> Wait:
-        """Start to fit the outputs Y, and to draw the samples of the following block in place of what was fitted."""
-        run, asked = self.run, self.block
-        self.block = following
-        t = run.targets.shape[1]
-        X = np.array(run.rows.values[following.rows])  # writable, as not all rows are: one compiled kernel fewer
-
-        def task(piece: slice) -> None:
-            if Y is not None and piece.start < len(asked.sets):
-                starts = asked.starts[piece.start : piece.stop + 1] * t
-                fits = run.fits[slice(asked.rows.start * t + starts[0], asked.rows.start * t + starts[-1])]
-                Z, outputs = self.Z[piece][: len(starts) - 1], Y[starts[0] : starts[-1]]
-                fit_samples(Z, outputs, starts - starts[0], run.weights, run.ridge, run.explainer.tol, fits)
-            if piece.start < len(following.sets):
-                starts = following.starts[piece.start : piece.stop + 1]
-                Z, rows = self.Z[piece][: len(starts) - 1], slice(starts[0], starts[-1])
-                run.perturb(following.sets[piece], starts - starts[0], X[rows], Z, self.inputs[rows])
-
-        count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
-        return start(task, count, max(1, PIECE // (run.explainer.n_samples * (X.shape[1] + t))))
+def _check_features(explainer: NormLIME, d: int) -> None:
+    if explainer.n_features is not None and explainer.n_features > d:
+        message = f"n_features is {explainer.n_features}, more than the {d} columns of X: all may be used"
+        warnings.warn(message, stacklevel=3)
+    features_of(explainer, d)
 
 
-def _rows_a_batch(explainer: NormLIME, bytes_a_row: int) -> int:
-    return explainer.batch_size or max(1, BATCH_BYTES // bytes_a_row)
+def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole: bool) -> int:
+    if asked is not None:
+        return as_count(asked, "block_size")
+    if whole:
+        return n_instances
+    most, least = (-(-n_instances // count) for count in BLOCKS)
+    return max(least, min(most, BLOCK // explainer.n_samples), 1)
+
+
+def _as_executor(executor: Executor | None) -> Executor | None:
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+    return executor
+
+
+def _as_skip(on_error: str) -> bool:
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
+    return on_error == "skip"
 
 
 def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
@@ -319,16 +395,6 @@ def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
     return numbers
 
 
-def _features_of(explainer: NormLIME, d: int) -> int:
-    """K for data of d columns: d, which the fit takes as all, where all are asked for."""
-    asked = d if explainer.n_features is None else explainer.n_features
-    if asked > d:
-        warnings.warn(f"n_features is {asked}, more than the {d} columns of X: all may be used", stacklevel=4)
-    if explainer.n_samples < min(asked, d) + 2:
-        raise ValueError(f"n_samples must be at least n_features + 2 = {min(asked, d) + 2}, got {explainer.n_samples}")
-    return min(asked, d)
-
-
 def _as_targets(targets: str | int | ArrayLike) -> str | Array:
     if isinstance(targets, str):
         if targets not in ("predicted", "all"):
@@ -342,32 +408,8 @@ def _as_targets(targets: str | int | ArrayLike) -> str | Array:
     return numbers
 
 
-def _targets_of(targets: str | Array, outputs: Array) -> Array:
-    """Which outputs to explain for each instance, (n_instances, t)."""
-    n_instances, n_outputs = outputs.shape
-    if isinstance(targets, str):
-        if targets == "predicted":
-            predicted: Array = np.argmax(outputs, axis=1, keepdims=True)
-            return predicted
-        targets = np.arange(n_outputs)
-    if targets.max() >= n_outputs:
-        raise ValueError(f"targets must be below the model's {n_outputs} outputs, got {targets.max()}")
-    return np.broadcast_to(targets, (n_instances, len(targets)))
-
-
-def _target_names(predict: Predict, n_outputs: int) -> tuple[str, ...] | None:
-    """Class names of a scikit-learn classifier whose method `predict` is, where they fit its outputs."""
-    model = getattr(predict, "__self__", None)
-    classes = getattr(model, "classes_", None)
-    pairs = getattr(model, "decision_function_shape", None) == "ovo"  # outputs of a support vector machine
-    scores = getattr(predict, "__name__", "") in ("predict_proba", "predict_log_proba", "decision_function")
-    if not scores or pairs or n_outputs == 1 or not isinstance(classes, np.ndarray) or classes.shape != (n_outputs,):
-        return None
-    return tuple(str(name) for name in classes)
-
-
 @contextmanager
-def _reporter(progress: bool | Report, total: int) -> Iterator[Report]:
+def _reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
     """Yield what to call with (done, total)."""
     if callable(progress):
         yield progress

@@ -1,16 +1,23 @@
 """Local explanations: a sparse matrix of weights and what belongs to its rows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from normlime_fast import storage
 from normlime_fast.checks import Array, as_labels
 from normlime_fast.importance import Importance, Kind, Sign, aggregate
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+MODEL_FAILED = 6  # a status beside those of the fits: there was nothing to fit
+_PARTS = ("data", "indices", "indptr")
+_COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target")
+_EMPTY = (2, 3, 5, MODEL_FAILED)  # statuses of explanations without weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +37,8 @@ class LocalExplanations:
         The model's output for the instance and target.
     status : ndarray of int of shape (n_explanations,)
         0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
-        4 not converged (approximate); 5 the output's range overflows (empty).
+        4 not converged (approximate); 5 the output's range overflows (empty); 6 the model failed (empty: no
+        explanation at all, which no importance counts; `intercept`, `r2` and `prediction` may be NaN, and `target` -1).
     instance : ndarray of int of shape (n_explanations,)
         Number of the row explained: its position in X, or its entry of `index`.
     target : ndarray of int of shape (n_explanations,)
@@ -65,11 +73,12 @@ class LocalExplanations:
         Returns
         -------
         Importance
+            Without the instances for which the model failed (status 6).
 
         Raises
         ------
         ValueError
-            If `kind`, `sign` or `by` is none of these.
+            If `kind`, `sign` or `by` is none of these, or the model failed for all instances.
 
         Examples
         --------
@@ -92,7 +101,202 @@ class LocalExplanations:
             numbers, first, position = np.unique(self.instance, return_index=True, return_inverse=True)
             order = np.argsort(np.argsort(first))  # of the numbers, as X had them
             groups = as_labels(by, "by", len(numbers), "instance")[order[position]]
-        result = aggregate(self.weights, groups, feature_names=self.feature_names).importance(kind, sign)
+        weights, known = self.weights, self.status != MODEL_FAILED
+        if not known.all():
+            if not known.any():
+                raise ValueError(f"importance needs explanations, but the model failed for all {known.size}")
+            weights, groups = weights[known], None if groups is None else groups[known]
+        result = aggregate(weights, groups, feature_names=self.feature_names).importance(kind, sign)
         if isinstance(by, str) and self.target_names is not None and result.groups is not None:
             return replace(result, groups=np.array([self.target_names[target] for target in result.groups]))
         return result
+
+    @classmethod
+    def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":
+        """Put the explanations of several runs together: of other rows, by other processes or machines.
+
+        Parameters
+        ----------
+        parts : iterable of LocalExplanations
+            In the order that their explanations are to have. Runs of one explainer over parts of X, each with its rows'
+            numbers as `index`, give what one run over X gives.
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `parts` are none, or differ in columns, `feature_names` or `target_names`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=1, rng=0)
+        >>> X = np.eye(2)
+        >>> halves = [explainer.explain(X[:1], index=[0]), explainer.explain(X[1:], index=[1])]
+        >>> nlf.LocalExplanations.concatenate(halves).instance
+        array([0, 1])
+        """
+        parts = list(parts)
+        _check_alike(parts)
+        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        for name in ("instance", "target"):
+            if joined[name].dtype.kind == "f":  # which some large numbers are not
+                raise ValueError(f"concatenate needs {name} numbers of one dtype, got signed and unsigned 64-bit ones")
+        return replace(parts[0], weights=_stacked([part.weights for part in parts]), **joined)
+
+    def save(self, path: storage.PathLike) -> None:
+        """Write the explanations to a file, from which `load` gets them back to the bit.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If the fields are not of the types or do not fit together as they are described above.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     local.save(folder + "/local.npz")
+        ...     again = nlf.LocalExplanations.load(folder + "/local.npz")
+        >>> (again.weights != local.weights).nnz
+        0
+        """
+        storage.write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: storage.PathLike) -> "LocalExplanations":
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of LocalExplanations. It
+            is safe to load files of people you do not trust: nothing of them is run, and the memory it takes is in
+            proportion to their size.
+        """
+        return storage.load(path, "LocalExplanations", cls._made_of)
+
+    def _to_bytes(self) -> bytes:
+        """Content of a file."""
+        from scipy.sparse import csr_array
+
+        if not isinstance(self.weights, csr_array):
+            raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
+        arrays = {name: getattr(self.weights, name) for name in _PARTS} | {
+            name: getattr(self, name) for name in _COLUMNS
+        }
+        names = {"feature_names": self.feature_names, "target_names": self.target_names}
+        header = {"columns": int(self.weights.shape[1]), **names}
+        content = storage.pack("LocalExplanations", arrays, header)
+        _check(self)
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> "LocalExplanations":
+        """Explanations from the content of a file, which errors call `name`."""
+        return storage.unpack(content, "LocalExplanations", name, cls._made_of)
+
+    @classmethod
+    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "LocalExplanations":
+        from scipy.sparse import csr_array
+
+        weights = csr_array((len(arrays["status"]), header.pop("columns")))
+        for name in _PARTS:  # not given to csr_array itself, which would choose another dtype for the indices
+            setattr(weights, name, arrays.pop(name))
+        result = cls(weights, **arrays, **header)
+        _check(result)
+        return result
+
+
+def _check_alike(parts: list[LocalExplanations]) -> None:
+    if not parts:
+        raise ValueError("concatenate needs at least one part, got none")
+    for part in parts:
+        if not isinstance(part, LocalExplanations):
+            raise TypeError(f"concatenate needs LocalExplanations, got a {type(part).__name__}")
+        if part.weights.shape[1] != parts[0].weights.shape[1]:
+            columns = f"{parts[0].weights.shape[1]} and {part.weights.shape[1]}"
+            raise ValueError(f"concatenate needs explanations of the same features, got {columns} columns")
+        if part.feature_names != parts[0].feature_names:
+            raise ValueError("concatenate needs explanations of the same features, got different feature_names")
+        if part.target_names != parts[0].target_names:
+            raise ValueError("concatenate needs explanations of the same outputs, got different target_names")
+
+
+def _stacked(matrices: "list[csr_array]") -> "csr_array":
+    """One matrix. Its index dtype depends on its size alone, not on those of the matrices or where they were cut."""
+    from scipy.sparse import csr_array
+
+    lengths = np.concatenate([np.diff(matrix.indptr) for matrix in matrices])
+    data = np.concatenate([matrix.data[: matrix.indptr[-1]] for matrix in matrices])
+    shape = len(lengths), matrices[0].shape[1]
+    index = np.int32 if max(*shape, len(data)) <= np.iinfo(np.int32).max else np.int64
+    indices = np.concatenate([matrix.indices[: matrix.indptr[-1]] for matrix in matrices], dtype=index)
+    indptr = np.zeros(len(lengths) + 1, index)
+    np.cumsum(lengths, out=indptr[1:])
+    return csr_array((data, indices, indptr), shape=shape)
+
+
+def _check(local: LocalExplanations) -> None:
+    """Raise ValueError if the fields, which are of the right types, do not fit together."""
+    weights = local.weights
+    indptr, indices = weights.indptr, weights.indices
+    if not len(indptr) - 1 == len(local.status) == weights.shape[0]:
+        raise ValueError(f"weights must have one row per status, {len(local.status)}, got {len(indptr) - 1}")
+    if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("weights must have an indptr that goes from 0 to the number of weights and never decreases")
+    if indices.size and not (indices.min() >= 0 and indices.max() < weights.shape[1]):
+        raise ValueError(f"weights must have column indices from 0 to {weights.shape[1] - 1}")
+    rises = np.append(indices[1:] > indices[:-1], True)
+    rises[indptr[1:] - 1] = True
+    if not rises.all():
+        raise ValueError("weights must have the columns of each row in order and once, as sum_duplicates() makes them")
+    if not np.isfinite(weights.data).all():
+        raise ValueError("weights must be finite")
+    if not np.isin(local.status, range(MODEL_FAILED + 1)).all():
+        raise ValueError(f"status must be from 0 to {MODEL_FAILED}")
+    if np.diff(indptr)[np.isin(local.status, _EMPTY)].any():
+        raise ValueError(f"weights must be none where status is one of {_EMPTY}")
+    _check_rows(local)
+
+
+def _check_rows(local: LocalExplanations) -> None:
+    failed = local.status == MODEL_FAILED
+    for name in ("intercept", "r2", "prediction"):
+        values = getattr(local, name)
+        if not (np.isfinite(values) | (failed & np.isnan(values))).all():
+            raise ValueError(f"{name} must be finite")
+    if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
+        raise ValueError("instance and target must be at least 0")
+    d = local.weights.shape[1]
+    if local.feature_names is not None and len(local.feature_names) != d:
+        raise ValueError(f"feature_names must have {d} names, got {len(local.feature_names)}")
+    if local.target_names is not None and (local.target >= len(local.target_names)).any():
+        raise ValueError(f"target must be below the number of target_names, {len(local.target_names)}")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, as_array, as_count, as_labels
+from normlime_fast import storage
+from normlime_fast.checks import Array, as_array, as_labels, quiet
 from normlime_fast.kernels import aggregation
+from normlime_fast.ranking import Importance, Kind, Sign
 
 if TYPE_CHECKING:
-    import pandas
     from scipy.sparse import csr_array
 
-Kind = Literal["normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"]
-Sign = Literal["absolute", "positive", "negative", "net"]
+__all__ = ["Importance", "ImportanceStatistics", "Kind", "Sign", "aggregate"]
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED = range(aggregation.SUMS)
 
@@ -41,126 +41,6 @@ _FORMULAS = {
 _SIGNS = ("absolute", "positive", "negative", "net")
 
 
-class Ranked(NamedTuple):
-    """One row of `Importance.top`."""
-
-    group: Any
-    feature: str | int
-    value: float
-    count: int  # type: ignore[assignment]  # a name that tuples have, too; here it is the better one
-    stderr: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Importance:
-    """How important each feature is, over all explanations or per group.
-
-    Attributes
-    ----------
-    values : ndarray of shape (d,) or (n_groups, d)
-        The importance; 0 for a feature that no explanation uses.
-    counts : ndarray of int, same shape
-        |E(c_i)|: how many explanations use the feature (with the sign asked for). The fewer, the noisier the value;
-        0 says that nothing is known but that no explanation selected it.
-    stderr : ndarray, same shape, or None
-        Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two.
-    groups : ndarray of shape (n_groups,) or None
-        Labels of the rows.
-    feature_names : tuple of str or None
-        Names of the columns.
-    kind, sign : str
-        What was computed.
-    """
-
-    values: Array
-    counts: Array
-    stderr: Array | None
-    groups: Array | None
-    feature_names: tuple[str, ...] | None
-    kind: str
-    sign: str
-
-    def _rows(self) -> list[tuple[Any, Array, Array, Array | None]]:
-        """One (label, values, counts, stderr) per group."""
-        if self.groups is None:
-            return [(None, self.values, self.counts, self.stderr)]
-        errors = [None] * len(self.groups) if self.stderr is None else self.stderr
-        return list(zip(self.groups.tolist(), self.values, self.counts, errors, strict=True))
-
-    def top(self, k: int = 10) -> list[Ranked]:
-        """Return the k most important features, of each group if there are groups, the largest |value| first.
-
-        Parameters
-        ----------
-        k : int, default 10
-            How many features; those that no explanation uses are left out. Equal values keep the features' order.
-
-        Returns
-        -------
-        list of (group, feature, value, count, stderr) tuples
-            `feature` is its name, or its column where there are no names.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `k` is not an integer of at least 1.
-
-        Examples
-        --------
-        >>> import normlime_fast as nlf
-        >>> best = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().top(1)[0]
-        >>> best.feature, best.value, best.count
-        (1, 2.125, 2)
-        """
-        k = as_count(k, "k")
-        ranked = []
-        for group, values, counts, errors in self._rows():
-            used = np.flatnonzero(counts)
-            for j in used[np.argsort(-np.abs(values[used]), kind="stable")][:k].tolist():
-                name = j if self.feature_names is None else self.feature_names[j]
-                error = None if errors is None else float(errors[j])
-                ranked.append(Ranked(group, name, float(values[j]), int(counts[j]), error))
-        return ranked
-
-    def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas DataFrame with one row per feature (and group).
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr`` (if the kind is
-            a mean), in the order of groups and features.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-
-        Examples
-        --------
-        >>> import normlime_fast as nlf
-        >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance("l2").to_frame()
-           feature     value  count
-        0        0  1.000000      1
-        1        1  3.605551      2
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas; install it with: pip install pandas") from error
-        d = self.values.shape[-1]
-        columns: dict[str, Any] = {}
-        if self.groups is not None:
-            columns["group"] = np.repeat(self.groups, d)
-        names = range(d) if self.feature_names is None else self.feature_names
-        columns["feature"] = list(names) * (1 if self.groups is None else len(self.groups))
-        columns["value"] = self.values.ravel()
-        columns["count"] = self.counts.ravel()
-        if self.stderr is not None:
-            columns["stderr"] = self.stderr.ravel()
-        return pandas.DataFrame(columns)
-
-
 @dataclass(frozen=True, eq=False)
 class ImportanceStatistics:
     """The sums behind every importance. Two of them merge into what one pass over both inputs would have given.
@@ -183,6 +63,7 @@ class ImportanceStatistics:
     groups: Array | None = None
     feature_names: tuple[str, ...] | None = None
 
+    @quiet
     def merge(self, other: "ImportanceStatistics") -> "ImportanceStatistics":
         """Return the statistics of both inputs together; groups with the same label are added.
 
@@ -220,6 +101,7 @@ class ImportanceStatistics:
             explanations[rows] += part.explanations
         return ImportanceStatistics(sums, explanations, groups, self.feature_names)
 
+    @quiet
     def importance(self, kind: Kind = "normlime", sign: Sign = "absolute") -> Importance:
         """Compute an importance from the sums.
 
@@ -267,13 +149,110 @@ class ImportanceStatistics:
         values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
         if formula.root:
             values = np.sqrt(values)
-        stderr = None
+        stderr, explanations = None, self.explanations
         if formula.over and formula.squares:
             n = counts if formula.over == "weights" else np.broadcast_to(self.explanations[:, None], counts.shape)
             values, stderr = _mean_and_error(values, totals[..., formula.squares], n)
         if self.groups is None:
             values, counts, stderr = values[0], counts[0], None if stderr is None else stderr[0]
-        return Importance(values, counts.astype(np.int64), stderr, self.groups, self.feature_names, kind, sign)
+            explanations = explanations.reshape(())
+        counts = counts.astype(np.int64)
+        return Importance(values, counts, stderr, explanations, self.groups, self.feature_names, kind, sign)
+
+    def save(self, path: storage.PathLike) -> None:
+        """Write the statistics to a file, from which `load` gets them back to the bit, to be merged with others.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If `groups` are other than numbers, strings, bools or dates, or a field is not as it is described above.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import normlime_fast as nlf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nlf.aggregate([[0.0, 2.0]]).save(folder + "/monday.npz")
+        ...     monday = nlf.ImportanceStatistics.load(folder + "/monday.npz")
+        >>> monday.merge(nlf.aggregate([[1.0, -3.0]])).importance().values
+        array([0.25 , 2.125])
+        """
+        storage.write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: storage.PathLike) -> "ImportanceStatistics":
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        ImportanceStatistics
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of ImportanceStatistics.
+        """
+        return storage.load(path, "ImportanceStatistics", cls._made_of)
+
+    def _to_bytes(self) -> bytes:
+        """Content of a file."""
+        groups, labels = storage.labels_out(self.groups)
+        arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
+        header = {"groups": labels, "feature_names": self.feature_names}
+        content = storage.pack("ImportanceStatistics", arrays, header)
+        _check(self)
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> "ImportanceStatistics":
+        """Statistics from the content of a file, which errors call `name`."""
+        return storage.unpack(content, "ImportanceStatistics", name, cls._made_of)
+
+    @classmethod
+    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "ImportanceStatistics":
+        groups = storage.labels_in(arrays.pop("groups", None), header.pop("groups"))
+        result = cls(**arrays, groups=groups, **header)
+        _check(result)
+        return result
+
+
+@quiet  # some releases of numpy take NaN >= 0 for invalid
+def _check(one: ImportanceStatistics) -> None:
+    """Raise ValueError if fields of the right types do not fit together."""
+    if one.groups is None and len(one.sums) != 1:
+        raise ValueError(f"groups must be there for {len(one.sums)} groups")
+    if one.groups is not None:
+        if one.groups.shape != one.explanations.shape:
+            raise ValueError(f"groups must be one per row of sums, {len(one.sums)}, got shape {one.groups.shape}")
+        try:
+            ascending = bool((one.groups[1:] > one.groups[:-1]).all())
+        except TypeError:  # objects without an order
+            ascending = False
+        if not ascending:
+            raise ValueError("groups must be sorted labels, each once")
+    if one.feature_names is not None and len(one.feature_names) != one.sums.shape[2]:
+        raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
+    if not (one.sums >= 0).all():
+        raise ValueError("sums must be at least 0")
+    counts = one.sums[..., _COUNT]
+    if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= one.explanations[:, None]).all():
+        raise ValueError("sums must begin with counts: whole numbers, no more than there are explanations")
 
 
 def _mean_and_error(total: Array, squares: Array, n: Array) -> tuple[Array, Array]:
@@ -284,6 +263,7 @@ def _mean_and_error(total: Array, squares: Array, n: Array) -> tuple[Array, Arra
     return mean, np.sqrt(variance)
 
 
+@quiet
 def aggregate(
     weights: Any, groups: ArrayLike | None = None, *, feature_names: Iterable[str] | None = None
 ) -> ImportanceStatistics:

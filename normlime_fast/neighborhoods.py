@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_rows, as_seed
+from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_rows, as_seed, quiet, shown
 from normlime_fast.kernels import gaussian, quasirandom
 
 Perturb = Callable[[Array, Array, Array, Array, Array], None]
@@ -25,8 +26,8 @@ class Gaussian:
     Parameters
     ----------
     scale : float or array_like of shape (d,)
-        Standard deviation of the noise of every feature, in the feature's own unit. A feature of scale 0 is held
-        fixed and never selected.
+        Standard deviation of the noise of every feature, in the feature's own unit. A feature of scale 0, or of a
+        subnormal one, is held fixed and never selected.
     sampling : {"iid", "sobol"}, default "iid"
         Independent samples, or scrambled Sobol points (Owen 1998) with a random digital shift of their own for every
         set of samples, which are spread more evenly. On tables with tree ensembles the weights had 2 to 7 times less
@@ -57,9 +58,10 @@ class Gaussian:
         scale.setflags(write=False)
         object.__setattr__(self, "scale", scale if scale.ndim else float(scale))
         if not isinstance(self.sampling, str) or self.sampling not in ("iid", "sobol"):
-            raise ValueError(f'sampling must be "iid" or "sobol", got {self.sampling!r}')
+            raise ValueError(f'sampling must be "iid" or "sobol", got {shown(self.sampling)}')
 
     @classmethod
+    @quiet
     def from_data(cls, X: ArrayLike, width: float = 1.0, *, sampling: Literal["iid", "sobol"] = "iid") -> "Gaussian":
         """Take the column standard deviations of data, times `width`, as the scale.
 
@@ -92,14 +94,21 @@ class Gaussian:
             raise ValueError("width must be larger than 0, got 0.0")
         values = as_rows(X).values.astype(np.float64)
         exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
-        with np.errstate(over="ignore"):
-            scale = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
+        scale = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
         scale[(values == values[0]).all(axis=0)] = 0.0  # the mean of equal values may be off by a rounding
         if not np.isfinite(scale).all():
             column = int(np.flatnonzero(~np.isfinite(scale))[0])
             raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
         return cls(scale, sampling)
 
+    @quiet
+    def check(self, X: Array) -> None:
+        """Refuse rows that it cannot perturb."""
+        self._scale_for(X)
+        if self.sampling == "sobol":
+            _check_sobol_columns(X.shape[1])
+
+    @quiet
     def sampler(self, seed: np.uint64, n_samples: int, X: Array) -> Perturb:
         """Return perturb(sets, starts, X, Z, inputs) for rows like X, after a look at whether they leave it room.
 
@@ -122,6 +131,7 @@ class Gaussian:
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
+        scale[scale < np.finfo(np.float64).tiny] = 0.0  # as they are where subnormal numbers are flushed
         room = np.finfo(X.dtype).max / 8  # all in eighths: the check itself must not overflow
         far = np.abs(X).max(axis=0).astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room
         if far.any():
@@ -131,12 +141,18 @@ class Gaussian:
         return scale
 
 
+def _check_sobol_columns(d: int) -> None:
+    from scipy.stats import qmc
+
+    if d > qmc.Sobol.MAXDIM:
+        raise ValueError(f'sampling "sobol" takes at most {qmc.Sobol.MAXDIM} columns, got {d}')
+
+
+@lru_cache(maxsize=2)  # blocks of one run have the same
 def _sobol_points(seed: np.uint64, n: int, d: int) -> Array:
     """Scrambled Sobol points, (n, d) uint32."""
     from scipy.stats import qmc  # takes longer to import than all the rest
 
-    if d > qmc.Sobol.MAXDIM:
-        raise ValueError(f'sampling "sobol" takes at most {qmc.Sobol.MAXDIM} columns, got {d}')
     rng = np.random.default_rng(int(seed))
     try:
         sobol = qmc.Sobol(d, bits=32, rng=rng)
@@ -170,6 +186,8 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     ------
     TypeError, ValueError
         If a dimension is not an integer of at least 0, `dtype` is another, or `rng` is none of the above.
+    MemoryError
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -180,14 +198,19 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     >>> bool((z == nlf.sample_gaussian((1000, 3), rng=0)).all())
     True
     """
-    dimensions = shape if isinstance(shape, Iterable) else (shape,)
-    dimensions = tuple(as_count(length, "shape", minimum=0) for length in dimensions)
+    if isinstance(shape, np.ndarray):  # which is an Iterable even if it has no dimensions
+        shape = shape.tolist()
+    lengths = shape if isinstance(shape, Iterable) else (shape,)
+    dimensions = tuple(as_count(length, "shape", minimum=0) for length in lengths)
     try:
         known = np.dtype(dtype) in (np.float32, np.float64)
     except TypeError:
         known = False
     if not known:
-        raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
-    out = np.empty(dimensions, dtype)
+        raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}")
+    try:
+        out = np.empty(dimensions, dtype)
+    except ValueError as error:
+        raise ValueError(f"shape must be one of an array, got {shown(dimensions)}: {error}") from None
     gaussian.fill(as_seed(rng), np.uint64(0), np.uint64(gaussian.STREAM), np.uint64(0), out.reshape(-1))
     return out

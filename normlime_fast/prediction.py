@@ -1,11 +1,12 @@
 """The only calls into the user's model: batching, and checks of what comes back."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from normlime_fast.checks import Array, Rows
+from normlime_fast.checks import Array, Rows, quiet, shown
 
 Predict = Callable[[Any], Any]
 
@@ -22,10 +23,14 @@ def predict_rows(
     for start in range(0, len(values), batch_size):
         stop = min(start + batch_size, len(values))
         here = instances[start // rows_each : (stop - 1) // rows_each + 1]
+        given = rows.like(values[start:stop])
         try:
-            returned = predict(rows.like(values[start:stop]))
+            with np.errstate():  # what the model sets of NumPy's error state ends here
+                returned = predict(given)
         except BaseException as error:
-            error.add_note(f"normlime_fast: predict was working on {_named(here)}")
+            with suppress(Exception):  # some are frozen
+                error.add_note(f"normlime_fast: predict was working on {_named(here)}")
+                del error.finished  # type: ignore[attr-defined]  # of a run inside of the model, or of an earlier one
             raise
         batch = _as_outputs(returned, stop - start, n_outputs, here)
         if not np.isfinite(batch).all():
@@ -34,10 +39,13 @@ def predict_rows(
         if outputs is None:
             outputs = np.empty((len(values), n_outputs))
         outputs[start:stop] = batch
+        if isinstance(given, np.ndarray):
+            given.setflags(write=False)  # a model that kept it hears of it if it writes to what is filled again
     assert outputs is not None  # instances are never empty
     return outputs
 
 
+@quiet
 def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array) -> Array:
     """Return a batch's outputs as (rows, n_outputs), or say what is wrong with their shape or type."""
     columns = "n_outputs" if n_outputs is None else n_outputs
@@ -46,15 +54,15 @@ def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array)
         array = np.asarray(returned)
     except ValueError:  # a ragged list
         raise ValueError(f"{expected}, got a {type(returned).__name__} that is no array") from None
+    if array.dtype.kind not in "fiub":
+        known = isinstance(returned, np.ndarray | list)
+        got = f"dtype {shown(array.dtype, str)}" if known else f"a {type(returned).__name__}"
+        raise TypeError(f"{expected}, got {got}")
     if np.ma.is_masked(returned):
         raise ValueError(f"{expected}, got masked values")
-    if array.dtype.kind not in "fiub":
-        got = f"dtype {array.dtype}" if isinstance(returned, np.ndarray | list) else f"a {type(returned).__name__}"
-        raise TypeError(f"{expected}, got {got}")
     if array.ndim not in (1, 2) or array.shape[0] != rows or array.shape[-1] == 0:
         raise ValueError(f"{expected}, got shape {array.shape}")
-    with np.errstate(over="ignore"):  # of a long double: infinite, which is said later
-        array = array.reshape(rows, -1).astype(np.float64, copy=False)
+    array = array.reshape(rows, -1).astype(np.float64, copy=False)  # a long double may become infinite: said later
     if n_outputs not in (None, array.shape[1]):
         raise ValueError(f"{expected} as before, got shape {array.shape}")
     return array

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers
+from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, quiet
 from normlime_fast.kernels import lasso, surrogate
 
 # What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
@@ -21,13 +21,18 @@ WARNINGS = {
 
 def warn_of(status: Array, stacklevel: int) -> None:
     """Warn once, with a count of each status that is worth knowing."""
+    warn_of_counts(np.bincount(status), stacklevel + 1)
+
+
+def warn_of_counts(counts: Array, stacklevel: int) -> None:
+    """Warn once of statuses that are worth knowing, which `counts` counts."""
     found = [
-        f"{np.count_nonzero(status == code)} {text} (status {code})"
+        f"{counts[code]} {text} (status {code})"
         for code, text in WARNINGS.items()
-        if (status == code).any()
+        if code < len(counts) and counts[code]
     ]
     if found:
-        warnings.warn(f"of {status.size} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
+        warnings.warn(f"of {counts.sum()} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +93,7 @@ class Surrogates:
     status: Array
 
 
+@quiet
 def fit_surrogates(
     Z: ArrayLike,
     Y: ArrayLike,
@@ -146,7 +152,7 @@ def fit_surrogates(
     >>> fitted.coef.round(1)
     array([[ 0.,  3.,  0.,  0., -2.]])
     """
-    samples = as_numbers(Z, "Z", ndim=(2,)).astype(np.float64)
+    samples = as_numbers(Z, "Z", ndim=(2,)).astype(np.float64, order="C")
     outputs = as_numbers(Y, "Y", ndim=(1, 2))
     n, d = samples.shape
     if outputs.shape[0] != n:
@@ -164,13 +170,12 @@ def fit_surrogates(
     summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))
     coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        coef = np.ldexp(coef, -spread)
-        intercept = summary["intercept"] - coef @ center
-        coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
+    coef = np.ldexp(coef, -spread)
+    intercept = summary["intercept"] - coef @ center
+    coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
     fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
     status = np.where(fits_float64, summary["status"], surrogate.OVERFLOW)
-    warn_of(status, stacklevel=2)
+    warn_of(status, stacklevel=3)  # one more for the decorator
     return Surrogates(
         coef=np.where(fits_float64[:, None], coef, 0.0),
         intercept=np.where(fits_float64, intercept, summary["intercept"]),

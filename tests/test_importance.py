@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -264,62 +262,6 @@ def test_statistics_that_do_not_merge(one, other, message):
         aggregate(**{"weights": SMALL} | one).merge(aggregate(**{"weights": SMALL} | other))
 
 
-# --- top and to_frame
-
-
-def test_top_sorts_by_size_and_keeps_the_order_of_equal_values():
-    W = np.array([[2.0, -3.0, 0.0, 3.0, 1.0, -3.0]])
-    result = aggregate(W).importance("sum")
-    assert [row.feature for row in result.top(10)] == [1, 3, 5, 0, 4]  # unused ones left out
-    assert result.top(2) == [(None, 1, -3.0, 1, None), (None, 3, 3.0, 1, None)]
-    halves = aggregate(np.tile([[1.0, 2.0]], 150)).importance()
-    assert [row.feature for row in halves.top(300)] == [*range(1, 300, 2), *range(0, 300, 2)]
-    assert len(halves.top()) == 10
-
-
-def test_top_of_groups_with_names():
-    names = ("a", "b", "c")
-    result = aggregate(SMALL, ["x", "y", "y", "x"], feature_names=names).importance("mean")
-    rows = result.top(2)
-    assert [(row.group, row.feature, row.value, row.count) for row in rows] == [
-        ("x", "c", -1.5, 1),
-        ("x", "a", 0.5, 1),
-        ("y", "c", 2.5, 1),
-        ("y", "a", 1.0, 1),
-    ]
-    assert rows[0].stderr == pytest.approx(stats.sem([-3, 0]))
-    assert all(type(row.value) is float and type(row.count) is int for row in rows)
-    assert [type(row.group) for row in aggregate(SMALL, [1, 1, 2, 2]).importance().top(1)] == [int, int]
-
-
-def test_top_where_there_is_nothing():
-    assert aggregate(np.zeros((2, 3))).importance().top() == []
-
-
-def test_frame():
-    frame = aggregate(SMALL, feature_names=("a", "b", "c")).importance().to_frame()
-    assert frame.columns.tolist() == ["feature", "value", "count", "stderr"]
-    assert frame["feature"].tolist() == ["a", "b", "c"]
-    assert frame["count"].tolist() == [2, 1, 2]
-    assert aggregate(SMALL).importance("l2").to_frame().columns.tolist() == ["feature", "value", "count"]
-
-
-def test_frame_of_groups():
-    result = aggregate(SMALL, ["x", "y", "y", "x"]).importance("mean_abs")
-    frame = result.to_frame()
-    assert frame.columns.tolist() == ["group", "feature", "value", "count", "stderr"]
-    assert frame["group"].tolist() == ["x"] * 3 + ["y"] * 3
-    assert frame["feature"].tolist() == [0, 1, 2] * 2
-    for column, array in (("value", result.values), ("count", result.counts), ("stderr", result.stderr)):
-        np.testing.assert_array_equal(frame[column], array.ravel())
-
-
-def test_frame_without_pandas(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"^to_frame needs pandas; install it with: pip install pandas$"):
-        aggregate(SMALL).importance().to_frame()
-
-
 # --- bad input
 
 
@@ -388,18 +330,3 @@ def test_bad_sparse_weights(indptr, indices, data, message):
 def test_bad_input_of_importance(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         aggregate(SMALL).importance(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("k", "error", "message"),
-    [
-        (0, ValueError, r"^k must be at least 1, got 0$"),
-        (-1, ValueError, r"^k must be at least 1, got -1$"),
-        (1.5, TypeError, r"^k must be an integer, got 1.5$"),
-        (None, TypeError, r"^k must be an integer, got None$"),
-        (True, TypeError, r"^k must be an integer, got True$"),
-    ],
-)
-def test_bad_input_of_top(k, error, message):
-    with pytest.raises(error, match=message):
-        aggregate(SMALL).importance().top(k)

@@ -14,7 +14,15 @@ from scipy.sparse import csr_array
 import normlime_fast as nlf
 
 NAMES = {
-    *("NormLIME", "Gaussian", "LocalExplanations", "Importance", "ImportanceStatistics", "Surrogates"),
+    *(
+        "NormLIME",
+        "Gaussian",
+        "LocalExplanations",
+        "Importance",
+        "ImportanceStatistics",
+        "IncompleteRunError",
+        "Surrogates",
+    ),
     *("sample_gaussian", "fit_surrogates", "aggregate"),
 }
 

@@ -7,9 +7,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_examples_run(capsys):
+def test_examples_run(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert len(examples) == README.count("```python") == 2
+    assert len(examples) == README.count("```python") == 3
     names = {}
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)

@@ -1,0 +1,160 @@
+"""Finished blocks on disk, one file each, and what they are blocks of."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normlime_fast.checks import Array
+from normlime_fast.errors import IncompleteRunError
+from normlime_fast.explanations import LocalExplanations
+from normlime_fast.storage import write_atomically
+
+VERSION = 1
+MANIFEST = "manifest.json"
+SAME = 1e-4  # of the largest prediction: how far the model that goes on may be from the one that began
+
+
+class Checkpoint:
+    """A folder with a manifest and one file of local explanations per finished block.
+
+    A file's name holds the SHA-256 of its content: a block is finished if such a file is there with that content, and
+    nothing else has to be kept in step.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], free: tuple[str, ...]) -> None:
+        """Begin; or go on with what was begun with the same settings, of which those named in `free` may differ."""
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(settings))
+        manifest = self.path / MANIFEST
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ValueError(f"checkpoint must be a folder, got the file {self.path}") from None
+        if manifest.exists():
+            begun = _read_manifest(manifest)
+            self._check(begun, free)
+            self.settings = begun
+        elif any(file.suffix != ".tmp" for file in self.path.iterdir()):
+            raise ValueError(f"checkpoint must be a folder of its own, got {self.path}, which holds other files")
+        else:
+            content = {"format": "normlime_fast checkpoint", "version": VERSION, "settings": self.settings}
+            self._write(manifest, json.dumps(content, indent=1).encode())
+        self.finished = self._read()
+
+    def _check(self, begun: dict[str, Any], free: tuple[str, ...]) -> None:
+        for name, value in self.settings.items():
+            if name not in free and begun.get(name) != value:
+                raise ValueError(
+                    f"checkpoint {self.path} was begun with {name} {_short(begun.get(name))}, got {_short(value)};"
+                    " use the same, or another folder"
+                )
+
+    def write(self, block: int, local: LocalExplanations) -> None:
+        """Keep a finished block."""
+        content = local._to_bytes()
+        self._write(self.path / f"{block:08d}-{_digest(content)}.npz", content)
+
+    def _write(self, file: Path, content: bytes) -> None:
+        try:
+            write_atomically(file, content)
+        except OSError as error:
+            raise IncompleteRunError(
+                f"{file.name} could not be written to the checkpoint {self.path}: {error}; make room, then call again"
+            ) from error
+
+    def _read(self) -> dict[int, LocalExplanations]:
+        """Read the blocks that are finished; tell of damaged ones."""
+        blocks = {}
+        damaged = []
+        for file in self.path.glob("*.tmp"):  # cut off by whatever ended the run before
+            file.unlink()
+        for file in sorted(self.path.glob("*-*.npz")):
+            number, _, digest = file.stem.partition("-")
+            content = file.read_bytes()
+            if _digest(content) == digest:
+                blocks[int(number)] = LocalExplanations._from_bytes(content, str(file))
+            else:
+                damaged.append(file)
+                file.unlink()
+        if damaged:
+            warnings.warn(
+                f"the checkpoint {self.path} had {len(damaged)} damaged blocks, the first {damaged[0].name}: they are"
+                " computed again",
+                stacklevel=4,
+            )
+        return blocks
+
+    def check_predictions(self, local: LocalExplanations, outputs: Array | None, numbers: Array) -> None:
+        """Refuse a model that says something else of instances than the one that the checkpoint was begun with."""
+        rows = {number: row for row, number in enumerate(numbers.tolist())}
+        for number, target, then in zip(
+            local.instance.tolist(), local.target.tolist(), local.prediction.tolist(), strict=True
+        ):
+            if np.isnan(then):
+                continue
+            now = outputs[rows[number], target] if outputs is not None and target < outputs.shape[1] else np.nan
+            if not abs(now - then) <= SAME * np.nanmax(np.abs(local.prediction)):
+                raise ValueError(
+                    f"checkpoint {self.path} was begun with another model: output {target} of instance {number} was"
+                    f" {then:.6g}, got {now:.6g}; use the same, or another folder"
+                )
+
+
+def described(explainer: Any, identity: dict[str, Any], numbers: Array, size: int) -> dict[str, Any]:
+    """Everything but the model that explanations depend on, by names that the user knows."""
+    neighborhood = explainer.neighborhood
+    fields = {field.name: getattr(neighborhood, field.name) for field in dataclasses.fields(neighborhood)}
+    names = ("n_features", "n_samples", "targets", "ridge", "tol", "shared_samples")
+    return {
+        "normlime_fast": _version(),
+        **{name: _plain(getattr(explainer, name)) for name in names},
+        "rng": int(explainer.seed),
+        "neighborhood": type(neighborhood).__name__,
+        **{f"neighborhood {name}": _plain(value) for name, value in fields.items()},
+        **{name: _plain(value) for name, value in identity.items()},
+        "index": _plain(numbers.astype(np.uint64)),
+        "block_size": size,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """What JSON takes; of a long array, a digest."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return value.tolist() if value.size <= 20 else _digest(np.ascontiguousarray(value).tobytes())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _version() -> str:
+    try:
+        return version("normlime-fast")
+    except PackageNotFoundError:  # run from its sources
+        return "unknown"
+
+
+def _read_manifest(manifest: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(manifest.read_bytes())
+        format_version, settings = content["version"], dict(content["settings"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(
+            f"checkpoint {manifest.parent} has a damaged {MANIFEST}: {error}; use another folder"
+        ) from None
+    if format_version != VERSION:
+        raise ValueError(f"checkpoint {manifest.parent} has version {format_version}, but only {VERSION} can be read")
+    return settings
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:28]}..."

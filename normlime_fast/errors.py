@@ -1,0 +1,23 @@
+"""The one exception of the library's own, and what any exception takes along."""
+
+from contextlib import suppress
+
+
+class IncompleteRunError(RuntimeError):
+    """A run ended half-way for a reason outside the model, such as a full disk or workers that died.
+
+    Attributes
+    ----------
+    finished : LocalExplanations, ImportanceStatistics or None
+        What was finished before; None if nothing was. A `checkpoint` has it, too, and the same call continues there.
+    """
+
+    finished: object = None
+
+
+def attach(error: BaseException, finished: object, note: str | None = None) -> None:
+    """Leave what is finished with the exception that ends the run; not every one takes attributes."""
+    with suppress(Exception):
+        error.finished = finished  # type: ignore[attr-defined]
+        if note is not None:
+            error.add_note(f"normlime_fast: {note}")

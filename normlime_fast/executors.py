@@ -1,0 +1,148 @@
+"""Work on any `concurrent.futures.Executor`: calls go out, a bounded number at a time, and results come back."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from normlime_fast.errors import IncompleteRunError
+
+AHEAD = 2  # calls in flight for every worker: one at work, one that waits for it
+WINDOW = 8  # times as many may be finished, or at work, after the oldest that is not: whoever wants them in order waits
+
+_received: dict[bytes, "Shipped"] = {}  # the latest of those that came to this process
+
+
+class Shipped:
+    """What all calls share, such as a model: pickled once, and unpickled once by each process it goes to."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._parcel: tuple[bytes, bytes] | None = None
+
+    def __reduce__(self) -> tuple[Callable[[bytes, bytes], "Shipped"], tuple[bytes, bytes]]:
+        if self._parcel is None:
+            payload = _pickled(self.value)
+            self._parcel = hashlib.sha256(payload).digest(), payload
+        return _receive, self._parcel
+
+
+def _receive(digest: bytes, payload: bytes) -> Shipped:
+    shipped = _received.get(digest)
+    if shipped is None:
+        shipped = Shipped(pickle.loads(payload))
+        _received.clear()
+        _received[digest] = shipped
+    return shipped
+
+
+def _pickled(value: object) -> bytes:
+    """Pickle by cloudpickle, where it is installed: it takes lambdas, and what a script or notebook defines."""
+    try:
+        from cloudpickle import dumps
+    except ImportError:
+        from pickle import dumps
+    try:
+        return bytes(dumps(value))
+    except Exception as error:
+        raise ours(
+            TypeError(
+                "predict must be picklable to go to another process; define it in a module, or install cloudpickle:"
+                f" {type(error).__name__}: {error}"
+            )
+        ) from None
+
+
+def ours(error: Exception) -> Exception:
+    """Mark an exception as not the executor's own."""
+    with suppress(Exception):
+        error._normlime_fast = True  # type: ignore[attr-defined]
+    return error
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a worker, from which not every exception would arrive."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        failure = portable(error)
+    raise failure  # here, where no other one hangs on to it
+
+
+def portable(error: Exception) -> Exception:
+    """Return the exception marked, or one that says the same if it would not arrive in another process."""
+    try:
+        pickle.loads(pickle.dumps(ours(error)))
+    except Exception:
+        substitute = RuntimeError(f"{type(error).__name__}: {error}")
+        for note in getattr(error, "__notes__", ()):
+            substitute.add_note(note)
+        return ours(substitute)
+    return error
+
+
+def run(
+    executor: Executor, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], take: Callable[[int, Any], None]
+) -> None:
+    """Call function(*call) on the executor, and take(k, result) here as results arrive, in any order.
+
+    `calls` is read as far as calls are sent. After an error the calls that have begun are waited for, but not after
+    Ctrl-C; what is finished is taken.
+    """
+    running: dict[Future[Any], int] = {}
+    numbered = zip(count(), calls, strict=False)
+    sent, more = 0, True
+    most = AHEAD * workers_of(executor)
+    try:
+        while running or more:
+            while more and len(running) < most and sent < min(running.values(), default=sent) + WINDOW * most:
+                k, call = next(numbered, (sent, None))
+                more = call is not None
+                if call is not None:
+                    running[_sent(executor, function, call)] = k
+                    sent = k + 1
+            for future in sorted(wait(running, return_when=FIRST_COMPLETED).done, key=running.__getitem__):
+                result = _result(future)
+                take(running.pop(future), result)
+    except BaseException as error:
+        begun = [future for future in running if not future.cancel()]
+        if isinstance(error, Exception):
+            wait(begun)
+        for future in begun:
+            with suppress(Exception):  # the first one is what the user hears of
+                if future.done():
+                    take(running[future], future.result())
+        raise
+
+
+def workers_of(executor: Executor) -> int:
+    """How many calls the executor works on at a time, as far as it tells."""
+    most = getattr(executor, "_max_workers", None)
+    client = getattr(executor, "_client", None)  # Dask's
+    if client is not None:
+        most = sum(client.nthreads().values())
+    return most if isinstance(most, int) and most > 0 else os.cpu_count() or 1
+
+
+def _sent(executor: Executor, function: Callable[..., Any], call: tuple[Any, ...]) -> Future[Any]:
+    try:
+        return executor.submit(_called, function, *call)
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def _result(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except Exception as error:
+        if getattr(error, "_normlime_fast", False):
+            raise
+        raise _failure(error) from error
+
+
+def _failure(error: Exception) -> IncompleteRunError:
+    return IncompleteRunError(f"the executor failed with {type(error).__name__}: {error}")

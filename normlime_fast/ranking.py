@@ -1,0 +1,278 @@
+"""Importance: what the local explanations say of every feature, ranked, with errors, as a table and as a file."""
+
+import numbers
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from normlime_fast import storage
+from normlime_fast.checks import Array, as_count, quiet
+
+if TYPE_CHECKING:
+    import pandas
+
+Kind = Literal["normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"]
+Sign = Literal["absolute", "positive", "negative", "net"]
+
+
+class Ranked(NamedTuple):
+    """One row of `Importance.top`."""
+
+    group: Any
+    feature: str | int
+    value: float
+    count: int  # type: ignore[assignment]  # a name that tuples have, too; here it is the better one
+    stderr: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """How important each feature is, over all explanations or per group.
+
+    Attributes
+    ----------
+    values : ndarray of shape (d,) or (n_groups, d)
+        The importance; 0 for a feature that no explanation uses.
+    counts : ndarray of int, same shape
+        |E(c_i)|: how many explanations use the feature (with the sign asked for). The fewer, the noisier the value;
+        0 says that nothing is known but that no explanation selected it.
+    stderr : ndarray, same shape, or None
+        Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two.
+    explanations : ndarray of int of shape () or (n_groups,)
+        How many explanations there are, of each group if there are groups; empty ones count.
+    groups : ndarray of shape (n_groups,) or None
+        Labels of the rows.
+    feature_names : tuple of str or None
+        Names of the columns.
+    kind, sign : str
+        What was computed.
+    """
+
+    values: Array
+    counts: Array
+    stderr: Array | None
+    explanations: Array
+    groups: Array | None
+    feature_names: tuple[str, ...] | None
+    kind: str
+    sign: str
+
+    def _rows(self) -> list[tuple[Any, Array, Array, Array | None]]:
+        """One (label, values, counts, stderr) per group."""
+        if self.groups is None:
+            return [(None, self.values, self.counts, self.stderr)]
+        errors = [None] * len(self.groups) if self.stderr is None else self.stderr
+        return list(zip(self.groups.tolist(), self.values, self.counts, errors, strict=True))
+
+    @quiet
+    def interval(self, level: float = 0.9) -> tuple[Array, Array]:
+        """Return confidence intervals of the values, from Student's t distribution.
+
+        A value is the mean over a sample: for "normlime" of the explanations that use the feature, so that there are
+        count - 1 degrees of freedom; for "mean_abs" and "mean" of all explanations of the group. Each interval is for
+        its feature alone, and takes the explanations for independent and their number for large enough that the mean
+        of what they say is normal; 30 usually are.
+
+        Parameters
+        ----------
+        level : float, default 0.9
+            Probability, between 0 and 1, with which an interval covers the value that infinitely many explanations of
+            rows like these would give.
+
+        Returns
+        -------
+        low, high : ndarrays of the shape of `values`
+            NaN where fewer than two explanations use the feature.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `level` is not a number between 0 and 1, or the kind is no mean ("l2", "sp_lime", "sum").
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> low, high = nlf.aggregate([[0.0, 2.0], [1.0, -3.0], [0.0, 2.5]]).importance().interval(level=0.95)
+        >>> low.round(3), high.round(3)
+        (array([  nan, 1.629]), array([  nan, 2.871]))
+        """
+        if isinstance(level, bool | np.bool_) or not isinstance(level, numbers.Real):
+            raise TypeError(f"level must be a number, got {level!r}")
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1, got {level}")
+        if self.stderr is None:
+            raise ValueError(f"interval needs a kind that is a mean, normlime, mean_abs or mean, got {self.kind!r}")
+        from scipy.special import stdtrit  # most of what `import normlime_fast` would take
+
+        counts = self.counts if self.kind == "normlime" else self.explanations[..., None]
+        half = -stdtrit(counts - 1.0, (1 - float(level)) / 2) * self.stderr
+        half = np.where(self.counts < 2, np.nan, half)
+        return self.values - half, self.values + half
+
+    def top(self, k: int = 10) -> list[Ranked]:
+        """Return the k most important features, of each group if there are groups, the largest |value| first.
+
+        Parameters
+        ----------
+        k : int, default 10
+            How many features; those that no explanation uses are left out. Equal values keep the features' order.
+
+        Returns
+        -------
+        list of (group, feature, value, count, stderr) tuples
+            `feature` is its name, or its column where there are no names.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is not an integer of at least 1.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> best = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().top(1)[0]
+        >>> best.feature, best.value, best.count
+        (1, 2.125, 2)
+        """
+        k = as_count(k, "k")
+        ranked = []
+        for group, values, counts, errors in self._rows():
+            used = np.flatnonzero(counts)
+            for j in used[np.argsort(-np.abs(values[used]), kind="stable")][:k].tolist():
+                name = j if self.feature_names is None else self.feature_names[j]
+                error = None if errors is None else float(errors[j])
+                ranked.append(Ranked(group, name, float(values[j]), int(counts[j]), error))
+        return ranked
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a pandas DataFrame with one row per feature (and group).
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr`` (if the kind is
+            a mean), in the order of groups and features.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance("l2").to_frame()
+           feature     value  count
+        0        0  1.000000      1
+        1        1  3.605551      2
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas; install it with: pip install pandas") from error
+        d = self.values.shape[-1]
+        columns: dict[str, Any] = {}
+        if self.groups is not None:
+            columns["group"] = np.repeat(self.groups, d)
+        names = range(d) if self.feature_names is None else self.feature_names
+        columns["feature"] = list(names) * (1 if self.groups is None else len(self.groups))
+        columns["value"] = self.values.ravel()
+        columns["count"] = self.counts.ravel()
+        if self.stderr is not None:
+            columns["stderr"] = self.stderr.ravel()
+        return pandas.DataFrame(columns)
+
+    def save(self, path: storage.PathLike) -> None:
+        """Write the importance to a file, from which `load` gets it back to the bit.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If `groups` are other than numbers, strings, bools or dates, or a field is not as it is described above.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import normlime_fast as nlf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().save(folder + "/importance.npz")
+        ...     nlf.Importance.load(folder + "/importance.npz").values
+        array([0.25 , 2.125])
+        """
+        storage.write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: storage.PathLike) -> "Importance":
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        Importance
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of an Importance.
+        """
+        return storage.load(path, "Importance", cls._made_of)
+
+    def _to_bytes(self) -> bytes:
+        """Content of a file."""
+        groups, labels = storage.labels_out(self.groups)
+        names = ("values", "counts", "stderr", "explanations")
+        arrays = {name: getattr(self, name) for name in names}
+        header = {"groups": labels, "feature_names": self.feature_names, "kind": self.kind, "sign": self.sign}
+        content = storage.pack("Importance", arrays | {"groups": groups}, header)
+        _check(self)
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> "Importance":
+        """An importance from the content of a file, which errors call `name`."""
+        return storage.unpack(content, "Importance", name, cls._made_of)
+
+    @classmethod
+    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "Importance":
+        groups = storage.labels_in(arrays.pop("groups", None), header.pop("groups"))
+        result = cls(**{"stderr": None} | arrays, groups=groups, **header)
+        _check(result)
+        return result
+
+
+@quiet  # some releases of numpy take NaN < 0 for invalid
+def _check(one: Importance) -> None:
+    """Raise ValueError if fields of the right types do not fit together."""
+    if one.counts.shape != one.values.shape or (one.stderr is not None and one.stderr.shape != one.values.shape):
+        raise ValueError(f"counts and stderr must have the shape of values, {one.values.shape}")
+    shape = one.values.shape[:-1]
+    if one.explanations.shape != shape or shape != (() if one.groups is None else one.groups.shape):
+        raise ValueError(f"groups must be one per row of values, of shape {one.values.shape}")
+    if one.feature_names is not None and len(one.feature_names) != one.values.shape[-1]:
+        raise ValueError(f"feature_names must have {one.values.shape[-1]} names, got {len(one.feature_names)}")
+    if one.kind not in get_args(Kind) or one.sign not in get_args(Sign):
+        raise ValueError(f"kind and sign must be among those of today, got {one.kind!r:.50} and {one.sign!r:.50}")
+    if (one.stderr is None) != (one.kind in ("l2", "sp_lime", "sum")):
+        raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {one.kind!r}")
+    if one.stderr is not None and (one.stderr < 0).any():
+        raise ValueError("stderr must be at least 0")
+    if np.isnan(one.values).any():
+        raise ValueError("values must not be NaN")
+    if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
+        raise ValueError("counts must be from 0 to the number of explanations")

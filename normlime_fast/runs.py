@@ -1,0 +1,280 @@
+"""A whole call of an explainer: blocks of instances, here or on an executor, kept as they finish, and put together."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from normlime_fast import executors
+from normlime_fast.block import Explained, Settings, ask_about_rows, explain_block, failed_explanations
+from normlime_fast.checkpoint import Checkpoint
+from normlime_fast.checks import Array, Rows, as_rows
+from normlime_fast.errors import attach
+from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
+from normlime_fast.importance import ImportanceStatistics, aggregate
+from normlime_fast.streams import Block, Partitions, Table
+from normlime_fast.threads import pool
+
+N_STATUSES = MODEL_FAILED + 1
+
+Progress = Callable[[int], object]
+
+
+class Options(NamedTuple):
+    """How a call is carried out; its result does not depend on that."""
+
+    executor: Executor | None
+    skip: bool
+    progress: Progress
+
+
+# --- work on blocks
+
+
+def _work(
+    settings: Settings,
+    blocks: Iterable[Block],
+    finish: Callable[[Explained, Block], Any],
+    options: Options,
+    take: Callable[[int, Any], None],
+) -> None:
+    """Explain blocks, `finish` them where they were explained, and `take` what comes of the k-th of them."""
+    told = done = 0
+    sizes: list[int] = []
+
+    def tell(now: int) -> None:
+        nonlocal told
+        if now > told:
+            told = now
+            options.progress(now)
+
+    def took(k: int, result: Any) -> None:
+        nonlocal done
+        take(k, result)
+        done += sizes[k]
+        tell(done)
+
+    if options.executor is None:
+        with pool(settings.n_jobs) as start:
+            for k, block in enumerate(blocks):
+                sizes.append(len(block.numbers))
+                explained = explain_block(
+                    settings, _as_rows(block.rows), block.numbers, options.skip, start, lambda now: tell(done + now)
+                )
+                took(k, finish(explained, block))
+        return
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        shipped = executors.Shipped(settings)
+        for block in blocks:
+            sizes.append(len(block.numbers))
+            yield shipped, finish, options.skip, *block
+
+    executors.run(options.executor, _work_elsewhere, calls(), took)
+
+
+def _work_elsewhere(
+    shipped: executors.Shipped,
+    finish: Callable[[Explained, Block], Any],
+    skip: bool,
+    rows: Any,
+    numbers: Array,
+    labels: Array | None,
+) -> Any:
+    settings = shipped.value
+    with pool(settings.n_jobs) as start:
+        explained = explain_block(settings, _as_rows(rows), numbers, skip, start, lambda done: None)
+    if explained.error is not None:
+        explained = explained._replace(error=executors.portable(explained.error))
+    return finish(explained, Block(None, numbers, labels))
+
+
+def _outputs_of(settings: Settings, block: Block, options: Options) -> Array | None:
+    """What the model says of the rows themselves, asked where it works."""
+    if options.executor is None:
+        return ask_about_rows(settings, _as_rows(block.rows), block.numbers, options.skip).outputs
+    asked: list[Array | None] = []
+    call = (executors.Shipped(settings), options.skip, block.rows, block.numbers)
+    executors.run(options.executor, _ask_elsewhere, [call], lambda k, outputs: asked.append(outputs))
+    return asked[0]
+
+
+def _ask_elsewhere(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array | None:
+    return ask_about_rows(shipped.value, _as_rows(rows), numbers, skip).outputs
+
+
+def _as_rows(rows: Any) -> Rows:
+    return rows if isinstance(rows, Rows) else as_rows(rows)
+
+
+def _whole(explained: Explained, block: Block) -> Explained:
+    return explained
+
+
+def _outputs_checker() -> Callable[[int | None], None]:
+    """Return a function that takes the number of the model's outputs in every block, and sees that it is one."""
+    known: int | None = None
+
+    def check(count: int | None) -> None:
+        nonlocal known
+        if count is not None and known not in (None, count):
+            raise ValueError(f"predict must return as many columns for all rows, got {known} and then {count}")
+        known = known or count
+
+    return check
+
+
+# --- a table
+
+
+def explain_table(
+    settings: Settings, table: Table | Partitions, numbers: Array, size: int, store: Checkpoint | None, options: Options
+) -> tuple[LocalExplanations, Exception | None]:
+    """Explain all rows of a table; also return the first error of the model that was skipped."""
+    slices = table.slices(size)
+    finished = {} if store is None else {k: Explained(local, None, None) for k, local in store.finished.items()}
+    if store is not None and finished:
+        k = min(finished)
+        outputs = _outputs_of(settings, Block(table.rows(slices[k]), numbers[slices[k]]), options)
+        store.check_predictions(store.finished[k], outputs, numbers[slices[k]])
+    todo = [k for k in range(len(slices)) if k not in finished]
+    before = len(numbers) - sum(len(numbers[slices[k]]) for k in todo)
+    check_outputs = _outputs_checker()
+
+    def take(i: int, explained: Explained) -> None:
+        check_outputs(explained.n_outputs)
+        finished[todo[i]] = explained
+        if store is not None and explained.local is not None:
+            store.write(todo[i], explained.local)
+
+    def progress(done: int) -> None:
+        options.progress(before + done)
+
+    blocks = (Block(table.rows(slices[k]), numbers[slices[k]]) for k in todo)
+    try:
+        _work(settings, blocks, _whole, options._replace(progress=progress), take)
+    except BaseException as error:
+        parts = [finished[k].local for k in sorted(finished)] + [getattr(error, "finished", None)]
+        if parts := [part for part in parts if part is not None]:
+            note = "the explanations finished before are this exception's .finished"
+            attach(error, LocalExplanations.concatenate(parts), note)
+        if store is not None:
+            with suppress(Exception):  # some exceptions are frozen
+                error.add_note(f"normlime_fast: finished blocks are in {store.path}: the same call goes on from there")
+        raise
+    return _put_together(settings, [(finished[k], numbers[slices[k]]) for k in range(len(slices))])
+
+
+def _put_together(
+    settings: Settings, blocks: list[tuple[Explained, Array]]
+) -> tuple[LocalExplanations, Exception | None]:
+    like = next((explained.local for explained, _ in blocks if explained.local is not None), None)
+    error = next((explained.error for explained, _ in blocks if explained.error is not None), None)
+    if like is None:
+        raise _all_failed(error) from error
+    parts = [
+        failed_explanations(settings, numbers, like) if explained.local is None else explained.local
+        for explained, numbers in blocks
+    ]
+    return LocalExplanations.concatenate(parts), error
+
+
+def _all_failed(error: Exception | None) -> ValueError:
+    return ValueError(f"predict failed for every instance, first with {type(error).__name__}: {error}")
+
+
+# --- a stream
+
+
+def sum_stream(
+    settings: Settings, blocks: Iterable[Block], by_target: bool, options: Options
+) -> tuple[ImportanceStatistics, Array, Exception | None]:
+    """Explain blocks and keep their sums alone, added in the order of the blocks.
+
+    Also returns how many explanations have each status, and the first error of the model that was skipped.
+    """
+    total: Summed | None = None
+    waiting: dict[int, Summed] = {}
+    following = 0
+    check_outputs = _outputs_checker()
+
+    def take(k: int, summed: Summed) -> None:
+        nonlocal total, following
+        check_outputs(summed.n_outputs)
+        waiting[k] = summed
+        while following in waiting:
+            total = _added(total, waiting.pop(following))
+            following += 1
+
+    try:
+        _work(settings, blocks, partial(_summed, by_target=by_target), options, take)
+    except BaseException as error:
+        if total is not None and total.statistics is not None:
+            attach(
+                error, _named(total), f"the sums of the first {total.n_instances} rows are this exception's .finished"
+            )
+        else:
+            attach(error, None)  # instead of explanations of part of a block
+        raise
+    assert total is not None  # blocks are never none
+    if total.statistics is None:
+        raise _all_failed(total.error) from total.error
+    return _named(total), total.statuses, total.error
+
+
+class Summed(NamedTuple):
+    """What is kept of a block, or of several."""
+
+    statistics: ImportanceStatistics | None  # None if the model failed for every instance
+    n_instances: int
+    statuses: Array
+    n_outputs: int | None
+    target_names: tuple[str, ...] | None  # if the groups are targets
+    error: Exception | None
+
+
+def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
+    local, n_outputs, error = explained
+    if local is None:
+        return Summed(None, len(block.numbers), np.zeros(N_STATUSES, np.int64), None, None, error)
+    groups = local.target if by_target else block.labels
+    if block.labels is not None:
+        groups = np.repeat(block.labels, len(local.instance) // len(block.numbers))
+    known = local.status != MODEL_FAILED
+    statistics = None
+    if known.any():
+        weights = local.weights if known.all() else local.weights[known]
+        groups = groups if groups is None or known.all() else groups[known]
+        statistics = aggregate(weights, groups, feature_names=local.feature_names)
+    statuses = np.bincount(local.status, minlength=N_STATUSES)
+    names = local.target_names if by_target else None
+    return Summed(statistics, len(block.numbers), statuses, n_outputs, names, error)
+
+
+def _added(one: Summed | None, other: Summed) -> Summed:
+    if one is None:
+        return other
+    statistics = one.statistics or other.statistics
+    if one.statistics is not None and other.statistics is not None:
+        statistics = one.statistics.merge(other.statistics)
+    return Summed(
+        statistics,
+        one.n_instances + other.n_instances,
+        one.statuses + other.statuses,
+        one.n_outputs or other.n_outputs,
+        one.target_names or other.target_names,
+        one.error or other.error,
+    )
+
+
+def _named(total: Summed) -> ImportanceStatistics:
+    """Statistics by target under the targets' names, if they have any."""
+    statistics = total.statistics
+    assert statistics is not None
+    if total.target_names is None or statistics.groups is None:
+        return statistics
+    return replace(statistics, groups=np.array(total.target_names)[statistics.groups])

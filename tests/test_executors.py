@@ -1,0 +1,377 @@
+"""The same bits wherever the work is done, and nothing lost when it ends half-way."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import dask.array
+import dask.dataframe
+import distributed
+import loky
+import numpy as np
+import pandas
+import pytest
+from numpy.testing import assert_array_equal
+from test_reproducibility import X, arrays, explainer, model
+
+import normlime_fast as nlf
+from normlime_fast import executors
+
+OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
+ROWS = np.random.default_rng(1).normal(size=(40, 12))
+
+
+@contextmanager
+def loky_pool():
+    pool = loky.ProcessPoolExecutor(max_workers=2)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True)
+
+
+def processes(method):
+    return lambda: ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method))
+
+
+POOLS = {
+    "threads": lambda: ThreadPoolExecutor(3),
+    "spawn": processes("spawn"),
+    "forkserver": processes("forkserver"),
+    "loky": loky_pool,
+}
+
+
+@pytest.fixture(scope="module")
+def client():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(scope="module", params=[*POOLS, "dask"])
+def executor(request):
+    if request.param == "dask":
+        yield request.getfixturevalue("client").get_executor()
+    else:
+        with POOLS[request.param]() as executor:
+            yield executor
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return explainer().explain(ROWS)
+
+
+def same(local, expected):
+    assert_array_equal(arrays(local), arrays(expected))
+    for name in ("data", "indices", "indptr"):
+        one, other = getattr(local.weights, name), getattr(expected.weights, name)
+        assert one.dtype == other.dtype
+        assert_array_equal(one, other)
+
+
+def same_sums(one, other):
+    for name in ("sums", "explanations", "groups"):
+        assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+# --- the same bits
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 100, None])
+def test_explanations(executor, block_size, expected):
+    same(explainer().explain(ROWS, executor=executor, block_size=block_size), expected)
+
+
+def test_explanations_of_a_frame_under_other_numbers(executor):
+    frame = pandas.DataFrame(ROWS, columns=list("abcdefghijkl"))
+    numbers = np.random.default_rng(2).permutation(40) + 100
+    one = nlf.NormLIME(frame_model, nlf.Gaussian(0.7), **OPTIONS)
+    local = one.explain(frame, executor=executor, index=numbers, block_size=6)
+    same(local, one.explain(frame, index=numbers))
+    assert local.feature_names == tuple("abcdefghijkl")
+
+
+def frame_model(frame):
+    return model(frame.to_numpy())
+
+
+@pytest.mark.parametrize("by", [None, "target", np.arange(40) % 3])
+def test_sums(executor, by):
+    one = explainer().statistics(ROWS, by=by, block_size=7, executor=executor)
+    same_sums(one, explainer().statistics(ROWS, by=by, block_size=7))
+    whole = explainer().explain(ROWS).importance(by=by)
+    np.testing.assert_allclose(one.importance().values, whole.values, rtol=40 * 3 * np.finfo(float).eps)
+
+
+def test_threads_of_ours_on_the_workers(executor, expected):
+    same(explainer(n_jobs=2).explain(ROWS, executor=executor, block_size=9), expected)
+
+
+@pytest.mark.parametrize("make", [dask.array.from_array, None], ids=["array", "dataframe"])
+@pytest.mark.parametrize("known", [True, False], ids=["known lengths", "unknown lengths"])
+def test_partitions_stay_where_they_are(client, make, known, expected, monkeypatch):
+    frame = pandas.DataFrame(ROWS, columns=list("abcdefghijkl"))
+    partitions = make(ROWS, chunks=(15, 5)) if make else dask.dataframe.from_pandas(frame, npartitions=3)
+    if not known:
+        partitions = partitions[partitions[:, 0] > -9] if make else partitions[partitions.a > -9]
+    one = nlf.NormLIME(model if make else frame_model, nlf.Gaussian(0.7), **OPTIONS)
+    alone = one.explain(partitions)
+    sums = one.statistics(partitions, by="target")
+    # what comes here is only what `gather` and futures' results bring: watch the size of all of it
+    seen = []
+    set_result = Future.set_result
+    monkeypatch.setattr(Future, "set_result", lambda future, result: (seen.append(result), set_result(future, result)))
+    same(one.explain(partitions, executor=client.get_executor()), alone)
+    same_sums(one.statistics(partitions, by="target", executor=client.get_executor()), sums)
+    assert not any(isinstance(result, np.ndarray | pandas.DataFrame) for result in seen)
+    assert_array_equal(arrays(alone), arrays(expected))
+
+
+# --- how much is sent, and what
+
+
+def test_a_bounded_number_in_flight():
+    class Counting(ThreadPoolExecutor):
+        flying = most = 0
+
+        def submit(self, *call):
+            future = super().submit(*call)
+            with lock:
+                self.flying += 1
+                self.most = max(self.most, self.flying)
+            future.add_done_callback(self.landed)
+            return future
+
+        def landed(self, future):
+            with lock:
+                self.flying -= 1
+
+    lock = threading.Lock()
+    read = []
+
+    def batches():
+        for k in range(100):
+            read.append(k)
+            yield ROWS[:2] + k
+
+    with Counting(2) as executor:
+        sent = []
+
+        def watching(X):
+            sent.append(len(read))
+            time.sleep(0.001)
+            return model(X)
+
+        one = nlf.NormLIME(watching, nlf.Gaussian(0.7), **OPTIONS)
+        one.statistics(batches(), executor=executor, block_size=2)
+    assert executor.most <= 2 * executors.AHEAD
+    assert sent[0] <= 2 * executors.AHEAD + 1  # the stream is read as far as it is sent, not to its end
+    assert len(read) == 100
+
+
+def test_finished_blocks_do_not_pile_up_behind_a_slow_one():
+    begun = []
+    release = threading.Event()
+
+    def work(k):
+        begun.append(k)
+        if k == 0:
+            release.wait(60)
+        elif len(begun) >= executors.WINDOW * executors.AHEAD * 2:
+            release.set()
+        return k
+
+    with ThreadPoolExecutor(2) as pool:
+        taken = []
+        executors.run(pool, work, ((k,) for k in range(200)), lambda k, result: taken.append((k, result)))
+    assert sorted(taken) == [(k, k) for k in range(200)]
+    before = begun[: begun.index(executors.WINDOW * executors.AHEAD * 2 - 1) + 1]
+    assert max(before) < executors.WINDOW * executors.AHEAD * 2
+
+
+def test_the_model_is_pickled_once_and_unpickled_once_a_process(tmp_path):
+    one = nlf.NormLIME(Counted(tmp_path), nlf.Gaussian(0.7), **OPTIONS)
+    with POOLS["spawn"]() as executor:
+        same(one.explain(ROWS, executor=executor, block_size=2), explainer().explain(ROWS))
+    assert len(list(tmp_path.glob("pickled-*"))) == 1
+    assert 1 <= len(list(tmp_path.glob("unpickled-*"))) <= 2
+
+
+class Counted:
+    """A model that leaves a file whenever it is pickled or unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, X):
+        return model(X)
+
+    def __getstate__(self):
+        (self.folder / f"pickled-{time.perf_counter_ns()}").touch()
+        return {"folder": self.folder}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        (self.folder / f"unpickled-{os.getpid()}-{time.perf_counter_ns()}").touch()
+
+
+def test_lambdas_travel_by_cloudpickle(expected):
+    one = nlf.NormLIME(lambda X: model(X), nlf.Gaussian(0.7), **OPTIONS)
+    with POOLS["spawn"]() as executor:
+        same(one.explain(ROWS, executor=executor, block_size=20), expected)
+
+
+def test_what_cannot_travel_is_named():
+    lock = threading.Lock()
+    one = nlf.NormLIME(lambda X: (lock, model(X))[1], nlf.Gaussian(0.7), **OPTIONS)
+    with POOLS["spawn"]() as executor, pytest.raises(TypeError, match=r"predict must be picklable .*lock"):
+        one.explain(ROWS, executor=executor)
+    with ThreadPoolExecutor(2) as executor:
+        same(one.explain(ROWS, executor=executor), explainer().explain(ROWS))
+
+
+# --- errors
+
+
+def failing(X):
+    if (X[:, 0] > 4).any():
+        raise KeyError("too large", 4)
+    return model(X)
+
+
+class AwkwardError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def awkward(X):
+    if (X[:, 0] > 4).any():
+        raise AwkwardError("this", "that")
+    return model(X)
+
+
+@pytest.mark.parametrize(("predict", "error"), [(failing, KeyError), (awkward, (AwkwardError, RuntimeError))])
+def test_what_predict_raises_comes_back_with_what_was_finished(executor, predict, error):
+    rows = ROWS.copy()
+    rows[23, 0] = 9.0
+    one = nlf.NormLIME(predict, nlf.Gaussian(0.1), **OPTIONS)
+    with pytest.raises(error, match=r"too large|this and that") as caught:
+        one.explain(rows, executor=executor, block_size=3)
+    assert "instance" in "".join(caught.value.__notes__)
+    finished = caught.value.finished
+    numbers = np.unique(finished.instance)
+    assert len(numbers) >= 3 * (8 - executors.AHEAD * executors.workers_of(executor))  # of 8 blocks, all not in flight
+    assert not {21, 22, 23} & set(numbers)
+    assert_array_equal(arrays(finished), arrays(one.explain(rows[numbers], index=numbers)))
+
+
+@pytest.mark.parametrize(("predict", "error"), [(failing, "KeyError"), (awkward, "(AwkwardError|RuntimeError)")])
+def test_skipped_instances(executor, predict, error):
+    rows = ROWS.copy()
+    rows[[3, 4, 5, 23], 0] = 9.0
+    one = nlf.NormLIME(predict, nlf.Gaussian(0.1), **OPTIONS)
+    message = rf"of 120 explanations, 12 empty because the model failed \(status 6\), first with {error}"
+    with pytest.warns(UserWarning, match=message):
+        local = one.explain(rows, executor=executor, block_size=3, on_error="skip")
+    with pytest.warns(UserWarning, match=message):
+        same(local, one.explain(rows, on_error="skip"))
+    assert sorted(set(local.instance[local.status == 6])) == [3, 4, 5, 23]
+
+
+def dies_once(X):
+    if (X[:, 0] > 4).any():
+        os._exit(1)
+    return model(X)
+
+
+@pytest.mark.parametrize("kind", ["spawn", "loky"])
+def test_a_pool_whose_worker_dies(kind):
+    rows = ROWS.copy()
+    rows[30, 0] = 9.0
+    one = nlf.NormLIME(dies_once, nlf.Gaussian(0.1), **OPTIONS)
+    with POOLS[kind]() as executor, pytest.raises(nlf.IncompleteRunError, match="the executor failed") as caught:
+        one.explain(rows, executor=executor, block_size=3)
+    numbers = np.unique(caught.value.finished.instance)
+    assert len(numbers) >= 3
+    assert not {30, 31, 32} & set(numbers)
+
+
+def test_a_pool_that_is_shut_down():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(nlf.IncompleteRunError, match="cannot schedule new futures after shutdown") as caught:
+        explainer().explain(ROWS, executor=executor)
+    assert caught.value.finished is None
+
+
+def slow_model(X):
+    time.sleep(0.01)
+    return model(X)
+
+
+def test_a_dask_worker_killed_in_mid_run(client, expected):
+    one = nlf.NormLIME(slow_model, nlf.Gaussian(0.7), **OPTIONS)
+    (first, *_) = client.run(os.getpid).values()
+    killed = []
+
+    def kill(done, total):
+        if not killed:
+            killed.append(done)
+            os.kill(first, signal.SIGKILL)
+
+    same(one.explain(ROWS, executor=client.get_executor(), block_size=1, progress=kill), expected)
+    assert killed[0] < 40
+    assert first not in client.run(os.getpid).values()
+
+
+def test_ctrl_c_does_not_wait_for_the_rest():
+    begun = []
+
+    def interrupted(done, total):
+        raise KeyboardInterrupt
+
+    def noting(X):
+        begun.append(len(X))
+        return slow_model(X)
+
+    one = nlf.NormLIME(noting, nlf.Gaussian(0.7), **OPTIONS)
+    with ThreadPoolExecutor(2) as executor, pytest.raises(KeyboardInterrupt) as caught:
+        one.explain(ROWS, executor=executor, block_size=1, progress=interrupted)
+    assert set(caught.value.finished.instance) <= {0, 1, 2, 3}
+    assert len(begun) < 2 * 2 * executors.AHEAD + 2  # X and samples of those that were in flight
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"executor": 2}, TypeError, r"executor must be a concurrent.futures.Executor, got int"),
+        ({"block_size": 0}, ValueError, "block_size must be at least 1, got 0"),
+        ({"on_error": "ignore"}, ValueError, 'on_error must be "raise" or "skip", got \'ignore\''),
+    ],
+)
+def test_bad_options(options, error, message):
+    for call in (explainer().explain, explainer().statistics):
+        with pytest.raises(error, match=message):
+            call(X, **options)
+
+
+def test_partitions_need_the_executor_of_their_client():
+    partitions = dask.array.from_array(ROWS, chunks=(15, 12))
+    with ThreadPoolExecutor(1) as executor, pytest.raises(TypeError, match=r"executor must be client.get_executor\(\)"):
+        explainer().explain(partitions, executor=executor)
+    with pytest.raises(TypeError, match='by must be None, "target" or one label per row'):
+        explainer().statistics(partitions, by=lambda batch: batch[:, 0])
+    with pytest.raises(ValueError, match=r"X must be 2-D, got shape \(40,\)"):
+        explainer().explain(partitions[:, 0])
+
+
+def test_an_exception_that_does_not_travel_says_the_same():
+    error = executors.portable(AwkwardError("this", "that"))
+    assert str(pickle.loads(pickle.dumps(error))) == "AwkwardError: this and that"

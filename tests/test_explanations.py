@@ -1,0 +1,193 @@
+"""LocalExplanations: put together from several runs, and with instances that the model failed for."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from test_storage import assert_same
+
+import normlime_fast as nlf
+from normlime_fast import LocalExplanations
+from normlime_fast.explanations import MODEL_FAILED
+
+X = np.random.default_rng(0).normal(size=(12, 5))
+
+
+def explain(rows, numbers, targets="all"):
+    """Every third output is constant, so that some explanations are empty."""
+    model = lambda X: np.stack([X[:, 0] * X[:, 1], X[:, 2] ** 2, 0 * X[:, 0]], axis=1)  # noqa: E731
+    explainer = nlf.NormLIME(model, nlf.Gaussian(1.0), n_features=2, n_samples=30, targets=targets, rng=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # tells of the empty ones
+        return explainer.explain(rows, index=numbers)
+
+
+WHOLE = LocalExplanations.concatenate([explain(X, np.arange(12))])
+
+
+# --- concatenate
+
+
+@pytest.mark.parametrize("cuts", [[], [0], [12], [5], [1, 2, 3], [3, 3, 3, 11]])
+def test_parts_are_the_whole_wherever_it_was_cut(cuts):
+    parts = []
+    for numbers in np.split(np.arange(12), cuts):
+        rows = slice(3 * numbers[0], 3 * numbers[-1] + 3) if len(numbers) else slice(0)
+        names = ("weights", "intercept", "r2", "prediction", "status", "instance", "target")
+        parts.append(replace(WHOLE, **{name: getattr(WHOLE, name)[rows] for name in names}))
+    assert_same(WHOLE, LocalExplanations.concatenate(parts))
+    assert_same(WHOLE, LocalExplanations.concatenate(iter(parts)))
+
+
+def test_runs_are_those_of_one_run():
+    """Computed in four runs, by number; the index dtype is that of the whole, whatever those of the parts are."""
+    parts = [explain(X[numbers], numbers) for numbers in np.split(np.arange(12), [1, 4, 8])]
+    for part, index in zip(parts, (np.int32, np.int64, np.int64, np.int32), strict=True):
+        part.weights.indices = part.weights.indices.astype(index)
+        part.weights.indptr = part.weights.indptr.astype(index)
+    assert_same(WHOLE, LocalExplanations.concatenate(parts))
+    np.testing.assert_array_equal(WHOLE.weights.toarray(), explain(X, np.arange(12)).weights.toarray())
+    assert WHOLE.weights.indices.dtype == WHOLE.weights.indptr.dtype == np.int32
+
+
+def test_parts_keep_their_order_and_are_left_alone():
+    one, other = explain(X[:2], np.array([7, 3])), explain(X[2:4], np.array([9, 1]))
+    before = one._to_bytes()
+    both = LocalExplanations.concatenate([other, one])
+    assert both.instance.tolist() == [9] * 3 + [1] * 3 + [7] * 3 + [3] * 3
+    np.testing.assert_array_equal(both.weights.toarray()[6:], one.weights.toarray())
+    both.weights.data[:] = both.intercept[:] = 0
+    LocalExplanations.concatenate([one]).weights.data[:] = 0
+    assert one._to_bytes() == before
+
+
+@pytest.mark.parametrize("columns", [2**31 - 1, 2**31 + 5])
+def test_index_dtype_is_as_large_as_it_must_be(columns):
+    """64 bits where the number of columns does not fit in 32."""
+    weights = csr_array((np.ones(1), np.array([columns - 1]), np.array([0, 1])), shape=(1, columns))
+    float_, int_ = np.zeros(1), np.zeros(1, int)
+    one = LocalExplanations(weights, float_, float_, float_, int_, int_, int_)
+    both = LocalExplanations.concatenate([one, one]).weights
+    assert both.indices.dtype == both.indptr.dtype == (np.int32 if columns < 2**31 else np.int64)
+    assert both.shape == (2, columns)
+    assert both.indices.tolist() == [columns - 1, columns - 1]
+
+
+def test_ten_thousand_parts():
+    part = explain(X[:1], np.array([5], np.uint64))
+    many = LocalExplanations.concatenate([part] * 10_000)
+    assert many.weights.shape == (30_000, 5)
+    np.testing.assert_array_equal(many.weights.toarray(), np.tile(part.weights.toarray(), (10_000, 1)))
+    assert many.instance.dtype == np.uint64
+
+
+def test_spare_room_in_a_matrix_is_no_weight():
+    weights = WHOLE.weights.copy()
+    weights.data, weights.indices = np.append(weights.data, 9.0), np.append(weights.indices, 4)
+    assert_same(WHOLE, LocalExplanations.concatenate([replace(WHOLE, weights=weights)]))
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "message"),
+    [
+        (explain(X[:1, :4], np.array([0])), ValueError, r"^concatenate needs .* same features, got 5 and 4 columns$"),
+        (
+            replace(WHOLE, feature_names=tuple("abcde")),
+            ValueError,
+            r"^concatenate needs .*, got different feature_names$",
+        ),
+        (replace(WHOLE, target_names=tuple("abc")), ValueError, r"^concatenate needs .* got different target_names$"),
+        (
+            explain(X[:1], np.array([0], np.uint64)),
+            ValueError,
+            r"^concatenate needs instance numbers of one dtype, got signed and unsigned 64-bit ones$",
+        ),
+        (WHOLE.weights, TypeError, r"^concatenate needs LocalExplanations, got a csr_array$"),
+    ],
+)
+def test_parts_that_do_not_belong_together(other, error, message):
+    with pytest.raises(error, match=message) as raised:
+        LocalExplanations.concatenate([WHOLE, other])
+    assert "\n" not in str(raised.value)
+
+
+def test_no_parts():
+    with pytest.raises(ValueError, match=r"^concatenate needs at least one part, got none$"):
+        LocalExplanations.concatenate([])
+
+
+# --- instances that the model failed for
+
+
+def with_failures(local, failed):
+    """The same explanations, those of some instances gone."""
+    rows = np.isin(local.instance, failed)
+    weights = local.weights.toarray()
+    weights[rows] = 0
+    return replace(
+        local,
+        weights=csr_array(weights),
+        intercept=np.where(rows, np.nan, local.intercept),
+        prediction=np.where(rows, np.nan, local.prediction),
+        status=np.where(rows, MODEL_FAILED, local.status),
+        target=np.where(rows, -1, local.target),
+    )
+
+
+@pytest.mark.parametrize("kind", ["normlime", "l2", "mean_abs", "mean", "sum"])
+@pytest.mark.parametrize("by", [None, "target", np.array(list("abcabcabcabc"))])
+def test_importance_is_that_of_the_others(kind, by):
+    """As if the instances that failed had not been asked about; labels are given for every instance all the same."""
+    failed = [2, 5, 8, 11, 3]  # all those of label c, and one more
+    others = np.setdiff1d(np.arange(12), failed)
+    expected = explain(X[others], others).importance(kind, by[others] if isinstance(by, np.ndarray) else by)
+    assert_same(expected, with_failures(WHOLE, failed).importance(kind, by))
+
+
+def test_importance_by_target_names_without_those_that_failed():
+    local = replace(with_failures(WHOLE, [0]), target_names=("x", "y", "z"))
+    assert local.importance(by="target").groups.tolist() == ["x", "y", "z"]
+    assert local.importance(by="target").explanations.tolist() == [11, 11, 11]
+
+
+@pytest.mark.parametrize("by", [None, "target", ["a"] * 12])
+def test_importance_where_the_model_failed_for_all(by):
+    with pytest.raises(ValueError, match=r"^importance needs explanations, but the model failed for all 36$"):
+        with_failures(WHOLE, range(12)).importance(by=by)
+
+
+def test_labels_must_still_be_one_per_instance():
+    with pytest.raises(ValueError, match=r"^by must have one label per instance, shape \(12,\), got shape \(11,\)$"):
+        with_failures(WHOLE, [3]).importance(by=["a"] * 11)
+
+
+def test_failures_are_stored_and_put_together(tmp_path):
+    one = with_failures(WHOLE, [0, 7])
+    one.save(tmp_path / "one")
+    assert_same(one, LocalExplanations.load(tmp_path / "one"))
+    assert LocalExplanations.concatenate([WHOLE, one]).status[36:].tolist() == one.status.tolist()
+
+
+# --- whatever the caller has set
+
+
+def test_numpy_set_to_raise_changes_nothing():
+    weights = csr_array(np.array([[1e150, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
+    nan, number = np.array([0.0, 1e-310, np.nan]), np.arange(3)
+    local = LocalExplanations(weights, nan, np.zeros(3), nan, np.array([0, 0, MODEL_FAILED]), number, np.zeros(3, int))
+
+    def everything():
+        both = LocalExplanations.concatenate([local, local])
+        again = LocalExplanations._from_bytes(both._to_bytes(), "file")
+        found = [
+            again.importance(kind, by) for kind in ("normlime", "mean_abs") for by in (None, "target", [0.1, 1, 2])
+        ]
+        return again, *found
+
+    expected = everything()
+    with np.errstate(all="raise"):
+        assert_same(expected[0], everything()[0])
+        for one, other in zip(expected[1:], everything()[1:], strict=True):
+            assert_same(one, other)

@@ -1,0 +1,375 @@
+"""Files of results: what comes back, what is refused, what a failed write leaves behind."""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from scipy.sparse import csr_array
+
+from normlime_fast import ImportanceStatistics, LocalExplanations, aggregate, storage
+from normlime_fast.storage import write_atomically
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def no_pickle(monkeypatch):
+    """Nothing in this file may use pickle, whatever is read or written."""
+    for name in ("load", "loads", "Unpickler", "dump", "dumps", "Pickler"):
+        monkeypatch.setattr(pickle, name, lambda *args, **kwargs: pytest.fail("pickle was used"))
+
+
+def local_explanations(index=np.int32, **changes):
+    """Explanations with all there is: every status, a row without weights, names that files find hard."""
+    weights = csr_array((6, 3))
+    weights.data = np.array([1.0, -0.0, 5e-324, -1.7e308, 0.1])
+    weights.indices = np.array([0, 2, 1, 0, 1], index)
+    weights.indptr = np.array([0, 2, 3, 3, 5, 5, 5], index)
+    fields = {
+        "weights": weights,
+        "intercept": np.array([0.5, -0.0, 1e300, 2.0, 0.0, np.nan]),
+        "r2": np.array([1.0, 0.25, 0.0, 0.5, 0.0, 0.0]),
+        "prediction": np.array([3.0, -1.0, 0.0, 1e-310, 2.0, np.nan]),
+        "status": np.array([0, 1, 2, 4, 5, 6]),
+        "instance": np.array([7, 7, 0, 2**63, 3, 1], np.uint64),
+        "target": np.array([0, 1, 0, 1, 1, -1], np.int16),
+        "feature_names": ("a\0", "\ud83d\ude00 \ud800", ""),
+        "target_names": ("\N{GRINNING FACE}", "x\ny"),
+    }
+    return LocalExplanations(**fields | changes)
+
+
+def statistics(labels=(False, 2, 3.5), names=("x", "y")):
+    """Sums of three groups; object labels that no array of another dtype holds."""
+    groups = None if labels is None else np.array(labels, object) if isinstance(labels, tuple) else np.asarray(labels)
+    sums = np.zeros((1 if groups is None else len(groups), 2, 2, 5))
+    sums[..., 0] = 3.0
+    sums[..., 1:] = 0.1
+    return ImportanceStatistics(sums, np.full(len(sums), 7), groups, names)
+
+
+def examples():
+    """What the files in tests/data hold, by name."""
+    labels = np.array(["cat", "dog", "\N{SNOWMAN}"])
+    weights = csr_array(np.array([[0.5, 0.0], [0.25, -3.0], [0.0, 1e-3], [4.0, 0.1]]))
+    return {
+        "local": local_explanations(),
+        "importance": aggregate(weights, labels[[0, 1, 2, 1]], feature_names="xy").importance("mean", "negative"),
+        "statistics": statistics(),
+    }
+
+
+NAMES = tuple(examples())
+
+
+def assert_same(one, other):
+    """Equal to the bit, dtypes included."""
+    assert type(one) is type(other)
+    if isinstance(one, np.ndarray) and one.dtype == object:
+        assert [(type(label), label) for label in one] == [(type(label), label) for label in other]
+    elif isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+        assert other.flags.writeable
+    elif isinstance(one, csr_array):
+        assert one.shape == other.shape
+        for name in ("data", "indices", "indptr"):
+            assert_same(getattr(one, name), getattr(other, name))
+    elif hasattr(one, "__dict__"):
+        assert vars(one).keys() == vars(other).keys()
+        for name, value in vars(one).items():
+            assert_same(value, getattr(other, name))
+    else:
+        assert one == other
+
+
+def assert_round_trip(one):
+    assert_same(one, type(one)._from_bytes(one._to_bytes(), "the file"))
+
+
+# --- round trips
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_of_version_1_are_read(name):
+    expected = examples()[name]
+    assert_same(expected, type(expected).load(DATA / f"{name}-version-1.npz"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("path", ["one.npz", "no suffix", "with.other.suffix", "\N{SNOWMAN}", "x" * 255])
+def test_save_and_load(tmp_path, name, path):
+    one = examples()[name]
+    one.save(tmp_path / path)
+    assert [file.name for file in tmp_path.iterdir()] == [path]
+    assert_same(one, type(one).load(str(tmp_path / path)))
+
+
+def test_the_same_result_gives_the_same_file():
+    assert examples()["local"]._to_bytes() == examples()["local"]._to_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numpy_reads_the_arrays(name):
+    one = examples()[name]
+    with np.load(io.BytesIO(one._to_bytes()), allow_pickle=False) as archive:
+        header = json.loads(archive["header"].tobytes().decode("utf-8", "surrogatepass"))
+        key, array = {
+            "local": ("data", lambda: one.weights.data),
+            "importance": ("values", lambda: one.values),
+            "statistics": ("sums", lambda: one.sums),
+        }[name]
+        np.testing.assert_array_equal(archive[key], array())
+    assert (header["format"], header["class"], header["version"]) == ("normlime_fast", type(one).__name__, 1)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_index_dtypes_are_kept(index):
+    assert_round_trip(local_explanations(index))
+
+
+def test_columns_beyond_int32_and_results_without_rows():
+    wide = csr_array((np.ones(1), np.array([2**40]), np.array([0, 1])), shape=(1, 2**41))
+    column = {name: np.zeros(1) for name in ("intercept", "r2", "prediction")}
+    number = {name: np.zeros(1, int) for name in ("status", "instance", "target")}
+    assert_round_trip(LocalExplanations(wide, **column, **number))
+    none = {name: array[:0] for name, array in (column | number).items()}
+    assert_round_trip(LocalExplanations(csr_array((0, 4)), **none))
+    assert_round_trip(ImportanceStatistics(np.zeros((0, 2, 3, 5)), np.zeros(0, int), np.array([], "U3")))
+    assert_round_trip(aggregate([[0.0, 0.0]]).importance())  # stderr of NaN alone
+
+
+def test_arrays_of_any_order_that_may_be_read_only():
+    one = statistics()
+    frozen = np.asfortranarray(one.sums.astype(">f8"))
+    frozen.setflags(write=False)
+    other = ImportanceStatistics(frozen, one.explanations[::-1], one.groups, one.feature_names)
+    assert_same(one, ImportanceStatistics._from_bytes(other._to_bytes(), "the file"))
+
+
+TEXT = st.text(st.characters(codec=None) | st.sampled_from(["\0", "\ud800", "\udfff", '"', "\\", "\x85"]), max_size=6)
+DTYPES = (
+    npst.integer_dtypes(endianness="?") | npst.unsigned_integer_dtypes(endianness="?") | npst.boolean_dtypes()
+    | npst.floating_dtypes(endianness="?", sizes=(16, 32, 64)) | npst.unicode_string_dtypes(endianness="?", max_len=9)
+    | npst.byte_string_dtypes(max_len=9) | npst.datetime64_dtypes(endianness="?") | npst.timedelta64_dtypes()
+)  # fmt: skip
+ARRAYS = npst.arrays(DTYPES, st.integers(0, 5)).filter(lambda labels: not np.any(labels != labels))
+OBJECTS = st.lists(TEXT) | st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(ARRAYS | OBJECTS.map(lambda labels: np.array([*labels, None], object)[:-1]), st.none() | st.tuples(TEXT, TEXT))
+def test_labels_and_names_come_back(labels, names):
+    labels = np.unique(labels)
+    assert_round_trip(statistics(labels, names))
+    if len(labels):
+        assert_round_trip(statistics(labels, names).importance("l2", "positive"))
+
+
+# --- what is not saved
+
+
+@pytest.mark.parametrize(
+    ("one", "error", "message"),
+    [
+        (lambda: statistics((1j, 2)), TypeError, r"^groups must be numbers, strings, .*, got 1j of type complex$"),
+        (lambda: statistics((None,)), TypeError, r"^groups must be numbers, strings, .*, got None of type NoneType$"),
+        (lambda: statistics((np.int64(3),)), TypeError, r"^groups must be .*, got np.int64\(3\) of type int64$"),
+        (lambda: statistics((float("inf"),)), TypeError, r"^groups must be numbers, .*, got inf of type float$"),
+        (lambda: statistics(np.array([1j, 2j])), TypeError, r"^groups must be .* to be saved, got dtype complex128$"),
+        (lambda: statistics(np.array([(1, 2)], "i4,i4")), TypeError, r"^groups must be numbers, strings or dates"),
+        (lambda: statistics(np.array([2, 1])), ValueError, r"^groups must be sorted labels, each once$"),
+        (lambda: statistics((1, "a")), ValueError, r"^groups must be sorted labels, each once$"),
+        (lambda: statistics(names=(1, 2)), TypeError, r"^feature_names is not as it must be: \(1, 2\)$"),
+        (lambda: statistics(names=("x",)), ValueError, r"^feature_names must have 2 names, got 1$"),
+        (lambda: ImportanceStatistics([0.0], np.ones(1, int)), TypeError, r"^sums must be an array to be saved, got l"),
+        (lambda: local_explanations(r2=np.zeros(6, np.float32)), TypeError, r"^r2 must not be of dtype <f4$"),
+        (lambda: local_explanations(r2=np.zeros(5)), ValueError, r"^r2 must fit the other arrays, got shape \(5,\)$"),
+        (lambda: local_explanations(weights=np.eye(6, 3)), TypeError, r"^weights must be a csr_array, got ndarray$"),
+        (lambda: local_explanations(weights=csr_array((5, 3))), ValueError, r"^weights must have one row per status"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(tmp_path, one, error, message):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(error, match=message) as raised:
+        one().save(tmp_path / "file")
+    assert "\n" not in str(raised.value)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+# --- damage
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_flipped_byte_and_every_truncation_is_found(name):
+    one = examples()[name]
+    content = one._to_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        for bad in (bytes(damaged), content[:place]):
+            with pytest.raises(ValueError, match=r"^the file is (damaged|not an? \w+ file of normlime_fast): [^\n]+$"):
+                type(one)._from_bytes(bad, "the file")
+    with pytest.raises(
+        ValueError, match=r"^the file is not an? \w+ file of normlime_fast: it is another program's, or"
+    ):
+        type(one)._from_bytes(content + b"\0", "the file")
+
+
+@pytest.mark.parametrize("error", [ValueError("two\nlines" * 100), KeyError(), RecursionError(), zipfile.BadZipFile()])
+def test_whatever_goes_wrong_is_said_in_one_line(error):
+    def make(version, arrays, header):
+        raise error
+
+    with pytest.raises(ValueError, match=r"\Athe file is not a LocalExplanations file of normlime_fast: .{1,300}\Z"):
+        storage.unpack(examples()["local"]._to_bytes(), "LocalExplanations", "the file", make)
+
+
+def sealed(content):
+    """Content with the checksum that belongs to it, as somebody who makes up a file writes it."""
+    return content[:-64] + hashlib.sha256(content[:-64]).hexdigest().encode()
+
+
+def members_of(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {member.filename: archive.read(member) for member in archive.infolist()}
+
+
+def archive_of(members, compression=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.comment = b"normlime_fast sha256 " + b"0" * 64
+        for name, content in members:
+            archive.writestr(name, content)
+    return sealed(buffer.getvalue())
+
+
+def assert_refused_or_sound(kind, content):
+    try:
+        result = kind._from_bytes(content, "the file")
+    except ValueError as error:
+        result, said = None, str(error)
+    if result is None:
+        assert said.startswith("the file ")
+        assert "\n" not in said
+        return False
+    assert_round_trip(result)
+    return True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alterations_with_a_right_checksum(name):
+    """Of the archive's own structure; the checksums of its members still find what was done to them."""
+    kind, content = type(examples()[name]), examples()[name]._to_bytes()
+    sound = 0
+    for place in range(0, len(content) - 64, 2):
+        altered = bytearray(content)
+        altered[place] ^= 1 << place % 8
+        sound += assert_refused_or_sound(kind, sealed(bytes(altered)))
+    assert sound < len(content) / 2 / 4  # some say nothing, such as the date of a member
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alterations_of_members_with_right_checksums(name):
+    kind, members = type(examples()[name]), members_of(examples()[name]._to_bytes())
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(1000):
+        changed = dict(members)
+        member = random.choice(list(members))
+        altered = bytearray(members[member])
+        altered[random.integers(len(altered))] ^= 1 << random.integers(8)
+        changed[member] = bytes(altered)
+        refused += not assert_refused_or_sound(kind, archive_of(changed.items()))
+    assert refused > 500  # values are most of what may be changed; the headers of members are longer
+
+
+# --- writes that fail
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("old", [b"old", None])
+def test_what_was_there_stays_if_a_write_fails(tmp_path, monkeypatch, error, step, old):
+    def fail(*args):
+        raise error
+
+    if old:
+        (tmp_path / "file").write_bytes(old)
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(type(error)):
+        examples()["importance"].save(tmp_path / "file")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
+
+
+FULL = """
+import resource, sys
+from normlime_fast.storage import write_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_atomically(sys.argv[1], bytes(1_000_000))
+except OSError as error:
+    print(type(error).__name__, error.errno)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limits of resources")
+def test_a_full_disk(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    command = [sys.executable, "-W", "error", "-c", FULL, str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["OSError", str(errno.EFBIG)]
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def test_the_folder_is_missing_or_not_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "none" / "file", b"new")
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(NotADirectoryError):
+        write_atomically(tmp_path / "file" / "file", b"new")
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path, b"new")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other permissions, links and pipes")
+def test_permissions_links_and_pipes(tmp_path):
+    (tmp_path / "real").mkdir()
+    Path(tmp_path / "link").symlink_to(tmp_path / "real" / "file")
+    for content in (b"new", b"newer"):
+        write_atomically(tmp_path / "link", content)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "real" / "file").read_bytes() == content
+    mask = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "private", b"new")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o640
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="is no file to be replaced"):
+        write_atomically(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_folder_that_cannot_be_synced(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("normlime_fast.storage._sync_folder", refuse)
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"

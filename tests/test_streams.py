@@ -1,0 +1,204 @@
+"""Streams: the sums of a stream are those of its rows, wherever it is cut, in memory that does not grow with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pyarrow
+import pyarrow.parquet
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from test_reproducibility import explainer, model
+
+import normlime_fast as nlf
+
+ROWS = np.random.default_rng(4).normal(size=(30, 12))
+LABELS = np.array(["low", "high"])[(ROWS[:, 1] > 0).astype(int)]
+OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
+FRAME = pandas.DataFrame(ROWS, columns=list("abcdefghijkl"))
+
+
+def on_frames(frame):
+    return model(frame.to_numpy())
+
+
+def cut(rows, *places):
+    return np.split(rows, places)
+
+
+def same(one, other):
+    for name in ("sums", "explanations", "groups"):
+        assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 7, 30, 100])
+@pytest.mark.parametrize("by", [None, "target", LABELS])
+@pytest.mark.parametrize("places", [[], [1], [10, 11, 12, 29], [3, 6, 9], [7, 14, 21], range(1, 30)], ids=str)
+def test_where_a_stream_is_cut_changes_no_bit(places, by, block_size):
+    expected = explainer().statistics(ROWS, by=by, block_size=block_size)
+    same(explainer().statistics(iter(cut(ROWS, *places)), by=by, block_size=block_size), expected)
+
+
+@pytest.mark.parametrize("kind", ["normlime", "l2", "mean", "sp_lime"])
+@pytest.mark.parametrize("by", [None, "target", LABELS])
+def test_the_sums_are_those_of_the_explanations(by, kind):
+    whole = explainer().explain(ROWS).importance(kind, by=by, sign="positive")
+    stream = explainer().importance(cut(ROWS, 5, 9), kind=kind, by=by, sign="positive", block_size=7)
+    assert_allclose(stream.values, whole.values, rtol=2 * 90 * np.finfo(float).eps)  # of 90 positive terms each
+    assert_array_equal(stream.counts, whole.counts)
+    assert_array_equal(stream.groups, whole.groups)
+
+
+def test_targets_have_their_names():
+    class Classifier:
+        classes_ = np.array(["yes", "no", "both"])
+
+        def decision_function(self, X):
+            return model(X)
+
+    one = nlf.NormLIME(Classifier().decision_function, nlf.Gaussian(0.7), **OPTIONS)
+    whole = one.explain(ROWS).importance(by="target")
+    stream = one.importance(cut(ROWS, 8), by="target", block_size=7)
+    assert stream.groups.tolist() == whole.groups.tolist() == ["yes", "no", "both"]
+    assert_array_equal(stream.counts, whole.counts)
+    assert one.statistics(ROWS, by=np.arange(30) % 2).groups.tolist() == [0, 1]  # not those of targets
+
+
+def test_labels_from_a_function_of_the_batch():
+    expected = explainer().statistics(ROWS, by=LABELS, block_size=4)
+    find = lambda batch: np.where(batch[:, 1] > 0, "high", "low")  # noqa: E731
+    same(explainer().statistics(cut(ROWS, 3, 20), by=find, block_size=4), expected)
+
+
+@pytest.mark.parametrize("kind", ["mapped", "list of rows", "fortran", "sliced"])
+def test_tables(kind, tmp_path):
+    np.save(tmp_path / "rows.npy", ROWS)
+    table = {
+        "mapped": lambda: np.load(tmp_path / "rows.npy", mmap_mode="r"),
+        "list of rows": ROWS.tolist,
+        "fortran": lambda: np.asfortranarray(ROWS),
+        "sliced": lambda: np.repeat(ROWS, 2, axis=0)[::2],
+    }[kind]()
+    same(explainer().statistics(table, block_size=7), explainer().statistics(ROWS, block_size=7))
+
+
+@pytest.mark.parametrize("kind", ["frame", "frames", "parquet", "table", "empty ones between"])
+def test_frames_and_parquet(kind, tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table(dict(FRAME)), tmp_path / "rows.parquet", row_group_size=8)
+    stream = {
+        "frame": FRAME,
+        "frames": (FRAME[k : k + 4] for k in range(0, 30, 4)),
+        "parquet": pyarrow.parquet.ParquetFile(tmp_path / "rows.parquet").iter_batches(batch_size=11),
+        "table": pyarrow.parquet.read_table(tmp_path / "rows.parquet"),
+        "empty ones between": [FRAME[:0], FRAME[:9], FRAME[:0], FRAME[9:]],
+    }[kind]
+    one = nlf.NormLIME(on_frames, nlf.Gaussian(0.7), **OPTIONS)
+    statistics = one.statistics(stream, block_size=7)
+    same(statistics, explainer().statistics(ROWS, block_size=7))
+    assert statistics.feature_names == tuple("abcdefghijkl")
+
+
+def test_rows_are_numbered_from_the_first():
+    whole = explainer().explain(ROWS)
+    later = explainer().statistics(ROWS[12:], first=12, block_size=30)
+    same(later, nlf.aggregate(whole.weights[36:]))
+    halves = explainer().statistics(ROWS[:12], block_size=4).merge(later)
+    assert_allclose(halves.sums, explainer().statistics(ROWS).sums, rtol=2 * 90 * np.finfo(float).eps)
+
+
+def test_progress_of_a_stream():
+    told = []
+    explainer().statistics(iter(cut(ROWS, 10)), block_size=10, progress=lambda *now: told.append(now))
+    assert told[-1] == (30, None)
+    assert told == sorted(set(told))
+    explainer().statistics(ROWS, block_size=10, progress=lambda *now: told.append(now))
+    assert told[-1] == (30, 30)
+
+
+# --- errors
+
+
+def test_an_error_keeps_the_sums_before_it():
+    def stream():
+        yield ROWS[:17]
+        yield ROWS[17:20] * np.nan
+
+    with pytest.raises(ValueError, match=r"batch must be finite, got 36 NaN") as caught:
+        explainer().statistics(stream(), block_size=5)
+    same(caught.value.finished, explainer().statistics(ROWS[:15], block_size=5))
+    assert "this is batch 1 of the stream, which begins with row 17" in caught.value.__notes__[0]
+    assert "the sums of the first 15 rows are this" in caught.value.__notes__[-1]
+
+
+def test_an_error_of_the_model_keeps_the_sums_before_it():
+    def failing(X):
+        if (X[:, 0] > 50).any():
+            raise KeyError("large")
+        return model(X)
+
+    rows = ROWS.copy()
+    rows[22, 0] = 100
+    one = nlf.NormLIME(failing, nlf.Gaussian(0.7), **OPTIONS)
+    with pytest.raises(KeyError) as caught:
+        one.statistics(rows, block_size=5)
+    same(caught.value.finished, explainer().statistics(ROWS[:20], block_size=5))
+    with pytest.raises(KeyError) as caught:
+        one.statistics(rows[20:], block_size=5)
+    assert caught.value.finished is None
+    with pytest.warns(UserWarning, match=r"of 90 explanations, 3 empty because the model failed \(status 6\)"):
+        skipped = one.statistics(rows, by="target", block_size=5, on_error="skip")
+    assert skipped.explanations.tolist() == [29, 29, 29]
+    with pytest.raises(ValueError, match="predict failed for every instance, first with KeyError: 'large'"):
+        one.statistics(rows[22:23], on_error="skip")
+
+
+def test_a_model_that_changes_its_mind():
+    one = nlf.NormLIME(lambda X: model(X)[:, : 2 if X[:, 11].max() > 50 else 3], nlf.Gaussian(0.7), **OPTIONS)
+    rows = ROWS.copy()
+    rows[10:, 11] = 100
+    with pytest.raises(ValueError, match="predict must return as many columns for all rows, got 3 and then 2"):
+        one.statistics(rows, block_size=10)
+
+
+@pytest.mark.parametrize(
+    ("batches", "options", "error", "message"),
+    [
+        (3, {}, TypeError, "batches must be a table or an iterable of blocks of rows, got int"),
+        ("rows", {}, TypeError, "batches must be a table or an iterable of blocks of rows, got str"),
+        (ROWS[0], {}, TypeError, "batches must be a table or an iterable of blocks of rows, got ndarray"),
+        ([], {}, ValueError, "batches must have at least one row, got none"),
+        (iter([ROWS[:0]]), {}, ValueError, "batches must have at least one row, got none"),
+        (iter([ROWS, ROWS[:, :5]]), {}, ValueError, "the same columns, got 12 columns and then 5 columns"),
+        (iter([FRAME, FRAME[["a"]]]), {}, ValueError, r"the same columns, got \('a', .* and then \('a',\)"),
+        (iter([ROWS, ROWS.astype(np.float32)]), {}, ValueError, "one dtype, got float64 and then float32"),
+        (iter([ROWS, "text"]), {}, TypeError, "batch must hold real numbers"),
+        (
+            ROWS,
+            {"by": "group"},
+            ValueError,
+            "by must be None, \"target\", a callable or one label per row, got 'group'",
+        ),
+        (ROWS, {"by": LABELS[:29]}, ValueError, "by must have one label per row"),
+        (ROWS, {"by": [*LABELS, "more"]}, ValueError, "by must have one label per row, 30, got 31"),
+        (ROWS, {"by": lambda batch: [1]}, ValueError, r"by\(batch\) must have one label per row of the batch"),
+        (ROWS, {"first": -1}, ValueError, "first must be at least 0, got -1"),
+        (ROWS, {"block_size": 0}, ValueError, "block_size must be at least 1, got 0"),
+    ],
+)
+def test_bad_input(batches, options, error, message):
+    one = nlf.NormLIME(lambda X: model(np.asarray(X)), nlf.Gaussian(0.7), **OPTIONS)
+    with pytest.raises(error, match=message) as caught:
+        one.statistics(batches, **options)
+    assert "\n" not in str(caught.value)
+
+
+# --- memory
+
+
+def test_a_million_rows_in_the_memory_of_some():
+    script = Path(__file__).with_name("stream_a_million.py")
+    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "1,000,000 rows" in done.stdout
