@@ -211,6 +211,6 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     try:
         out = np.empty(dimensions, dtype)
     except ValueError as error:
-        raise ValueError(f"shape must be one of an array, got {shown(dimensions)}: {error}") from None
+        raise ValueError(f"shape must be possible for an array, got {shown(dimensions)}: {error}") from None
     gaussian.fill(as_seed(rng), np.uint64(0), np.uint64(gaussian.STREAM), np.uint64(0), out.reshape(-1))
     return out

@@ -61,9 +61,7 @@ def main(folder):
     asked = log.read_text().split()
     assert len(asked) == N - kept, f"{len(asked)} of {N - kept} blocks were asked for at the end"
     np.testing.assert_array_equal(arrays(resumed), expected)
-    print(
-        f"{KILLS} kills, {kept} of {N} blocks kept, {asked_for_finished} of them computed twice, {cut_off} cut off"
-    )
+    print(f"{KILLS} kills, {kept} of {N} blocks kept, {asked_for_finished} of them computed twice, {cut_off} cut off")
     assert asked_for_finished == 0
 
 
