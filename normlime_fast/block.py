@@ -1,6 +1,7 @@
 """One block of instances: from its rows to its local explanations, in this process."""
 
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.neighborhoods import Gaussian
 from normlime_fast.prediction import Predict, predict_rows
 from normlime_fast.surrogates import Fits, fit_samples
-from normlime_fast.threads import Start, Wait
+from normlime_fast.threads import Pieces, Start
 
 BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was
 # written is still in the cache when the model, and then the fit, reads it
@@ -215,6 +216,7 @@ class _Run:
         self.fits = Fits.room_for(self.targets.size, self.n_features)
         self.failed = np.zeros(len(numbers), bool)
         self.finished = 0  # instances
+        self.ended = False  # by an exception: nothing needs to be drawn any more
 
     def explain(self, start: Start, report: Report) -> None:
         """Draw the neighborhoods of a batch of instances, ask the model, fit the surrogates, batch after batch.
@@ -227,20 +229,21 @@ class _Run:
         count = -(-n_instances // size)
         buffers = [_Buffer(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
         ahead = len(buffers)
-        waits = [buffer.turn_over(start, None, self._batch(k, size)) for k, buffer in enumerate(buffers)]
+        works = [buffer.turn_over(start, None, self._batch(k, size)) for k, buffer in enumerate(buffers)]
         asked = 0
         try:
             for k in range(count + ahead):
-                waits[k % ahead]()
+                for piece in works[k % ahead]:
+                    piece.result()
                 self._finish((k + 1 - ahead) * size, report)
                 if k < count:
                     buffer = buffers[k % ahead]
                     Y = self._ask(buffer)
-                    waits[k % ahead] = buffer.turn_over(start, Y, self._batch(k + ahead, size))
+                    works[k % ahead] = buffer.turn_over(start, Y, self._batch(k + ahead, size))
                     asked = k + 1
         except BaseException:
-            for wait in waits:  # what was asked is fitted, but nobody is told
-                wait()
+            self.ended = True
+            wait([piece for work in works for piece in work])  # what was asked is fitted, but nobody is told
             self._finish(asked * size, lambda done: None)
             raise
 
@@ -317,7 +320,7 @@ class _Buffer:
         self.inputs = np.empty((size, n, X.shape[1]), X.dtype)
         self.batch = _Batch(slice(0, 0), np.empty(0, np.uint64), np.zeros(1, np.int64))
 
-    def turn_over(self, start: Start, Y: Array | None, following: _Batch) -> Wait:
+    def turn_over(self, start: Start, Y: Array | None, following: _Batch) -> Pieces:
         """Start to fit the outputs Y, and to draw the samples of the following batch in place of what was fitted."""
         run, asked = self.run, self.batch
         self.batch = following
@@ -330,7 +333,7 @@ class _Buffer:
                 fits = run.fits[slice(asked.rows.start * t + starts[0], asked.rows.start * t + starts[-1])]
                 Z, outputs = self.Z[piece][: len(starts) - 1], Y[starts[0] : starts[-1]]
                 fit_samples(Z, outputs, starts - starts[0], run.weights, run.ridge, run.settings.tol, fits)
-            if piece.start < len(following.sets):
+            if piece.start < len(following.sets) and not run.ended:
                 self._draw(X, piece)
 
         count = max(len(asked.sets) if Y is not None else 0, len(following.sets))

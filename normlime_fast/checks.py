@@ -183,3 +183,49 @@ def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
     if unequal or (array.dtype.kind == "f" and not np.isfinite(array).all()):
         raise ValueError(f"{name} must not have NaN or infinite labels")
     return array
+
+
+def as_executor(executor: Any) -> Any:
+    """Return something that takes work as an executor does, or None."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+    return executor
+
+
+def as_skip(on_error: str) -> bool:
+    """Return whether errors of the model are passed over."""
+    if not isinstance(on_error, str) or on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip", got {shown(on_error)}')
+    return on_error == "skip"
+
+
+def as_index(index: ArrayLike | None, n_instances: int) -> Array:
+    """Return the numbers of instances, by default their positions."""
+    if index is None:
+        return np.arange(n_instances)
+    numbers = as_array(index, "index")
+    if numbers.shape != (n_instances,) or numbers.dtype.kind not in "iu":
+        raise ValueError(
+            f"index must have one integer per row of X, shape ({n_instances},),"
+            f" got shape {numbers.shape} and dtype {shown(numbers.dtype, str)}"
+        )
+    if numbers.min() < 0:
+        raise ValueError(f"index must hold numbers of at least 0, got {numbers.min()}")
+    unique, counts = np.unique(numbers, return_counts=True)
+    if len(unique) < n_instances:
+        raise ValueError(f"index must hold every number once, got {unique[counts.argmax()]} {counts.max()} times")
+    return numbers
+
+
+def as_targets(targets: str | int | ArrayLike) -> str | Array:
+    """Return which outputs to explain: a word, or their numbers."""
+    if isinstance(targets, str):
+        if targets not in ("predicted", "all"):
+            raise ValueError(f'targets must be "predicted", "all", an integer or a list of them, got {shown(targets)}')
+        return targets
+    numbers = np.atleast_1d(as_array(targets, "targets"))
+    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+        raise TypeError(f'targets must be "predicted", "all", an integer or a list of them, got {shown(targets)}')
+    if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
+        raise ValueError(f"targets must be numbers of at least 0, each once, got {shown(targets)}")
+    return numbers

@@ -13,7 +13,19 @@ from numpy.typing import ArrayLike
 
 from normlime_fast.block import Probe, features_of, probe
 from normlime_fast.checkpoint import Checkpoint, described
-from normlime_fast.checks import Array, as_array, as_count, as_jobs, as_nonnegative, as_rows, as_seed
+from normlime_fast.checks import (
+    Array,
+    as_count,
+    as_executor,
+    as_index,
+    as_jobs,
+    as_nonnegative,
+    as_rows,
+    as_seed,
+    as_skip,
+    as_targets,
+    shown,
+)
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
 from normlime_fast.neighborhoods import Gaussian
@@ -36,7 +48,8 @@ class NormLIME:
     predict : callable
         The model: takes m rows of what X is made of (an ndarray, or a DataFrame with the same columns) and returns
         (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a regressor's ``predict``. It is
-        called from the caller's thread only. The rows are a buffer that later calls fill again: copy what you keep.
+        called from the caller's thread only. The rows are a buffer that later calls fill again, an array that was kept
+        is read-only: copy what you keep.
     neighborhood : Gaussian
         Where perturbed samples come from.
     n_features : int or None, default 10
@@ -108,7 +121,7 @@ class NormLIME:
         self.neighborhood = neighborhood
         self.n_features = None if n_features is None else as_count(n_features, "n_features")
         self.n_samples = as_count(n_samples, "n_samples")
-        self.targets = _as_targets(targets)
+        self.targets = as_targets(targets)
         self.ridge = as_nonnegative(ridge, "ridge")
         self.tol = as_nonnegative(tol, "tol")
         self.shared_samples = as_count(shared_samples, "shared_samples")
@@ -185,14 +198,14 @@ class NormLIME:
         array([[ 1., -1.]])
         """
         table = Partitions(X, executor) if is_dask(X) else Table(as_rows(X))
-        numbers = _as_index(index, len(table))
+        numbers = as_index(index, len(table))
         _check_features(self, table.n_columns)
         if isinstance(table, Table):
             self.neighborhood.check(table.values)  # before the model is called at all
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         explainer, store = self, None
         with _reporter(progress, len(table)) as report:
-            options = Options(_as_executor(executor), _as_skip(on_error), lambda done: report(done, len(table)))
+            options = Options(as_executor(executor), as_skip(on_error), lambda done: report(done, len(table)))
             if checkpoint is not None:
                 free = ("block_size", "rng") if self._any_seed else ("block_size",)
                 store = Checkpoint(checkpoint, described(self, table.identity(), numbers, size), free)
@@ -253,7 +266,7 @@ class NormLIME:
         """
         first = as_count(first, "first", minimum=0)
         if isinstance(by, str) and by != "target":
-            raise ValueError(f'by must be None, "target", a callable or one label per row, got {by!r}')
+            raise ValueError(f'by must be None, "target", a callable or one label per row, got {shown(by)}')
         size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
         total = batches.shape[0] if len(getattr(batches, "shape", ())) == 2 else None
         if is_dask(batches):
@@ -261,7 +274,7 @@ class NormLIME:
         else:
             blocks = blocks_of_batches(batches, by, first, size)
         with _reporter(progress, total) as report:
-            options = Options(_as_executor(executor), _as_skip(on_error), lambda done: report(done, total))
+            options = Options(as_executor(executor), as_skip(on_error), lambda done: report(done, total))
             statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
         _warn(statuses, error)
         return statistics
@@ -366,48 +379,6 @@ def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole:
     return max(least, min(most, BLOCK // explainer.n_samples), 1)
 
 
-def _as_executor(executor: Executor | None) -> Executor | None:
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
-    return executor
-
-
-def _as_skip(on_error: str) -> bool:
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
-    return on_error == "skip"
-
-
-def _as_index(index: ArrayLike | None, n_instances: int) -> Array:
-    if index is None:
-        return np.arange(n_instances)
-    numbers = as_array(index, "index")
-    if numbers.shape != (n_instances,) or numbers.dtype.kind not in "iu":
-        raise ValueError(
-            f"index must have one integer per row of X, shape ({n_instances},),"
-            f" got shape {numbers.shape} and dtype {numbers.dtype}"
-        )
-    if numbers.min() < 0:
-        raise ValueError(f"index must hold numbers of at least 0, got {numbers.min()}")
-    unique, counts = np.unique(numbers, return_counts=True)
-    if len(unique) < n_instances:
-        raise ValueError(f"index must hold every number once, got {unique[counts.argmax()]} {counts.max()} times")
-    return numbers
-
-
-def _as_targets(targets: str | int | ArrayLike) -> str | Array:
-    if isinstance(targets, str):
-        if targets not in ("predicted", "all"):
-            raise ValueError(f'targets must be "predicted", "all", an integer or a list of them, got {targets!r}')
-        return targets
-    numbers = np.atleast_1d(as_array(targets, "targets"))
-    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
-        raise TypeError(f'targets must be "predicted", "all", an integer or a list of them, got {targets!r}')
-    if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
-        raise ValueError(f"targets must be numbers of at least 0, each once, got {targets!r}")
-    return numbers
-
-
 @contextmanager
 def _reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
     """Yield what to call with (done, total)."""
@@ -416,7 +387,7 @@ def _reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
     elif progress is False:
         yield lambda done, total: None
     elif progress is not True:
-        raise TypeError(f"progress must be True, False or a callable, got {progress!r}")
+        raise TypeError(f"progress must be True, False or a callable, got {shown(progress)}")
     else:
         try:
             from tqdm.auto import tqdm

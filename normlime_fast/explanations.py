@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast import storage
-from normlime_fast.checks import Array, as_labels
+from normlime_fast.checks import Array, as_labels, shown
 from normlime_fast.importance import Importance, Kind, Sign, aggregate
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class LocalExplanations:
         """
         if isinstance(by, str):
             if by != "target":
-                raise ValueError(f'by must be None, "target" or one label per instance, got {by!r}')
+                raise ValueError(f'by must be None, "target" or one label per instance, got {shown(by)}')
             groups: Array | None = self.target
         elif by is None:
             groups = None

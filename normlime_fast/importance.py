@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast import storage
-from normlime_fast.checks import Array, as_array, as_labels, quiet
+from normlime_fast.checks import Array, as_array, as_labels, quiet, shown
 from normlime_fast.kernels import aggregation
 from normlime_fast.ranking import Importance, Kind, Sign
 
@@ -135,9 +135,9 @@ class ImportanceStatistics:
         array([ 0. , -1.5])
         """
         if not isinstance(kind, str) or kind not in _FORMULAS:
-            raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {kind!r}")
+            raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {shown(kind)}")
         if sign not in _SIGNS:
-            raise ValueError(f"sign must be one of {', '.join(_SIGNS)}, got {sign!r}")
+            raise ValueError(f"sign must be one of {', '.join(_SIGNS)}, got {shown(sign)}")
         formula = _FORMULAS[kind]
         if formula.root and sign == "net":
             raise ValueError(f"sign must be absolute, positive or negative for kind {kind!r}, a root, got 'net'")
@@ -373,8 +373,8 @@ def _as_csr(weights: Any) -> "csr_array":
             raise ValueError(f"{expected} {weights.shape}")
     try:
         matrix = csr_array(weights)
-    except (TypeError, ValueError):
-        got = f"{type(weights).__name__} of dtype {getattr(weights, 'dtype', 'object')}"
+    except (TypeError, ValueError, OverflowError):
+        got = f"{type(weights).__name__} of dtype {shown(getattr(weights, 'dtype', 'object'), str)}"
         raise TypeError(f"weights must be a matrix of numbers that csr_array takes, got {got}") from None
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
         raise ValueError(f"{expected} {matrix.shape}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from normlime_fast import storage
-from normlime_fast.checks import Array, as_count, quiet
+from normlime_fast.checks import Array, as_count, quiet, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -98,9 +98,9 @@ class Importance:
         (array([  nan, 1.629]), array([  nan, 2.871]))
         """
         if isinstance(level, bool | np.bool_) or not isinstance(level, numbers.Real):
-            raise TypeError(f"level must be a number, got {level!r}")
+            raise TypeError(f"level must be a number, got {shown(level)}")
         if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, got {level}")
+            raise ValueError(f"level must be between 0 and 1, got {shown(level, str)}")
         if self.stderr is None:
             raise ValueError(f"interval needs a kind that is a mean, normlime, mean_abs or mean, got {self.kind!r}")
         from scipy.special import stdtrit  # most of what `import normlime_fast` would take
