@@ -113,7 +113,7 @@ def _ask(
     except Exception as error:
         if not skip:
             raise
-        first = error.with_traceback(None)  # which holds on to every array on its way
+        first = _bare(error)
     draw()
     outputs: Array | None = None
     n = len(values) // len(numbers)
@@ -129,6 +129,15 @@ def _ask(
             outputs = np.zeros((len(values), n_outputs))
         outputs[here] = answer
     return _Answer(outputs, failed, first)
+
+
+def _bare(error: Exception) -> Exception:
+    """Take the tracebacks from an error and its causes: they hold on to every array on their way."""
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def failed_explanations(settings: Settings, numbers: Array, like: LocalExplanations) -> LocalExplanations:
@@ -175,7 +184,7 @@ class Probe(NamedTuple):
     """How far a model's outputs differ for the same rows, from `NormLIME.probe`."""
 
     repeated: float  # largest difference when asked again
-    regrouped: float  # and when asked for each instance's samples alone
+    regrouped: float  # and when asked in smaller batches
     largest: float  # |output|
 
 
@@ -190,7 +199,8 @@ def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
         perturb(numbers.astype(np.uint64), np.arange(m + 1), np.array(rows.values), Z, inputs)
         return predict_rows(settings.predict, rows, inputs.reshape(m * n, d), numbers, batch_size)
 
-    first, again, regrouped = asked(m * n), asked(m * n), asked(n)
+    most = min(m * n, _rows_a_batch(settings, d * rows.values.itemsize))
+    first, again, regrouped = asked(most), asked(most), asked(max(1, min(n, most // 2)))
     return Probe(*(float(np.abs(values).max()) for values in (again - first, regrouped - first, first)))
 
 

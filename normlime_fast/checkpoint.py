@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ from normlime_fast.storage import write_atomically
 
 VERSION = 1
 MANIFEST = "manifest.json"
+BLOCK_FILE = re.compile(r"\d{8,}-[0-9a-f]{32}\.npz")
 SAME = 1e-4  # of the largest prediction: how far the model that goes on may be from the one that began
 
 
@@ -35,16 +37,22 @@ class Checkpoint:
         manifest = self.path / MANIFEST
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise ValueError(f"checkpoint must be a folder, got the file {self.path}") from None
         if manifest.exists():
             begun = _read_manifest(manifest)
             self._check(begun, free)
             self.settings = begun
-        elif any(file.suffix != ".tmp" for file in self.path.iterdir()):
+        elif any(not file.name.startswith(".normlime_fast-") for file in self.path.iterdir()):
             raise ValueError(f"checkpoint must be a folder of its own, got {self.path}, which holds other files")
         else:
-            content = {"format": "normlime_fast checkpoint", "version": VERSION, "settings": self.settings}
+            digest = _digest(json.dumps(self.settings).encode())
+            content = {
+                "format": "normlime_fast checkpoint",
+                "version": VERSION,
+                "settings": self.settings,
+                "sha256": digest,
+            }
             self._write(manifest, json.dumps(content, indent=1).encode())
         self.finished = self._read()
 
@@ -73,9 +81,9 @@ class Checkpoint:
         """Read the blocks that are finished; tell of damaged ones."""
         blocks = {}
         damaged = []
-        for file in self.path.glob("*.tmp"):  # cut off by whatever ended the run before
+        for file in self.path.glob(".normlime_fast-*.tmp"):  # cut off by whatever ended the run before
             file.unlink()
-        for file in sorted(self.path.glob("*-*.npz")):
+        for file in sorted(file for file in self.path.iterdir() if BLOCK_FILE.fullmatch(file.name)):
             number, _, digest = file.stem.partition("-")
             content = file.read_bytes()
             if _digest(content) == digest:
@@ -91,16 +99,23 @@ class Checkpoint:
             )
         return blocks
 
-    def check_predictions(self, local: LocalExplanations, outputs: Array | None, numbers: Array) -> None:
+    def check_predictions(self, local: LocalExplanations, outputs: Array, numbers: Array) -> None:
         """Refuse a model that says something else of instances than the one that the checkpoint was begun with."""
+        if self.settings["targets"] == "all" and len(local.target) != outputs.size:
+            begun = len(local.target) // len(numbers)
+            raise ValueError(
+                f"checkpoint {self.path} was begun with a model of {begun} outputs, got {outputs.shape[1]};"
+                " use the same, or another folder"
+            )
+        far = SAME * np.nanmax(np.abs(local.prediction), initial=0.0)
         rows = {number: row for row, number in enumerate(numbers.tolist())}
         for number, target, then in zip(
             local.instance.tolist(), local.target.tolist(), local.prediction.tolist(), strict=True
         ):
             if np.isnan(then):
                 continue
-            now = outputs[rows[number], target] if outputs is not None and target < outputs.shape[1] else np.nan
-            if not abs(now - then) <= SAME * np.nanmax(np.abs(local.prediction)):
+            now = outputs[rows[number], target] if target < outputs.shape[1] else np.nan
+            if not abs(now - then) <= far:
                 raise ValueError(
                     f"checkpoint {self.path} was begun with another model: output {target} of instance {number} was"
                     f" {then:.6g}, got {now:.6g}; use the same, or another folder"
@@ -146,6 +161,8 @@ def _read_manifest(manifest: Path) -> dict[str, Any]:
     try:
         content = json.loads(manifest.read_bytes())
         format_version, settings = content["version"], dict(content["settings"])
+        if format_version == VERSION and content["sha256"] != _digest(json.dumps(settings).encode()):
+            raise ValueError("its checksum is another")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"checkpoint {manifest.parent} has a damaged {MANIFEST}: {error}; use another folder"

@@ -187,7 +187,9 @@ def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
 
 def as_executor(executor: Any) -> Any:
     """Return something that takes work as an executor does, or None."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    if callable(getattr(executor, "get_executor", None)):
+        raise TypeError("executor must be a concurrent.futures.Executor, got a Dask client; use client.get_executor()")
+    if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
         raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
     return executor
 
@@ -229,3 +231,9 @@ def as_targets(targets: str | int | ArrayLike) -> str | Array:
     if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
         raise ValueError(f"targets must be numbers of at least 0, each once, got {shown(targets)}")
     return numbers
+
+
+def dask_client(executor: object) -> Any:
+    """Return the Dask client whose executor this is, or None."""
+    client = getattr(executor, "_client", None)
+    return client if hasattr(client, "nthreads") else None

@@ -3,13 +3,14 @@
 import hashlib
 import os
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
-from normlime_fast.errors import IncompleteRunError
+from normlime_fast.checks import dask_client, shown
+from normlime_fast.errors import IncompleteRunError, attach
 
 AHEAD = 2  # calls in flight for every worker: one at work, one that waits for it
 WINDOW = 8  # times as many may be finished, or at work, after the oldest that is not: whoever wants them in order waits
@@ -52,7 +53,7 @@ def _pickled(value: object) -> bytes:
         raise ours(
             TypeError(
                 "predict must be picklable to go to another process; define it in a module, or install cloudpickle:"
-                f" {type(error).__name__}: {error}"
+                f" {type(error).__name__}: {shown(error, str)}"
             )
         ) from None
 
@@ -64,12 +65,12 @@ def ours(error: Exception) -> Exception:
     return error
 
 
-def _called(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a worker, from which not every exception would arrive."""
+def _called(home: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a worker; if that is not in the process `home`, not every exception would arrive there."""
     try:
         return function(*arguments)
     except Exception as error:
-        failure = portable(error)
+        failure = ours(error) if os.getpid() == home else portable(error)
     raise failure  # here, where no other one hangs on to it
 
 
@@ -78,7 +79,8 @@ def portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(ours(error)))
     except Exception:
-        substitute = RuntimeError(f"{type(error).__name__}: {error}")
+        substitute = RuntimeError(f"{type(error).__name__}: {shown(error, str)}")
+        attach(substitute, getattr(error, "finished", None))
         for note in getattr(error, "__notes__", ()):
             substitute.add_note(note)
         return ours(substitute)
@@ -121,28 +123,31 @@ def run(
 
 def workers_of(executor: Executor) -> int:
     """How many calls the executor works on at a time, as far as it tells."""
-    most = getattr(executor, "_max_workers", None)
-    client = getattr(executor, "_client", None)  # Dask's
-    if client is not None:
-        most = sum(client.nthreads().values())
+    client = dask_client(executor)
+    most = getattr(executor, "_max_workers", None) if client is None else sum(client.nthreads().values())
     return most if isinstance(most, int) and most > 0 else os.cpu_count() or 1
 
 
 def _sent(executor: Executor, function: Callable[..., Any], call: tuple[Any, ...]) -> Future[Any]:
-    try:
-        return executor.submit(_called, function, *call)
-    except Exception as error:
-        raise _failure(error) from error
+    # Dask takes equal calls for one, and would answer what failed before by the same error, as long as that is kept.
+    options = {} if dask_client(executor) is None else {"pure": False}
+    with _told_apart():
+        return executor.submit(_called, os.getpid(), function, *call, **options)
 
 
 def _result(future: Future[Any]) -> Any:
-    try:
+    with _told_apart():
         return future.result()
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Let errors of the work pass, and say of others that they are the executor's."""
+    try:
+        yield
     except Exception as error:
-        if getattr(error, "_normlime_fast", False):
-            raise
-        raise _failure(error) from error
-
-
-def _failure(error: Exception) -> IncompleteRunError:
-    return IncompleteRunError(f"the executor failed with {type(error).__name__}: {error}")
+        for cause in (error, error.__cause__):
+            if cause is not None and getattr(cause, "_normlime_fast", False):
+                raise cause  # noqa: B904
+        message = f"the executor failed with {type(error).__name__}: {shown(error, str)}"
+        raise IncompleteRunError(message) from error

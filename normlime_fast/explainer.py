@@ -15,6 +15,7 @@ from normlime_fast.block import Probe, features_of, probe
 from normlime_fast.checkpoint import Checkpoint, described
 from normlime_fast.checks import (
     Array,
+    as_array,
     as_count,
     as_executor,
     as_index,
@@ -26,6 +27,7 @@ from normlime_fast.checks import (
     as_targets,
     shown,
 )
+from normlime_fast.errors import attach
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
 from normlime_fast.neighborhoods import Gaussian
@@ -36,6 +38,8 @@ from normlime_fast.surrogates import warn_of_counts
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
+
+FIRST = 2**62  # numbers of rows of a stream are int64
 
 Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
 
@@ -48,8 +52,8 @@ class NormLIME:
     predict : callable
         The model: takes m rows of what X is made of (an ndarray, or a DataFrame with the same columns) and returns
         (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a regressor's ``predict``. It is
-        called from the caller's thread only. The rows are a buffer that later calls fill again, an array that was kept
-        is read-only: copy what you keep.
+        called from the caller's thread only, unless there is an executor. The rows are a buffer that later calls fill
+        again, and an array that was kept is read-only: copy what you keep.
     neighborhood : Gaussian
         Where perturbed samples come from.
     n_features : int or None, default 10
@@ -168,7 +172,7 @@ class NormLIME:
         on_error : {"raise", "skip"}, default "raise"
             What happens when the model raises, or returns what it must not, for a batch of rows. "skip" asks again for
             each of its instances alone; those that it fails for again get empty explanations with status 6, and one
-            warning counts them.
+            warning counts them. A checkpoint keeps them so, but for blocks in which no instance was answered.
 
         Returns
         -------
@@ -197,6 +201,7 @@ class NormLIME:
         >>> explainer.explain(np.zeros((1, 2))).weights.toarray().round(6)
         array([[ 1., -1.]])
         """
+        executor = as_executor(executor)
         table = Partitions(X, executor) if is_dask(X) else Table(as_rows(X))
         numbers = as_index(index, len(table))
         _check_features(self, table.n_columns)
@@ -205,14 +210,15 @@ class NormLIME:
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         explainer, store = self, None
         with _reporter(progress, len(table)) as report:
-            options = Options(as_executor(executor), as_skip(on_error), lambda done: report(done, len(table)))
+            options = Options(executor, as_skip(on_error), lambda done: report(done, len(table)))
             if checkpoint is not None:
                 free = ("block_size", "rng") if self._any_seed else ("block_size",)
                 store = Checkpoint(checkpoint, described(self, table.identity(), numbers, size), free)
                 explainer, size = copy.copy(self), store.settings["block_size"]
                 explainer.seed = np.uint64(store.settings["rng"])
             local, error = explain_table(explainer, table, numbers, size, store, options)
-        _warn(np.bincount(local.status), error)
+        with _not_lost(local):
+            _warn(np.bincount(local.status), error)
         return local
 
     def statistics(
@@ -264,19 +270,26 @@ class NormLIME:
         >>> statistics.importance("mean").values.round(6)
         array([ 1., -2.])
         """
-        first = as_count(first, "first", minimum=0)
+        executor, first = as_executor(executor), as_count(first, "first", minimum=0)
+        if first >= FIRST:
+            raise ValueError(f"first must be below 2**62, got {shown(first)}")
         if isinstance(by, str) and by != "target":
             raise ValueError(f'by must be None, "target", a callable or one label per row, got {shown(by)}')
         size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
+        if not (by is None or isinstance(by, str) or callable(by)):
+            by = as_array(by, "by")
+            if by.ndim != 1:
+                raise ValueError(f"by must have one label per row, got shape {by.shape}")
         total = batches.shape[0] if len(getattr(batches, "shape", ())) == 2 else None
         if is_dask(batches):
             blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
         else:
             blocks = blocks_of_batches(batches, by, first, size)
         with _reporter(progress, total) as report:
-            options = Options(as_executor(executor), as_skip(on_error), lambda done: report(done, total))
+            options = Options(executor, as_skip(on_error), lambda done: report(done, total))
             statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
-        _warn(statuses, error)
+        with _not_lost(statistics):
+            _warn(statuses, error)
         return statistics
 
     def importance(
@@ -351,11 +364,21 @@ class NormLIME:
         return probe(self, rows, np.arange(len(rows.values)))
 
 
+@contextmanager
+def _not_lost(result: object) -> Iterator[None]:
+    """Leave a result with the warning that it comes with, where warnings are errors."""
+    try:
+        yield
+    except Warning as warning:
+        attach(warning, result, "the result is this exception's .finished")
+        raise
+
+
 def _warn(statuses: Array, error: Exception | None) -> None:
     """Warn the user of a call of how many explanations have a status that is worth knowing."""
     warn_of_counts(statuses, stacklevel=3)
     if len(statuses) > MODEL_FAILED and statuses[MODEL_FAILED]:
-        cause = "" if error is None else f", first with {type(error).__name__}: {error}"
+        cause = "" if error is None else f", first with {type(error).__name__}: {shown(error, str)}"
         warnings.warn(
             f"of {statuses.sum()} explanations, {statuses[MODEL_FAILED]} empty because the model failed (status"
             f" {MODEL_FAILED}){cause}",

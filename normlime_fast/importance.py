@@ -53,7 +53,7 @@ class ImportanceStatistics:
     explanations : ndarray of int of shape (n_groups,)
         How many explanations each group has, empty ones included.
     groups : ndarray of shape (n_groups,) or None
-        Sorted labels; None where there is one group without a label.
+        Labels, each once; None where there is one group without a label.
     feature_names : tuple of str or None
         Names of the columns.
     """
@@ -241,11 +241,11 @@ def _check(one: ImportanceStatistics) -> None:
         if one.groups.shape != one.explanations.shape:
             raise ValueError(f"groups must be one per row of sums, {len(one.sums)}, got shape {one.groups.shape}")
         try:
-            ascending = bool((one.groups[1:] > one.groups[:-1]).all())
+            distinct = len(np.unique(one.groups)) == len(one.groups) and not np.any(one.groups != one.groups)
         except TypeError:  # objects without an order
-            ascending = False
-        if not ascending:
-            raise ValueError("groups must be sorted labels, each once")
+            distinct = False
+        if not distinct:
+            raise ValueError("groups must be labels that can be sorted, each once")
     if one.feature_names is not None and len(one.feature_names) != one.sums.shape[2]:
         raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
     if not (one.sums >= 0).all():

@@ -12,7 +12,7 @@ import numpy as np
 from normlime_fast import executors
 from normlime_fast.block import Explained, Settings, ask_about_rows, explain_block, failed_explanations
 from normlime_fast.checkpoint import Checkpoint
-from normlime_fast.checks import Array, Rows, as_rows
+from normlime_fast.checks import Array, Rows, as_rows, shown
 from normlime_fast.errors import attach
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.importance import ImportanceStatistics, aggregate
@@ -93,18 +93,21 @@ def _work_elsewhere(
     return finish(explained, Block(None, numbers, labels))
 
 
-def _outputs_of(settings: Settings, block: Block, options: Options) -> Array | None:
+def _outputs_of(settings: Settings, block: Block, options: Options) -> Array:
     """What the model says of the rows themselves, asked where it works."""
-    if options.executor is None:
-        return ask_about_rows(settings, _as_rows(block.rows), block.numbers, options.skip).outputs
-    asked: list[Array | None] = []
     call = (executors.Shipped(settings), options.skip, block.rows, block.numbers)
-    executors.run(options.executor, _ask_elsewhere, [call], lambda k, outputs: asked.append(outputs))
+    if options.executor is None:
+        return _asked(*call)
+    asked: list[Array] = []
+    executors.run(options.executor, _asked, [call], lambda k, outputs: asked.append(outputs))
     return asked[0]
 
 
-def _ask_elsewhere(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array | None:
-    return ask_about_rows(shipped.value, _as_rows(rows), numbers, skip).outputs
+def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array:
+    outputs, _, error = ask_about_rows(shipped.value, _as_rows(rows), numbers, skip)
+    if outputs is None:
+        raise _all_failed(error) from error
+    return outputs
 
 
 def _as_rows(rows: Any) -> Rows:
@@ -136,18 +139,22 @@ def explain_table(
 ) -> tuple[LocalExplanations, Exception | None]:
     """Explain all rows of a table; also return the first error of the model that was skipped."""
     slices = table.slices(size)
-    finished = {} if store is None else {k: Explained(local, None, None) for k, local in store.finished.items()}
-    if store is not None and finished:
-        k = min(finished)
+    kept = {} if store is None else _kept(store, [numbers[here] for here in slices])
+    if store is not None and kept:
+        k = min(kept)
         outputs = _outputs_of(settings, Block(table.rows(slices[k]), numbers[slices[k]]), options)
-        store.check_predictions(store.finished[k], outputs, numbers[slices[k]])
+        store.check_predictions(kept[k], outputs, numbers[slices[k]])
+    finished: dict[int, LocalExplanations | None] = dict(kept)
     todo = [k for k in range(len(slices)) if k not in finished]
     before = len(numbers) - sum(len(numbers[slices[k]]) for k in todo)
     check_outputs = _outputs_checker()
+    first_error: Exception | None = None
 
     def take(i: int, explained: Explained) -> None:
+        nonlocal first_error
         check_outputs(explained.n_outputs)
-        finished[todo[i]] = explained
+        finished[todo[i]] = explained.local
+        first_error = first_error or explained.error
         if store is not None and explained.local is not None:
             store.write(todo[i], explained.local)
 
@@ -155,36 +162,43 @@ def explain_table(
         options.progress(before + done)
 
     blocks = (Block(table.rows(slices[k]), numbers[slices[k]]) for k in todo)
+    if before:
+        options.progress(before)
     try:
         _work(settings, blocks, _whole, options._replace(progress=progress), take)
     except BaseException as error:
-        parts = [finished[k].local for k in sorted(finished)] + [getattr(error, "finished", None)]
-        if parts := [part for part in parts if part is not None]:
-            note = "the explanations finished before are this exception's .finished"
-            attach(error, LocalExplanations.concatenate(parts), note)
+        parts = [finished[k] for k in sorted(finished)] + [getattr(error, "finished", None)]
+        if known := [part for part in parts if part is not None]:
+            attach(error, _joined(known), "the explanations finished before are this exception's .finished")
         if store is not None:
             with suppress(Exception):  # some exceptions are frozen
                 error.add_note(f"normlime_fast: finished blocks are in {store.path}: the same call goes on from there")
         raise
-    return _put_together(settings, [(finished[k], numbers[slices[k]]) for k in range(len(slices))])
-
-
-def _put_together(
-    settings: Settings, blocks: list[tuple[Explained, Array]]
-) -> tuple[LocalExplanations, Exception | None]:
-    like = next((explained.local for explained, _ in blocks if explained.local is not None), None)
-    error = next((explained.error for explained, _ in blocks if explained.error is not None), None)
+    like = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
     if like is None:
-        raise _all_failed(error) from error
-    parts = [
-        failed_explanations(settings, numbers, like) if explained.local is None else explained.local
-        for explained, numbers in blocks
-    ]
-    return LocalExplanations.concatenate(parts), error
+        raise _all_failed(first_error) from first_error
+    parts = [finished[k] or failed_explanations(settings, numbers[slices[k]], like) for k in range(len(slices))]
+    return _joined(parts), first_error
+
+
+def _kept(store: Checkpoint, numbers: list[Array]) -> dict[int, LocalExplanations]:
+    """The finished blocks of a checkpoint that are those of the instances with these numbers."""
+    return {
+        k: local
+        for k, local in store.finished.items()
+        if k < len(numbers) and np.array_equal(np.unique(local.instance), np.sort(numbers[k]))
+    }
+
+
+def _joined(parts: list[LocalExplanations]) -> LocalExplanations:
+    """Put parts together; those that a checkpoint kept may know the targets' names when others do not."""
+    names = next((part.target_names for part in parts if part.target_names is not None), None)
+    return LocalExplanations.concatenate([replace(part, target_names=names) for part in parts])
 
 
 def _all_failed(error: Exception | None) -> ValueError:
-    return ValueError(f"predict failed for every instance, first with {type(error).__name__}: {error}")
+    message = f"predict failed for every instance, first with {type(error).__name__}: {shown(error, str)}"
+    return ValueError(message)
 
 
 # --- a stream
@@ -240,7 +254,9 @@ class Summed(NamedTuple):
 def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
     local, n_outputs, error = explained
     if local is None:
-        return Summed(None, len(block.numbers), np.zeros(N_STATUSES, np.int64), None, None, error)
+        statuses = np.zeros(N_STATUSES, np.int64)
+        statuses[MODEL_FAILED] = len(block.numbers)
+        return Summed(None, len(block.numbers), statuses, None, None, error)
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(block.labels, len(local.instance) // len(block.numbers))

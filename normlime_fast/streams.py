@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, Rows, as_array, as_labels, as_rows
+from normlime_fast.checks import Array, Rows, as_array, as_labels, as_rows, dask_client
 
 By = None | str | ArrayLike | Callable[[Any], ArrayLike]
 
@@ -139,7 +139,7 @@ def _cut(block: Block, here: slice) -> Block:
 
 def is_dask(X: object) -> bool:
     """Whether X is a Dask array or dataframe."""
-    return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+    return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed") and hasattr(X, "ndim")
 
 
 class Partitions:
@@ -147,7 +147,7 @@ class Partitions:
 
     def __init__(self, X: Any, executor: Executor | None) -> None:
         dask: Any = import_module("dask")  # of the user, who has a collection of it
-        self.client = getattr(executor, "_client", None)
+        self.client = dask_client(executor)
         if executor is not None and self.client is None:
             raise TypeError("executor must be client.get_executor() of a Dask client where X is a Dask collection")
         if X.ndim != 2:
@@ -165,6 +165,8 @@ class Partitions:
                 dask.compute(*counted) if self.client is None else self.client.gather(self.client.compute(counted))
             )
         stops = np.cumsum(lengths).tolist()
+        if not sum(lengths):
+            raise ValueError(f"X must not be empty, got shape (0, {self.n_columns})")
         self.parts = {stop - length: part for part, length, stop in zip(parts, lengths, stops, strict=True) if length}
         self.stops = stops
 

@@ -304,15 +304,96 @@ def test_other_neighborhoods_numbers_and_columns_are_refused(tmp_path):
 
 
 def test_another_model_is_refused(folder, tmp_path):
-    for other in (lambda rows: 1.001 * model(rows), lambda rows: model(rows)[:, :2]):
-        one = nlf.NormLIME(other, nlf.Gaussian(0.7), **OPTIONS)
-        message = (
-            r"was begun with another model: output \d of instance \d was -?[\d.]+, got (-?[\d.]+|nan); use the same"
-        )
-        with pytest.raises(ValueError, match=message):
-            one.explain(X, checkpoint=folder)
+    one = nlf.NormLIME(lambda rows: 1.001 * model(rows), nlf.Gaussian(0.7), **OPTIONS)
+    message = r"was begun with another model: output \d of instance \d was -?[\d.]+, got -?[\d.]+; use the same"
+    with pytest.raises(ValueError, match=message):
+        one.explain(X, checkpoint=folder)
     rounded = nlf.NormLIME(lambda rows: model(rows) * (1 + 1e-9), nlf.Gaussian(0.7), **OPTIONS)
     rounded.explain(X, checkpoint=folder)  # as another machine might
+
+
+def test_a_model_with_more_or_fewer_outputs_is_refused(folder):
+    for count, other in (
+        (4, lambda rows: np.column_stack([model(rows), rows[:, 0]])),
+        (2, lambda rows: model(rows)[:, :2]),
+    ):
+        with pytest.raises(ValueError, match=f"was begun with a model of 3 outputs, got {count}"):
+            nlf.NormLIME(other, nlf.Gaussian(0.7), **OPTIONS).explain(X, checkpoint=folder)
+
+
+def test_a_wrapped_model_goes_on_and_names_stay(tmp_path):
+    class Classifier:
+        classes_ = np.array(["x", "y", "z"])
+
+        def decision_function(self, rows):
+            return model(rows)
+
+    predict = Classifier().decision_function
+    explain = lambda predict: nlf.NormLIME(predict, nlf.Gaussian(0.7), **OPTIONS).explain(  # noqa: E731
+        X, checkpoint=tmp_path, block_size=2
+    )
+    expected = explain(predict)
+    shards(tmp_path)[3].unlink()
+    again = explain(lambda rows: predict(rows))
+    assert_array_equal(arrays(again), arrays(expected))
+    assert again.target_names == ("x", "y", "z")
+    shards(tmp_path)[3].unlink()
+
+    def failing(rows):
+        if len(rows) > 2:
+            raise StopError
+        return predict(rows)
+
+    with pytest.raises(StopError) as caught:
+        explain(failing)
+    assert len(caught.value.finished.status) == 21
+
+
+@pytest.mark.parametrize(("name", "other"), [('"block_size": 2', '"block_size": 3'), ('"rng": 1', '"rng": 2')])
+def test_an_altered_manifest_is_refused(folder, name, other):
+    manifest = folder / "manifest.json"
+    text = manifest.read_text()
+    assert name in text
+    manifest.write_text(text.replace(name, other))
+    with pytest.raises(ValueError, match=r"damaged manifest.json: its checksum is another"):
+        explainer(rng=None).explain(X, checkpoint=folder)
+
+
+def test_a_block_of_another_place_is_not_taken(folder, expected):
+    first, *_, last = shards(folder)
+    digest = first.name.partition("-")[2]
+    last.unlink()
+    first.rename(folder / f"00000004-{digest}")
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+
+
+def test_files_of_the_user_stay(folder, expected):
+    for name in ("final-result.npz", "notes.tmp", "0-1.npz"):
+        (folder / name).write_text("mine")
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    assert {file.read_text() for file in (folder / "notes.tmp", folder / "0-1.npz", folder / "final-result.npz")} == {
+        "mine"
+    }
+
+
+def test_a_finished_run_says_so(folder):
+    told = []
+    explainer().explain(X, checkpoint=folder, progress=lambda *now: told.append(now))
+    assert told == [(9, 9)]
+
+
+def test_a_result_is_not_lost_in_its_warning(tmp_path):
+    def failing(rows):
+        if (rows[:, 0] > 1.5).any():
+            raise StopError("of\nmany lines " * 1000)
+        return model(rows)
+
+    one = nlf.NormLIME(failing, nlf.Gaussian(0.01), **OPTIONS)
+    with pytest.raises(UserWarning, match="3 empty because the model failed") as caught:
+        one.explain(X, on_error="skip")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert len(caught.value.finished.status) == 27
 
 
 def test_other_folders_are_refused(tmp_path):

@@ -6,7 +6,7 @@ import pickle
 import signal
 import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import dask.array
@@ -316,6 +316,53 @@ def slow_model(X):
     return model(X)
 
 
+def fails_until_there_is_a_file(path):
+    def predict(X):
+        if not path.exists():
+            raise ConnectionError("down")
+        return model(X)
+
+    return predict
+
+
+def test_dask_asks_again_what_failed_before(client, tmp_path, expected):
+    one = nlf.NormLIME(fails_until_there_is_a_file(tmp_path / "up"), nlf.Gaussian(0.7), **OPTIONS)
+    errors = []  # kept, as a notebook does
+    for _ in range(2):
+        with pytest.raises(ConnectionError) as caught:
+            one.explain(ROWS, executor=client.get_executor(), block_size=10)
+        errors.append(caught)
+    (tmp_path / "up").touch()
+    same(one.explain(ROWS, executor=client.get_executor(), block_size=10), expected)
+
+
+class Synchronous(Executor):
+    """Works when it is asked to, and raises there."""
+
+    _client = "none of Dask's"
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_an_executor_that_works_at_once(expected):
+    same(explainer().explain(ROWS, executor=Synchronous(), block_size=7), expected)
+    rows = ROWS.copy()
+    rows[23, 0] = 9.0
+    with pytest.raises(KeyError, match="too large"):
+        nlf.NormLIME(failing, nlf.Gaussian(0.1), **OPTIONS).explain(rows, executor=Synchronous(), block_size=3)
+
+
+def test_on_threads_exceptions_are_what_they_were():
+    rows = ROWS.copy()
+    rows[23, 0] = 9.0
+    one = nlf.NormLIME(awkward, nlf.Gaussian(0.1), **OPTIONS)
+    with ThreadPoolExecutor(2) as executor, pytest.raises(AwkwardError):
+        one.explain(rows, executor=executor, block_size=3)
+
+
 def test_a_dask_worker_killed_in_mid_run(client, expected):
     one = nlf.NormLIME(slow_model, nlf.Gaussian(0.7), **OPTIONS)
     (first, *_) = client.run(os.getpid).values()
@@ -383,6 +430,7 @@ def test_ctrl_c_keeps_what_was_finished():
     ("options", "error", "message"),
     [
         ({"executor": 2}, TypeError, r"executor must be a concurrent.futures.Executor, got int"),
+        ({"executor": ThreadPoolExecutor}, TypeError, r"executor must be a concurrent.futures.Executor, got type"),
         ({"block_size": 0}, ValueError, "block_size must be at least 1, got 0"),
         ({"on_error": "ignore"}, ValueError, 'on_error must be "raise" or "skip", got \'ignore\''),
     ],
@@ -391,6 +439,18 @@ def test_bad_options(options, error, message):
     for call in (explainer().explain, explainer().statistics):
         with pytest.raises(error, match=message):
             call(X, **options)
+
+
+def test_a_client_is_no_executor(client):
+    with pytest.raises(TypeError, match=r"got a Dask client; use client.get_executor\(\)"):
+        explainer().explain(ROWS, executor=client)
+
+
+def test_partitions_without_rows():
+    for empty in (dask.array.zeros((0, 12)), dask.dataframe.from_pandas(pandas.DataFrame(ROWS[:0]), npartitions=1)):
+        for call in (explainer().explain, explainer().statistics):
+            with pytest.raises(ValueError, match=r"X must not be empty, got shape \(0, 12\)"):
+                call(empty)
 
 
 def test_partitions_need_the_executor_of_their_client():

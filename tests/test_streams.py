@@ -66,6 +66,24 @@ def test_targets_have_their_names():
     assert one.statistics(ROWS, by=np.arange(30) % 2).groups.tolist() == [0, 1]  # not those of targets
 
 
+def test_names_of_targets_need_no_order(tmp_path):
+    class Classifier:
+        classes_ = np.arange(12)
+
+        def predict_proba(self, X):
+            return X + 0.0
+
+    one = nlf.NormLIME(Classifier().predict_proba, nlf.Gaussian(0.7), **OPTIONS)
+    statistics = one.statistics(ROWS, by="target", block_size=10)
+    assert statistics.groups.tolist() == [str(k) for k in range(12)]
+    statistics.save(tmp_path / "sums.npz")
+    loaded = nlf.ImportanceStatistics.load(tmp_path / "sums.npz")
+    same(loaded, statistics)
+    both = loaded.merge(statistics)
+    assert both.groups.tolist() == sorted(str(k) for k in range(12))
+    assert_array_equal(both.sums[both.groups == "10"], 2 * statistics.sums[10:11])
+
+
 def test_labels_from_a_function_of_the_batch():
     expected = explainer().statistics(ROWS, by=LABELS, block_size=4)
     find = lambda batch: np.where(batch[:, 1] > 0, "high", "low")  # noqa: E731
@@ -98,6 +116,11 @@ def test_frames_and_parquet(kind, tmp_path):
     statistics = one.statistics(stream, block_size=7)
     same(statistics, explainer().statistics(ROWS, block_size=7))
     assert statistics.feature_names == tuple("abcdefghijkl")
+
+
+def test_labels_of_mixed_types_are_one_array():
+    labels = [1] * 10 + [2.5] * 20
+    assert explainer().statistics(ROWS, by=labels, block_size=10).groups.tolist() == [1.0, 2.5]
 
 
 def test_rows_are_numbered_from_the_first():
@@ -150,6 +173,8 @@ def test_an_error_of_the_model_keeps_the_sums_before_it():
     with pytest.warns(UserWarning, match=r"of 90 explanations, 3 empty because the model failed \(status 6\)"):
         skipped = one.statistics(rows, by="target", block_size=5, on_error="skip")
     assert skipped.explanations.tolist() == [29, 29, 29]
+    with pytest.warns(UserWarning, match="1 empty because the model failed"):  # the whole of its block
+        assert one.statistics(rows, block_size=1, on_error="skip").explanations.tolist() == [87]
     with pytest.raises(ValueError, match="predict failed for every instance, first with KeyError: 'large'"):
         one.statistics(rows[22:23], on_error="skip")
 
