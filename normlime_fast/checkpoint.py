@@ -6,7 +6,6 @@ import json
 import os
 import re
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +150,8 @@ def _digest(content: bytes) -> str:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # half of what `import normlime_fast` would take
+
     try:
         return version("normlime-fast")
     except PackageNotFoundError:  # run from its sources
