@@ -10,7 +10,7 @@ import numpy as np
 from normlime_fast.checks import Array, Rows
 from normlime_fast.errors import attach
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
-from normlime_fast.neighborhoods import Gaussian
+from normlime_fast.neighborhoods import Gaussian, Perturb
 from normlime_fast.prediction import Predict, predict_rows
 from normlime_fast.surrogates import Fits, fit_samples
 from normlime_fast.threads import Pieces, Start
@@ -62,7 +62,7 @@ def explain_block(
     An exception carries what was finished before it as its attribute ``finished``.
     """
     features_of(settings, rows.values.shape[1])
-    settings.neighborhood.check(rows.values)
+    perturb = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows.values)
     outputs, failed, error = ask_about_rows(settings, rows, numbers, skip)
     if outputs is None:
         return Explained(None, None, error)
@@ -70,7 +70,7 @@ def explain_block(
         rows, asked, outputs = Rows(rows.values[~failed], rows.frame), numbers[~failed], outputs[~failed]
     else:
         asked = numbers
-    run = _Run(settings, rows, asked, outputs, skip, error)
+    run = _Run(settings, rows, asked, outputs, perturb, skip, error)
     try:
         run.explain(start, report)
     except BaseException as raised:
@@ -208,14 +208,21 @@ class _Run:
     """The work on a block of instances, and what of it is finished so far."""
 
     def __init__(
-        self, settings: Settings, rows: Rows, numbers: Array, outputs: Array, skip: bool, error: Exception | None
+        self,
+        settings: Settings,
+        rows: Rows,
+        numbers: Array,
+        outputs: Array,
+        perturb: Perturb,
+        skip: bool,
+        error: Exception | None,
     ) -> None:
         d = rows.values.shape[1]
         self.settings = settings
         self.rows = rows
         self.numbers = numbers
         self.skip, self.error = skip, error
-        self.perturb = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows.values)
+        self.perturb = perturb
         self.n_features = features_of(settings, d)
         self.n_outputs = outputs.shape[1]
         self.target_names = _target_names(settings.predict, self.n_outputs)

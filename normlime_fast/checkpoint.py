@@ -25,8 +25,8 @@ SAME = 1e-4  # of the largest prediction: how far the model that goes on may be 
 class Checkpoint:
     """A folder with a manifest and one file of local explanations per finished block.
 
-    A file's name holds the SHA-256 of its content: a block is finished if such a file is there with that content, and
-    nothing else has to be kept in step.
+    A file's name holds half of the SHA-256 of its content: a block is finished if such a file is there with that
+    content, and nothing else has to be kept in step.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], free: tuple[str, ...]) -> None:

@@ -6,7 +6,6 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager, suppress
-from itertools import count
 from typing import Any
 
 from normlime_fast.checks import dask_client, shown
@@ -96,17 +95,17 @@ def run(
     Ctrl-C; what is finished is taken.
     """
     running: dict[Future[Any], int] = {}
-    numbered = zip(count(), calls, strict=False)
+    unsent = iter(calls)
     sent, more = 0, True
     most = AHEAD * workers_of(executor)
     try:
         while running or more:
             while more and len(running) < most and sent < min(running.values(), default=sent) + WINDOW * most:
-                k, call = next(numbered, (sent, None))
+                call = next(unsent, None)
                 more = call is not None
                 if call is not None:
-                    running[_sent(executor, function, call)] = k
-                    sent = k + 1
+                    running[_sent(executor, function, call)] = sent
+                    sent += 1
             for future in sorted(wait(running, return_when=FIRST_COMPLETED).done, key=running.__getitem__):
                 result = _result(future)
                 take(running.pop(future), result)

@@ -15,7 +15,6 @@ from normlime_fast.block import Probe, features_of, probe
 from normlime_fast.checkpoint import Checkpoint, described
 from normlime_fast.checks import (
     Array,
-    as_array,
     as_count,
     as_executor,
     as_index,
@@ -33,7 +32,7 @@ from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sig
 from normlime_fast.neighborhoods import Gaussian
 from normlime_fast.prediction import Predict
 from normlime_fast.runs import Options, explain_table, sum_stream
-from normlime_fast.streams import By, Partitions, Table, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast.streams import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast.surrogates import warn_of_counts
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
@@ -206,7 +205,7 @@ class NormLIME:
         numbers = as_index(index, len(table))
         _check_features(self, table.n_columns)
         if isinstance(table, Table):
-            self.neighborhood.check(table.values)  # before the model is called at all
+            self.neighborhood.check(table.whole.values)  # before the model is called at all
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         explainer, store = self, None
         with _reporter(progress, len(table)) as report:
@@ -225,7 +224,7 @@ class NormLIME:
         self,
         batches: Any,
         *,
-        by: By = None,
+        by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         first: int = 0,
         progress: bool | Report = False,
         executor: Executor | None = None,
@@ -248,7 +247,8 @@ class NormLIME:
             As of `explain`; where nobody knows how many instances there are in all, a callable gets None for that.
         block_size : int, optional
             Instances that are summed before they are added to the rest; by default what asks the model about a million
-            rows. Sums depend on it, by rounding, and on nothing else: not on where a stream is cut into batches.
+            rows. Sums depend on it, by rounding, but not on where a stream is cut into batches. Of a Dask collection
+            the partitions are summed.
 
         Returns
         -------
@@ -273,13 +273,8 @@ class NormLIME:
         executor, first = as_executor(executor), as_count(first, "first", minimum=0)
         if first >= FIRST:
             raise ValueError(f"first must be below 2**62, got {shown(first)}")
-        if isinstance(by, str) and by != "target":
-            raise ValueError(f'by must be None, "target", a callable or one label per row, got {shown(by)}')
+        by = as_by(by)
         size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
-        if not (by is None or isinstance(by, str) or callable(by)):
-            by = as_array(by, "by")
-            if by.ndim != 1:
-                raise ValueError(f"by must have one label per row, got shape {by.shape}")
         total = batches.shape[0] if len(getattr(batches, "shape", ())) == 2 else None
         if is_dask(batches):
             blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
@@ -297,7 +292,7 @@ class NormLIME:
         batches: Any,
         *,
         kind: Kind = "normlime",
-        by: By = None,
+        by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         sign: Sign = "absolute",
         **options: Any,
     ) -> Importance:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from normlime_fast import storage
 from normlime_fast.checks import Array, as_labels, shown
-from normlime_fast.importance import Importance, Kind, Sign, aggregate
+from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign, aggregate
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -101,15 +101,21 @@ class LocalExplanations:
             numbers, first, position = np.unique(self.instance, return_index=True, return_inverse=True)
             order = np.argsort(np.argsort(first))  # of the numbers, as X had them
             groups = as_labels(by, "by", len(numbers), "instance")[order[position]]
+        statistics = self._statistics(groups)
+        if statistics is None:
+            raise ValueError(f"importance needs explanations, but the model failed for all {self.status.size}")
+        if isinstance(by, str):
+            statistics = named(statistics, self.target_names)
+        return statistics.importance(kind, sign)
+
+    def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
+        """Sums over the explanations that there are, by their groups; None if the model failed for all."""
         weights, known = self.weights, self.status != MODEL_FAILED
+        if not known.any():
+            return None
         if not known.all():
-            if not known.any():
-                raise ValueError(f"importance needs explanations, but the model failed for all {known.size}")
             weights, groups = weights[known], None if groups is None else groups[known]
-        result = aggregate(weights, groups, feature_names=self.feature_names).importance(kind, sign)
-        if isinstance(by, str) and self.target_names is not None and result.groups is not None:
-            return replace(result, groups=np.array([self.target_names[target] for target in result.groups]))
-        return result
+        return aggregate(weights, groups, feature_names=self.feature_names)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":
@@ -300,3 +306,10 @@ def _check_rows(local: LocalExplanations) -> None:
         raise ValueError(f"feature_names must have {d} names, got {len(local.feature_names)}")
     if local.target_names is not None and (local.target >= len(local.target_names)).any():
         raise ValueError(f"target must be below the number of target_names, {len(local.target_names)}")
+
+
+def named(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
+    """Statistics by target under the targets' names, if they have any."""
+    if target_names is None or statistics.groups is None:
+        return statistics
+    return replace(statistics, groups=np.array(target_names)[statistics.groups])

@@ -14,8 +14,8 @@ from normlime_fast.block import Explained, Settings, ask_about_rows, explain_blo
 from normlime_fast.checkpoint import Checkpoint
 from normlime_fast.checks import Array, Rows, as_rows, shown
 from normlime_fast.errors import attach
-from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
-from normlime_fast.importance import ImportanceStatistics, aggregate
+from normlime_fast.explanations import MODEL_FAILED, LocalExplanations, named
+from normlime_fast.importance import ImportanceStatistics
 from normlime_fast.streams import Block, Partitions, Table
 from normlime_fast.threads import pool
 
@@ -228,16 +228,15 @@ def sum_stream(
         _work(settings, blocks, partial(_summed, by_target=by_target), options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:
-            attach(
-                error, _named(total), f"the sums of the first {total.n_instances} rows are this exception's .finished"
-            )
+            note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
+            attach(error, named(total.statistics, total.target_names), note)
         else:
             attach(error, None)  # instead of explanations of part of a block
         raise
     assert total is not None  # blocks are never none
     if total.statistics is None:
         raise _all_failed(total.error) from total.error
-    return _named(total), total.statuses, total.error
+    return named(total.statistics, total.target_names), total.statuses, total.error
 
 
 class Summed(NamedTuple):
@@ -260,12 +259,7 @@ def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(block.labels, len(local.instance) // len(block.numbers))
-    known = local.status != MODEL_FAILED
-    statistics = None
-    if known.any():
-        weights = local.weights if known.all() else local.weights[known]
-        groups = groups if groups is None or known.all() else groups[known]
-        statistics = aggregate(weights, groups, feature_names=local.feature_names)
+    statistics = local._statistics(groups)
     statuses = np.bincount(local.status, minlength=N_STATUSES)
     names = local.target_names if by_target else None
     return Summed(statistics, len(block.numbers), statuses, n_outputs, names, error)
@@ -285,12 +279,3 @@ def _added(one: Summed | None, other: Summed) -> Summed:
         one.target_names or other.target_names,
         one.error or other.error,
     )
-
-
-def _named(total: Summed) -> ImportanceStatistics:
-    """Statistics by target under the targets' names, if they have any."""
-    statistics = total.statistics
-    assert statistics is not None
-    if total.target_names is None or statistics.groups is None:
-        return statistics
-    return replace(statistics, groups=np.array(total.target_names)[statistics.groups])

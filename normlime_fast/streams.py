@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, Rows, as_array, as_labels, as_rows, dask_client
+from normlime_fast.checks import Array, Rows, as_array, as_labels, as_rows, dask_client, shown
 
-By = None | str | ArrayLike | Callable[[Any], ArrayLike]
+By = str | Array | Callable[[Any], ArrayLike] | None  # of what users pass, `as_by` makes that
 
 
 class Block(NamedTuple):
@@ -25,11 +25,11 @@ class Table:
     """Rows in memory."""
 
     def __init__(self, rows: Rows) -> None:
-        self.values, self.frame = rows.values, rows.frame
+        self.whole = rows
         self.n_columns = rows.values.shape[1]
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.whole.values)
 
     def slices(self, size: int) -> list[slice]:
         """Cut the rows into blocks of `size`."""
@@ -37,18 +37,30 @@ class Table:
 
     def rows(self, here: slice) -> Rows:
         """Return the rows of a block."""
-        return Rows(self.values[here], self.frame)
+        return Rows(self.whole.values[here], self.whole.frame)
 
     def identity(self) -> dict[str, Any]:
         """What tells this table from others, by name."""
-        names = Rows(self.values, self.frame).feature_names
-        columns = [f"{name} {dtype}" for name, dtype in zip(names, self.frame.dtypes, strict=True)] if names else None
+        values, frame = self.whole.values, self.whole.frame
         return {
-            "X of shape": list(self.values.shape),
-            "X of dtype": str(self.values.dtype),
-            "columns": columns,
-            "values of X": self.values,
+            "X of shape": list(values.shape),
+            "X of dtype": str(values.dtype),
+            "columns": None if frame is None else [f"{name} {dtype}" for name, dtype in frame.dtypes.items()],
+            "values of X": values,
         }
+
+
+def as_by(by: Any) -> By:
+    """Return what a stream is to be grouped by."""
+    if isinstance(by, str) and by != "target":
+        raise ValueError(f'by must be None, "target", a callable or one label per row, got {shown(by)}')
+    if by is None or isinstance(by, str) or callable(by):
+        known: By = by
+        return known
+    labels = as_array(by, "by")
+    if labels.ndim != 1:
+        raise ValueError(f"by must have one label per row, got shape {labels.shape}")
+    return labels
 
 
 def blocks_of_batches(batches: Any, by: By, first: int, size: int) -> Iterator[Block]:
@@ -85,8 +97,8 @@ def _pieces(batches: Any, by: By, first: int, size: int) -> Iterator[Block]:
             yield _cut(whole, slice(begin, begin + size))
     if seen == 0:
         raise ValueError("batches must have at least one row, got none")
-    if _is_array(by) and len(by) > seen:  # type: ignore[arg-type]
-        raise ValueError(f"by must have one label per row, {seen}, got {len(by)}")  # type: ignore[arg-type]
+    if isinstance(by, np.ndarray) and len(by) > seen:
+        raise ValueError(f"by must have one label per row, {seen}, got {len(by)}")
 
 
 def _batches(batches: Any, size: int) -> Iterable[Any]:
@@ -108,17 +120,13 @@ def _check_alike(rows: Rows, like: Rows) -> None:
         raise ValueError(f"batches must have one dtype, got {like.values.dtype} and then {rows.values.dtype}")
 
 
-def _is_array(by: By) -> bool:
-    return not (by is None or isinstance(by, str) or callable(by))
-
-
 def _labels(by: By, batch: Any, first: int, count: int) -> Array | None:
     """Labels of the rows of a batch, whose first one is number `first` of the stream."""
     if by is None or isinstance(by, str):
         return None
     if callable(by):
         return as_labels(by(batch), "by(batch)", count, "row of the batch")
-    return as_labels(by[first : first + count], "by", count, "row")  # type: ignore[index]
+    return as_labels(by[first : first + count], "by", count, "row")
 
 
 def _joined(pieces: list[Block]) -> Block:
@@ -192,7 +200,7 @@ def blocks_of_partitions(table: Partitions, by: By, first: int) -> Iterator[Bloc
     """Every partition as a block, numbered from `first`."""
     if callable(by):
         raise TypeError('by must be None, "target" or one label per row where X is a Dask collection')
-    labels = as_labels(by, "by", len(table), "row") if _is_array(by) else None  # type: ignore[arg-type]
+    labels = as_labels(by, "by", len(table), "row") if isinstance(by, np.ndarray) else None
     numbers = np.arange(first, first + len(table))
     for here in table.slices(0):
         yield Block(table.rows(here), numbers[here], None if labels is None else labels[here])
