@@ -1,11 +1,13 @@
 """The comparison, in small: every row runs, every answer is right, and a wrong one is noticed."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from benchmarks import compare, compare_kernels, compare_runs, growth, models
+import normlime_fast as nlf
+from benchmarks import compare, compare_kernels, compare_lime, compare_runs, growth, models
 from benchmarks.measuring import Clocked, Result, SkipError, quick
 
 SETTINGS = quick()
@@ -139,6 +141,35 @@ def test_check_of_k_lasso_notices_other_features_and_a_loose_gap():
     other = [(w + 1e-9 * (w == 0), alpha) for w, alpha in solved]  # within the gap
     assert compare_kernels.largest_gap(p, loose) is None
     assert compare_kernels.largest_gap(p, other) is None
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [[("a", 1.0), ("b", -0.5 + 2e-6)], [("a", 1.0), ("c", -0.5)], [("a", 1.0)], [("a", -0.5), ("b", 1.0)]],
+    ids=["weight", "feature", "too few", "swapped"],
+)
+def test_check_beside_lime_notices_other_explanations(mistake):
+    right = [("b", -0.5), ("a", 1.0)]
+    compare_lime.assert_same([("a", 1.0), ("b", -0.5 + 5e-7)], right)
+    with pytest.raises(AssertionError):
+        compare_lime.assert_same(mistake, right)
+
+
+def test_checks_beside_lime_notice_another_kernel(monkeypatch):
+    case = next(compare_lime.tabular_cases(SETTINGS, 5))
+    wider = nlf.Pool.gaussian(*np.ones((2, 12)), kernel="exponential", width=2.7).proximity  # lime's: 0.75 sqrt(12)
+    object.__setattr__(case.explainer.keywords["neighborhood"], "proximity", wider)
+    with pytest.raises(AssertionError, match="same draws"):
+        compare_lime.assert_same_points(case)
+    monkeypatch.setattr(nlf.Mask, "text", partial(nlf.Mask.text, width=0.3))
+    with pytest.raises(AssertionError, match="same draws"):
+        list(compare_lime.texts(SETTINGS))
+
+
+def test_agreement_is_the_share_of_the_strongest_features():
+    some = [[("a", -3.0), ("b", 2.0), ("c", 1.0)], [("a", 1.0)], []]
+    others = [[("c", 3.0), ("a", 2.0), ("b", 1.0)], [("a", -1.0), ("b", 0.5)], [("a", 1.0)]]
+    assert compare_lime.agreement(some, others, 2) == 0.75  # a of a and b; a; the empty one does not count
 
 
 def test_clock_stands_still_while_the_model_computes(monkeypatch):

@@ -85,7 +85,8 @@ def test_fit_normlime_fast(benchmark, d, K):
 
     def fresh():
         Y = p.y[None].copy()  # the kernel overwrites it
-        return (p.Z[None], Y, np.array([0, 1]), np.ones(N), 0.0, TOL, features, weights, summaries), {}
+        samples = p.Z[None], Y, np.array([0, 1]), np.ones((1, N))
+        return (*samples, K, 0.0, TOL, np.nan, 0.0, features, weights, summaries), {}
 
     benchmark.pedantic(surrogate.fit, setup=fresh, **ROUNDS)
     assert (summaries["count"], summaries["status"]) == (K, lasso.OK)

@@ -31,6 +31,8 @@ class Settings:
 
     images: Callable[[], models.Images] = models.mnist
     adult: Callable[[], models.Table] = models.adult
+    codes: Callable[[], models.Table] = models.adult_in_codes
+    reviews: Callable[[], models.Reviews] = models.reviews
     rounds: int = 7
     slow_rounds: int = 3  # of what takes a second and more
     n_samples: int = 5000
@@ -42,6 +44,10 @@ class Settings:
     peer_fits: int = 16
     weights: int = 10_000_000  # to aggregate
     cnn_instances: int = 8
+    image_samples: int = 1000
+    lime_instances: int = 10  # explained by lime in a round, and by ours where samples are not shared
+    pooled_instances: int = 200  # explained in a round by points that serve all
+    reach: tuple[int, int] = (10_000, 100)  # rows, and by lime
     linear: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
     memory: tuple[int, ...] = (2_000, 100_000)
     stream: tuple[int, ...] = (100, 10_000)  # parts
@@ -55,6 +61,8 @@ def quick() -> Settings:
     return Settings(
         images=models.enlarged_digits,
         adult=models.synthetic_table,
+        codes=models.synthetic_codes,
+        reviews=models.synthetic_reviews,
         rounds=1,
         slow_rounds=1,
         n_samples=1000,
@@ -66,6 +74,10 @@ def quick() -> Settings:
         peer_fits=2,
         weights=100_000,
         cnn_instances=2,
+        image_samples=200,
+        lime_instances=2,
+        pooled_instances=10,
+        reach=(20, 2),
         linear=(10, 100),
         memory=(20, 200),
         stream=(10, 100),

@@ -1,5 +1,7 @@
 """Data and models that the comparison explains; what has to be downloaded has a small stand-in."""
 
+import csv
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -27,6 +29,13 @@ PIECE = 25  # images that the CNN takes at a time: what it computes on the way s
 class Table(NamedTuple):
     name: str
     X: np.ndarray  # (n, d) float64
+    y: np.ndarray
+    categorical: tuple[int, ...] = ()  # columns whose numbers stand for categories
+
+
+class Reviews(NamedTuple):
+    name: str
+    texts: list[str]
     y: np.ndarray
 
 
@@ -61,6 +70,54 @@ def adult(path: str | None = None) -> Table:
             for j, column in enumerate(file["X"].T)
         ]
         return Table("adult", np.hstack(columns), file["y"])
+
+
+def adult_in_codes(path: str | None = None) -> Table:
+    """Return the same, with categories as numbers."""
+    path = path or _in_data_folder("adult.npz")
+    if path is not None:
+        with np.load(path) as file:
+            return Table(
+                "adult", file["X"], file["y"], tuple(int(column) for column in json.loads(str(file["category_names"])))
+            )
+    frame, y = fetch_openml("adult", version=2, as_frame=True, return_X_y=True)
+    frame = frame.drop(columns="education")
+    categorical = [name for name, dtype in frame.dtypes.items() if dtype.name == "category"]
+    frame[categorical] = frame[categorical].apply(lambda column: column.cat.codes)
+    positions = tuple(frame.columns.get_loc(name) for name in categorical)
+    return Table("adult", frame.to_numpy(float), (y == ">50K").to_numpy(int), positions)
+
+
+def synthetic_codes() -> Table:
+    """Stands in for that: numbers and categories."""
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.lognormal(size=(2000, 6)), rng.integers(0, rng.integers(2, 9, 6), (2000, 6))])
+    effects = rng.standard_normal((6, 8))[np.arange(6), X[:, 6:].astype(int)].sum(axis=1)
+    y = X[:, :6] @ rng.standard_normal(6) + effects + rng.logistic(size=2000) > 0
+    return Table("synthetic codes", X, y.astype(int), tuple(range(6, 12)))
+
+
+def reviews(path: str | None = None) -> Reviews:
+    """Clothing reviews, recommended or not, from a gzipped csv file with the columns text and recommended."""
+    path = path or _in_data_folder("reviews.csv.gz")
+    if path is None:
+        raise OSError("a file of reviews was not given")
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return Reviews(
+        "clothing reviews", [row["text"] for row in rows], np.array([int(row["recommended"]) for row in rows])
+    )
+
+
+def synthetic_reviews() -> Reviews:
+    """Stands in for them: random words, some of which are praise and some are blame."""
+    rng = np.random.default_rng(0)
+    syllables = ["ba", "do", "fe", "li", "mu", "no", "ri", "sa"]
+    words = np.array([a + b + c for a in syllables for b in syllables for c in syllables[:3]])
+    effects = rng.standard_normal(len(words))
+    chosen = [rng.choice(len(words), rng.integers(15, 40)) for _ in range(600)]
+    y = np.array([effects[some].sum() + rng.logistic() > 0 for some in chosen]).astype(int)
+    return Reviews("synthetic reviews", [" ".join(words[some]).capitalize() + "." for some in chosen], y)
 
 
 def synthetic_table() -> Table:
@@ -183,6 +240,16 @@ def lightgbm(data: Table, n_trees: int = 200) -> Predict:
     settings = {"objective": "binary", "num_threads": 1, "verbose": -1, "seed": 0, "deterministic": True}
     booster = train(settings, Dataset(data.X, data.y), n_trees)
     return lambda X: booster.predict(X, num_threads=1)
+
+
+def both_classes(predict: Predict) -> Predict:
+    """Make the probabilities of both classes of that of the second."""
+
+    def predict_proba(X: np.ndarray) -> np.ndarray:
+        second = predict(X)
+        return np.column_stack([1 - second, second])
+
+    return predict_proba
 
 
 def random_forest(data: Table) -> Predict:

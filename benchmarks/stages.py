@@ -77,6 +77,7 @@ def calls(n, d, n_features):
     observed = Z[0], Y, weights, yy, n_features, np.empty((d, d))
     gram, c = _observe_and_select(*observed)
     known = gram, c, yy, n_features
+    penalties = 0.0, TOL, np.nan
     path = lasso.start(c)
     lasso.select(gram, path, yy, n_features, TOL)
     return {
@@ -84,7 +85,7 @@ def calls(n, d, n_features):
         "moments and path": (_observe_and_select, lambda: observed, 1),
         "path": (_select, lambda: known, LOOPS),
         "refit": (_refit, lambda: (gram, path, yy, out[0][0], out[1][0], out[2]), LOOPS),
-        "fit": (surrogate.fit, lambda: (Z, y[None].copy(), one, weights, 0.0, TOL, *out), 1),
+        "fit": (surrogate.fit, lambda: (Z, y[None].copy(), one, weights[None], n_features, *penalties, 0.0, *out), 1),
         "whole own time": (explainer.explain, lambda: (X,), len(X)),
     }, model.clock
 

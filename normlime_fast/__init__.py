@@ -8,16 +8,20 @@ from normlime_fast.errors import IncompleteRunError
 from normlime_fast.explainer import NormLIME
 from normlime_fast.explanations import LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, aggregate
-from normlime_fast.neighborhoods import Gaussian, sample_gaussian
+from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, sample_gaussian
 from normlime_fast.surrogates import Surrogates, fit_surrogates
 
 __all__ = [
+    "Binned",
     "Gaussian",
     "Importance",
     "ImportanceStatistics",
     "IncompleteRunError",
     "LocalExplanations",
+    "Mask",
     "NormLIME",
+    "Perturbs",
+    "Pool",
     "Surrogates",
     "aggregate",
     "fit_surrogates",

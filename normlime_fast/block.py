@@ -3,39 +3,25 @@
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast.checks import Array, Rows
+from normlime_fast.asking import BATCH_BYTES, Settings, ask, ask_about_rows, bytes_a_row, rows_a_batch
+from normlime_fast.buffers import Batch, Samples, SharedBuffer, room_for
+from normlime_fast.checks import Array, check_count
 from normlime_fast.errors import attach
-from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
-from normlime_fast.neighborhoods import Gaussian, Perturb
+from normlime_fast.explanations import COLUMNS, MODEL_FAILED, LocalExplanations
+from normlime_fast.kernels.surrogate import NO_FEATURES
+from normlime_fast.neighborhoods.samplers import Filled, Listed, Sampler, Shared
 from normlime_fast.prediction import Predict, predict_rows
+from normlime_fast.rows import Rows
 from normlime_fast.surrogates import Fits, fit_samples
 from normlime_fast.threads import Pieces, Start
 
-BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was
-# written is still in the cache when the model, and then the fit, reads it
 PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
 
 Report = Callable[[int], object]
-
-
-class Settings(Protocol):
-    """What a block needs to know: the settings of an explainer."""
-
-    predict: Predict
-    neighborhood: Gaussian
-    n_features: int | None
-    n_samples: int
-    targets: str | Array
-    ridge: float
-    tol: float
-    shared_samples: int
-    n_jobs: int
-    batch_size: int | None
-    seed: np.uint64
 
 
 class Explained(NamedTuple):
@@ -46,14 +32,6 @@ class Explained(NamedTuple):
     error: Exception | None  # the first one that was skipped
 
 
-class _Answer(NamedTuple):
-    """What the model said of some instances."""
-
-    outputs: Array | None  # (rows, n_outputs), 0 for instances that it failed for; None if those are all
-    failed: Array  # (instances,) bool
-    error: Exception | None
-
-
 def explain_block(
     settings: Settings, rows: Rows, numbers: Array, skip: bool, start: Start, report: Report
 ) -> Explained:
@@ -61,16 +39,16 @@ def explain_block(
 
     An exception carries what was finished before it as its attribute ``finished``.
     """
-    features_of(settings, rows.values.shape[1])
-    perturb = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows.values)
+    sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
+    _check_count(settings, sampler)
     outputs, failed, error = ask_about_rows(settings, rows, numbers, skip)
     if outputs is None:
         return Explained(None, None, error)
+    asked = numbers
     if failed.any():
-        rows, asked, outputs = Rows(rows.values[~failed], rows.frame), numbers[~failed], outputs[~failed]
-    else:
-        asked = numbers
-    run = _Run(settings, rows, asked, outputs, perturb, skip, error)
+        rows, asked, outputs = rows.take(~failed), numbers[~failed], outputs[~failed]
+        sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
+    run = _Run(settings, rows, asked, outputs, sampler, skip, error)
     try:
         run.explain(start, report)
     except BaseException as raised:
@@ -84,60 +62,17 @@ def explain_block(
     return Explained(local, run.n_outputs, run.error)
 
 
-def ask_about_rows(settings: Settings, rows: Rows, numbers: Array, skip: bool) -> _Answer:
-    """Ask the model for its outputs of the rows themselves."""
-    values = np.empty_like(rows.values)  # a model may work in place
-    batch_size = _rows_a_batch(settings, values.shape[1] * values.itemsize)
-
-    def draw() -> None:
-        values[:] = rows.values
-
-    draw()
-    return _ask(settings, rows, values, draw, numbers, batch_size, None, skip)
+def _check_count(settings: Settings, sampler: Sampler) -> None:
+    """Refuse fewer samples than a fit takes, where all instances have as many features."""
+    if isinstance(sampler, Listed):
+        return
+    n = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
+    check_count(n, _features_of(settings, sampler.n_features), "n_samples")
 
 
-def _ask(
-    settings: Settings,
-    rows: Rows,
-    values: Array,
-    draw: Callable[[], None],
-    numbers: Array,
-    batch_size: int,
-    n_outputs: int | None,
-    skip: bool,
-) -> _Answer:
-    """Ask the model; if `skip` and it fails, `draw` the values anew and ask for each instance alone."""
-    failed = np.zeros(len(numbers), bool)
-    try:
-        return _Answer(predict_rows(settings.predict, rows, values, numbers, batch_size, n_outputs), failed, None)
-    except Exception as error:
-        if not skip:
-            raise
-        first = _bare(error)
-    draw()
-    outputs: Array | None = None
-    n = len(values) // len(numbers)
-    for i in range(len(numbers)):
-        here = slice(i * n, (i + 1) * n)
-        try:
-            answer = predict_rows(settings.predict, rows, values[here], numbers[i : i + 1], batch_size, n_outputs)
-        except Exception:
-            failed[i] = True
-            continue
-        if outputs is None:
-            n_outputs = answer.shape[1]
-            outputs = np.zeros((len(values), n_outputs))
-        outputs[here] = answer
-    return _Answer(outputs, failed, first)
-
-
-def _bare(error: Exception) -> Exception:
-    """Take the tracebacks from an error and its causes: they hold on to every array on their way."""
-    link: BaseException | None = error
-    while link is not None and link.__traceback__ is not None:
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return error
+def _features_of(settings: Settings, d: int) -> int:
+    """K for samples of d features: d, which the fit takes as all, where all are asked for."""
+    return d if settings.n_features is None else min(settings.n_features, d)
 
 
 def failed_explanations(settings: Settings, numbers: Array, like: LocalExplanations) -> LocalExplanations:
@@ -157,6 +92,7 @@ def failed_explanations(settings: Settings, numbers: Array, like: LocalExplanati
         status=np.full(count, MODEL_FAILED),
         instance=np.repeat(numbers, len(targets)),
         target=np.tile(targets, len(numbers)),
+        effective_samples=np.zeros(count),
     )
 
 
@@ -168,16 +104,7 @@ def _in_order(local: LocalExplanations, numbers: Array) -> LocalExplanations:
     """Put the explanations in the order of the instances' numbers, of which each has equally many."""
     sorter = np.argsort(numbers)
     order = np.argsort(sorter[np.searchsorted(numbers, local.instance, sorter=sorter)], kind="stable")
-    fields = ("weights", "intercept", "r2", "prediction", "status", "instance", "target")
-    return replace(local, **{name: getattr(local, name)[order] for name in fields})
-
-
-def features_of(settings: Settings, d: int) -> int:
-    """K for data of d columns: d, which the fit takes as all, where all are asked for."""
-    K = d if settings.n_features is None else min(settings.n_features, d)
-    if settings.n_samples < K + 2:
-        raise ValueError(f"n_samples must be at least n_features + 2 = {K + 2}, got {settings.n_samples}")
-    return K
+    return replace(local, **{name: getattr(local, name)[order] for name in ("weights", *COLUMNS)})
 
 
 class Probe(NamedTuple):
@@ -190,18 +117,42 @@ class Probe(NamedTuple):
 
 def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
     """Ask the model about the same perturbed rows again, and again in other batches."""
-    m, d = rows.values.shape
     n = min(settings.n_samples, 100)
-    perturb = settings.neighborhood.sampler(settings.seed, n, rows.values)
-    Z, inputs = np.empty((m, n, d), np.float32), np.empty((m, n, d), rows.values.dtype)
+    points = getattr(settings.neighborhood, "points", None)
+    inputs = _redrawn(settings, rows, numbers, n) if points is None else points(settings.seed, n).values.copy
 
     def asked(batch_size: int) -> Array:
-        perturb(numbers.astype(np.uint64), np.arange(m + 1), np.array(rows.values), Z, inputs)
-        return predict_rows(settings.predict, rows, inputs.reshape(m * n, d), numbers, batch_size)
+        values = inputs()
+        some = numbers if points is None else np.arange(values.shape[0])
+        return predict_rows(settings.predict, rows, values, some, batch_size)
 
-    most = min(m * n, _rows_a_batch(settings, d * rows.values.itemsize))
+    most = min(inputs().shape[0], rows_a_batch(settings, bytes_a_row(rows)))
     first, again, regrouped = asked(most), asked(most), asked(max(1, min(n, most // 2)))
     return Probe(*(float(np.abs(values).max()) for values in (again - first, regrouped - first, first)))
+
+
+def _redrawn(settings: Settings, rows: Rows, numbers: Array, n: int) -> Callable[[], Any]:
+    """Return a function that draws n samples around each row, and returns what the model is to be asked."""
+    sampler = settings.neighborhood.sampler(settings.seed, n, rows)
+    everything = slice(0, len(numbers))
+    batch = Batch(everything, numbers, numbers.astype(np.uint64), np.arange(len(numbers) + 1))
+    buffer = room_for(sampler, rows, n, len(numbers))
+    assert not isinstance(buffer, SharedBuffer)  # of those, the points are asked about
+
+    def draw() -> Any:
+        buffer.draw(batch, everything)
+        return buffer.inputs(batch)
+
+    return draw
+
+
+class _Part(NamedTuple):
+    """What is known of the explanations of some instances; `data` and `indices` go row by row, `counts` to each."""
+
+    data: Array
+    indices: Array
+    counts: Array
+    summaries: Array
 
 
 class _Run:
@@ -213,164 +164,215 @@ class _Run:
         rows: Rows,
         numbers: Array,
         outputs: Array,
-        perturb: Perturb,
+        sampler: Sampler,
         skip: bool,
         error: Exception | None,
     ) -> None:
-        d = rows.values.shape[1]
         self.settings = settings
         self.rows = rows
         self.numbers = numbers
         self.skip, self.error = skip, error
-        self.perturb = perturb
-        self.n_features = features_of(settings, d)
+        self.sampler = sampler
+        self.n_samples = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
         self.n_outputs = outputs.shape[1]
         self.target_names = _target_names(settings.predict, self.n_outputs)
-        self.batch_size = _rows_a_batch(settings, max(d * rows.values.itemsize, 8 * self.n_outputs))
+        most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
+        self.batch_size = rows_a_batch(settings, most)
+        if isinstance(sampler, Shared):
+            self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
         self.targets = _targets_of(settings.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
-        self.weights, self.ridge = np.ones(settings.n_samples), settings.ridge / settings.n_samples
-        self.fits = Fits.room_for(self.targets.size, self.n_features)
         self.failed = np.zeros(len(numbers), bool)
+        self.parts: list[_Part] = []
         self.finished = 0  # instances
         self.ended = False  # by an exception: nothing needs to be drawn any more
 
     def explain(self, start: Start, report: Report) -> None:
         """Draw the neighborhoods of a batch of instances, ask the model, fit the surrogates, batch after batch.
 
-        With threads there are two buffers: while the model works on one, they fit what it said of the other and draw
-        what it will be asked next.
+        With threads there are two places of work: while the model is asked about the samples of one, they fit what it
+        said of the other's and draw what it will be asked next.
         """
-        n_instances, n_jobs, n = len(self.numbers), self.settings.n_jobs, self.settings.n_samples
-        size = max(1, self.batch_size // n // n_jobs) * n_jobs  # instances a batch: the same number for every thread
+        n_instances, n_jobs = len(self.numbers), self.settings.n_jobs
+        size = max(1, self.batch_size // self.n_samples // n_jobs) * n_jobs  # the same number for every thread
         count = -(-n_instances // size)
-        buffers = [_Buffer(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
-        ahead = len(buffers)
-        works = [buffer.turn_over(start, None, self._batch(k, size)) for k, buffer in enumerate(buffers)]
-        asked = 0
+        places = [_Place(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
+        ahead = len(places)
+        for k, place in enumerate(places):
+            place.turn_over(start, None, self._batch(k, size))
         try:
             for k in range(count + ahead):
-                for piece in works[k % ahead]:
-                    piece.result()
-                self._finish((k + 1 - ahead) * size, report)
+                self._finish(places[k % ahead], report)
                 if k < count:
-                    buffer = buffers[k % ahead]
-                    Y = self._ask(buffer)
-                    works[k % ahead] = buffer.turn_over(start, Y, self._batch(k + ahead, size))
-                    asked = k + 1
+                    Y = self._ask(places[k % ahead])
+                    places[k % ahead].turn_over(start, Y, self._batch(k + ahead, size))
         except BaseException:
             self.ended = True
-            wait([piece for work in works for piece in work])  # what was asked is fitted, but nobody is told
-            self._finish(asked * size, lambda done: None)
+            for place in places:
+                wait(place.pieces)
+            for place in sorted(places, key=lambda place: place.batch.rows.start):
+                self._finish(place, lambda done: None)  # what was asked is fitted, but nobody is told
             raise
 
-    def _finish(self, done: int, report: Report) -> None:
-        if min(done, len(self.numbers)) > self.finished:
-            self.finished = min(done, len(self.numbers))
+    def _finish(self, place: "_Place", report: Report) -> None:
+        """Take the explanations that are fitted, once they are."""
+        for piece in place.pieces:
+            piece.result()
+        fitted, place.pieces, place.fitted = place.fitted, [], None
+        if fitted is not None:
+            self.parts.append(_landed(fitted, self.targets.shape[1]))
+            self.finished += len(fitted.batch.numbers)
             report(self.finished)
 
-    def _batch(self, k: int, size: int) -> "_Batch":
+    def _batch(self, k: int, size: int) -> Batch:
         """Return the k-th batch of `size` instances; past the last one, it has none."""
         rows = slice(k * size, (k + 1) * size)
-        sets = self.numbers[rows].astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
-        starts = np.append(np.flatnonzero(np.append(True, sets[1:] != sets[:-1])[: len(sets)]), len(sets))
-        return _Batch(rows, sets[starts[:-1]], starts)
+        numbers = self.numbers[rows]
+        sets = numbers.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
+        begins = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
+        if not (isinstance(self.sampler, Filled) and self.sampler.shared):
+            begins[:] = True
+        starts = np.append(np.flatnonzero(begins), len(sets))
+        return Batch(rows, numbers, sets[starts[:-1]], starts)
 
-    def _ask(self, buffer: "_Buffer") -> Array:
+    def _ask(self, place: "_Place") -> Array:
         """Call the model; its outputs for the targets, (instances * t, n)."""
-        here = buffer.batch.rows
-        inputs = buffer.inputs[: len(self.numbers[here])]
-        m, n, d = inputs.shape
-        outputs, failed, error = _ask(
-            self.settings,
-            self.rows,
-            inputs.reshape(m * n, d),
-            buffer.draw,
-            self.numbers[here],
-            self.batch_size,
-            self.n_outputs,
-            self.skip,
+        if place.error is not None:
+            raise place.error
+        buffer, batch = place.buffer, place.batch
+        targets = self.targets[batch.rows]
+        if isinstance(buffer, SharedBuffer):
+            return buffer.outputs(batch, self.prediction[batch.rows], targets)
+
+        def redraw() -> Any:
+            buffer.draw(batch, slice(0, len(batch.sets)))
+            return buffer.inputs(batch)
+
+        inputs = buffer.inputs(batch)
+        outputs, failed, error = ask(
+            self.settings, self.rows, inputs, redraw, batch.numbers, self.batch_size, self.n_outputs, self.skip
         )
-        self.failed[here], self.error = failed, self.error or error
+        self.failed[batch.rows], self.error = failed, self.error or error
         if outputs is None:
-            outputs = np.zeros((m * n, self.n_outputs))
-        return outputs.reshape(m, n, -1)[np.arange(m)[:, None], :, self.targets[here]].reshape(-1, n)
+            outputs = np.zeros((inputs.shape[0], self.n_outputs))
+        m = len(batch.numbers)
+        return outputs.reshape(m, self.n_samples, -1)[np.arange(m)[:, None], :, targets].reshape(-1, self.n_samples)
+
+    def fit(self, samples: Samples, Y: Array, batch: Batch, fits: Fits) -> None:
+        """Fit what the model said of the samples of some sets of a batch, the batch's outputs Y."""
+        t = self.targets.shape[1]
+        starts = batch.starts[samples.first : samples.stop + 1] * t
+        here = slice(starts[0], starts[-1])
+        K = _features_of(self.settings, samples.Z.shape[2])
+        if samples.Z.shape[2] == 0:
+            fits.summaries["status"][here] = NO_FEATURES
+            return
+        settings = self.settings
+        fit_samples(
+            samples.Z,
+            Y[here],
+            starts - starts[0],
+            samples.weights,
+            fits[here],
+            n_features=K,
+            ridge=settings.ridge,
+            tol=settings.tol,
+            selection=settings.selection,
+            least_effective=K + 2,
+        )
 
     def result(self) -> LocalExplanations:
         """What is finished, as explanations."""
         from scipy.sparse import csr_array  # not at import time, see importance.py
 
         done, t = self.finished, self.targets.shape[1]
-        fits = self.fits[slice(done * t)]
-        used, summaries = fits.used(), fits.summaries
-        indptr = np.concatenate([[0], np.cumsum(summaries["count"])])
-        shape = (done * t, self.rows.values.shape[1])
+        data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*self.parts, strict=True))
+        axis = self.settings.neighborhood.axis(self.rows)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
+        prediction = self.prediction[:done].ravel()
+        status = np.where(failed, MODEL_FAILED, summaries["status"])
+        intercept = np.where(status == NO_FEATURES, prediction, summaries["intercept"])
         return LocalExplanations(
-            weights=csr_array((fits.coefficients[used], fits.features[used], indptr), shape=shape),
-            intercept=np.where(failed, np.nan, summaries["intercept"]),
+            weights=csr_array((data, indices, indptr), shape=(done * t, axis.n_features)),
+            intercept=np.where(failed, np.nan, intercept),
             r2=summaries["r2"].copy(),
-            prediction=self.prediction[:done].ravel(),
-            status=np.where(failed, MODEL_FAILED, summaries["status"]),
+            prediction=prediction,
+            status=status,
             instance=np.repeat(self.numbers[:done], t),
             target=self.targets[:done].ravel(),
-            feature_names=self.rows.feature_names,
+            effective_samples=np.where(failed, 0.0, summaries["effective"]),
+            feature_names=axis.names,
             target_names=self.target_names,
         )
 
 
-class _Batch(NamedTuple):
-    """Instances that the model is asked about together."""
+class _Fitted(NamedTuple):
+    """Fits of a batch, and where on the axis the features of each instance belong."""
 
-    rows: slice
-    sets: Array  # (m,) uint64: the numbers of their sets of samples
-    starts: Array  # (m + 1,): at which of these instances each set begins, and where the last one ends
+    batch: Batch
+    fits: Fits
+    columns: list[Any] | None
 
 
-class _Buffer:
-    """Room for the neighborhoods of a batch: drawn, shown to the model, fitted, and turned over to another batch."""
+class _Place:
+    """Where the samples of a batch are drawn, shown to the model and fitted, and make room for those of another."""
 
     def __init__(self, run: _Run, size: int) -> None:
-        n, X = run.settings.n_samples, run.rows.values
         self.run = run
-        self.Z = np.empty((size, n, X.shape[1]), np.float32)
-        self.inputs = np.empty((size, n, X.shape[1]), X.dtype)
-        self.batch = _Batch(slice(0, 0), np.empty(0, np.uint64), np.zeros(1, np.int64))
+        self.buffer = room_for(run.sampler, run.rows, run.n_samples, size)
+        self.batch = Batch(slice(0, 0), run.numbers[:0], np.empty(0, np.uint64), np.zeros(1, np.int64))
+        self.pieces: Pieces = []
+        self.fitted: _Fitted | None = None  # once `pieces` are done
+        self.error: BaseException | None = None  # in drawing the batch
 
-    def turn_over(self, start: Start, Y: Array | None, following: _Batch) -> Pieces:
+    def turn_over(self, start: Start, Y: Array | None, following: Batch) -> None:
         """Start to fit the outputs Y, and to draw the samples of the following batch in place of what was fitted."""
-        run, asked = self.run, self.batch
-        self.batch = following
+        run, asked, buffer = self.run, self.batch, self.buffer
         t = run.targets.shape[1]
-        X = self._instances()
+        fitted = None
+        if Y is not None:
+            K = _features_of(run.settings, buffer.most_features(asked))
+            fitted = _Fitted(asked, Fits.room_for(len(Y), K), buffer.columns(asked))
 
         def task(piece: slice) -> None:
-            if Y is not None and piece.start < len(asked.sets):
-                starts = asked.starts[piece.start : piece.stop + 1] * t
-                fits = run.fits[slice(asked.rows.start * t + starts[0], asked.rows.start * t + starts[-1])]
-                Z, outputs = self.Z[piece][: len(starts) - 1], Y[starts[0] : starts[-1]]
-                fit_samples(Z, outputs, starts - starts[0], run.weights, run.ridge, run.settings.tol, fits)
-            if piece.start < len(following.sets) and not run.ended:
-                self._draw(X, piece)
+            if Y is not None and fitted is not None and piece.start < len(asked.sets):
+                for samples in buffer.fits(asked, piece):
+                    run.fit(samples, Y, asked, fitted.fits)
+            if piece.start < len(following.sets) and not run.ended and self.error is None:
+                try:
+                    buffer.draw(following, piece)
+                except BaseException as error:  # of the user's code, or Ctrl-C: what was asked before is still fitted
+                    self.error = error
 
         count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
-        return start(task, count, max(1, PIECE // (run.settings.n_samples * (X.shape[1] + t))))
-
-    def draw(self) -> None:
-        """Draw the batch's samples once more, the same."""
-        self._draw(self._instances(), slice(0, len(self.batch.sets)))
-
-    def _instances(self) -> Array:
-        return np.array(self.run.rows.values[self.batch.rows])  # writable, as not all are: one compiled kernel fewer
-
-    def _draw(self, X: Array, piece: slice) -> None:
-        starts = self.batch.starts[piece.start : piece.stop + 1]
-        Z, rows = self.Z[piece][: len(starts) - 1], slice(starts[0], starts[-1])
-        self.run.perturb(self.batch.sets[piece], starts - starts[0], X[rows], Z, self.inputs[rows])
+        self.pieces = start(task, count, max(1, PIECE // (run.n_samples * (run.sampler.n_features + t))))
+        self.batch, self.fitted = following, fitted
 
 
-def _rows_a_batch(settings: Settings, bytes_a_row: int) -> int:
-    return settings.batch_size or max(1, BATCH_BYTES // bytes_a_row)
+def _landed(fitted: _Fitted, t: int) -> _Part:
+    """Put the features of fits, t an instance, to their places on the axis."""
+    fits, counts = fitted.fits, fitted.fits.summaries["count"]
+    used = fits.used()
+    data, indices = fits.coefficients[used], fits.features[used]
+    if fitted.columns is None:
+        return _Part(data, indices, counts, fits.summaries)
+    ends = np.cumsum(counts)[:-1]
+    places: list[Array] = []
+    values: list[Array] = []
+    for row, (weights, features) in enumerate(zip(np.split(data, ends), np.split(indices, ends), strict=True)):
+        columns = fitted.columns[row // t]
+        if isinstance(columns, np.ndarray):
+            features = columns[features]
+        elif columns is not None:  # each feature has several places
+            counted = np.diff(columns.indptr)[features]
+            features = columns[features].indices
+            order = np.argsort(features, kind="stable")
+            features, weights = features[order], np.repeat(weights, counted)[order]
+        places.append(features)
+        values.append(weights)
+    lengths = np.array([len(each) for each in values])
+    return _Part(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)
 
 
 def _targets_of(targets: str | Array, outputs: Array) -> Array:

@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from normlime_fast.storage import write_atomically
 
 VERSION = 1
 MANIFEST = "manifest.json"
+LONG = 2000  # characters of a setting in the manifest
 BLOCK_FILE = re.compile(r"\d{8,}-[0-9a-f]{32}\.npz")
 SAME = 1e-4  # of the largest prediction: how far the model that goes on may be from the one that began
 
@@ -124,25 +127,78 @@ class Checkpoint:
 def described(explainer: Any, identity: dict[str, Any], numbers: Array, size: int) -> dict[str, Any]:
     """Everything but the model that explanations depend on, by names that the user knows."""
     neighborhood = explainer.neighborhood
-    fields = {field.name: getattr(neighborhood, field.name) for field in dataclasses.fields(neighborhood)}
-    names = ("n_features", "n_samples", "targets", "ridge", "tol", "shared_samples")
+    names = ("n_features", "n_samples", "targets", "selection", "ridge", "tol", "shared_samples")
     return {
         "normlime_fast": _version(),
         **{name: _plain(getattr(explainer, name)) for name in names},
         "rng": int(explainer.seed),
-        "neighborhood": type(neighborhood).__name__,
-        **{f"neighborhood {name}": _plain(value) for name, value in fields.items()},
+        "neighborhood": type(neighborhood).__name__ if dataclasses.is_dataclass(neighborhood) else _name(neighborhood),
+        **{f"neighborhood {name.lstrip('_')}": _plain(value) for name, value in _fields(neighborhood).items()},
         **{name: _plain(value) for name, value in identity.items()},
         "index": _plain(numbers.astype(np.uint64)),
         "block_size": size,
     }
 
 
-def _plain(value: Any) -> Any:
-    """What JSON takes; of a long array, a digest."""
-    if not isinstance(value, np.ndarray):
+def _fields(value: Any) -> dict[str, Any]:
+    """What makes an object what it is, by name."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return dict(getattr(value, "__dict__", {}))
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What JSON takes, and what another process would make of the same; of what is long, a digest."""
+    plain = _as_json(value, depth)
+    text = json.dumps(plain, sort_keys=True)
+    return plain if len(text) <= LONG else _digest(text.encode())
+
+
+def _as_json(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int | str):
         return value
-    return value.tolist() if value.size <= 20 else _digest(np.ascontiguousarray(value).tobytes())
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))  # a NaN would not equal itself
+    if isinstance(value, np.ndarray) and value.size > 20 and not value.dtype.hasobject:
+        return _digest(np.ascontiguousarray(value).tobytes())
+    if isinstance(value, list | tuple):
+        return [_plain(entry, depth) for entry in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(entry, depth) for key, entry in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(json.dumps(_plain(entry, depth)) for entry in value)
+    if hasattr(value, "__qualname__"):  # a function or a class
+        return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
+    if dataclasses.is_dataclass(value):
+        return {"class": _name(value), **{name: _plain(entry, depth) for name, entry in _fields(value).items()}}
+    if hasattr(value, "tocsr"):
+        matrix = value.tocsr()
+        parts = (matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64))
+        return {"shape": list(matrix.shape), "csr": [_plain(part) for part in parts]}
+    if hasattr(value, "iloc"):  # of pandas
+        dtype = getattr(value, "dtype", None)
+        if dtype is None:
+            return {str(name): _plain(column) for name, column in value.items()}
+        return [str(dtype), _plain(getattr(dtype, "categories", None)), _plain(value.to_numpy())]
+    if callable(getattr(value, "tolist", None)):  # an array or a scalar of NumPy, an Index of pandas
+        listed = value.tolist()
+        return repr(value) if type(listed) is type(value) else _plain(listed, depth)
+    return _as_json_object(value, depth)
+
+
+def _as_json_object(value: object, depth: int) -> Any:
+    """The class of an object, what it says of itself, and its fields; of objects in its fields no fields."""
+    known = {"class": _name(value)}
+    silent = type(value).__repr__ is object.__repr__
+    if not silent:
+        with suppress(Exception):  # its own
+            known["repr"] = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    fields = {name: entry for name, entry in _fields(value).items() if silent or not name.startswith("_")}
+    return known | ({name: _plain(entry, depth + 1) for name, entry in fields.items()} if depth == 0 else {})
+
+
+def _name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _digest(content: bytes) -> str:

@@ -5,7 +5,6 @@ import numbers
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,61 +109,6 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     return array
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The user's rows as numbers, and how to make more of the same kind."""
-
-    values: Array  # (n, d) float32 or float64, C-contiguous
-    frame: Any = None  # the DataFrame they came from
-
-    @property
-    def feature_names(self) -> tuple[str, ...] | None:
-        """Column names, where X has them."""
-        return None if self.frame is None else tuple(str(name) for name in self.frame.columns)
-
-    @quiet
-    def like(self, values: Array) -> Any:
-        """Wrap perturbed `values` (m, d) as what X is: an ndarray, or a DataFrame with its columns and float dtypes.
-
-        float16 columns become float64, as ints do: they have too few digits to be perturbed.
-        """
-        if self.frame is None:
-            return values
-        frame = type(self.frame)(values, columns=self.frame.columns, copy=False)
-        others = {}
-        for k, (name, dtype) in enumerate(self.frame.dtypes.items()):
-            if dtype.kind == "f" and dtype != values.dtype and _width(dtype) >= 4:
-                others[name] = dtype
-                if _width(dtype) == 4 and np.abs(values[:, k]).max() > np.finfo(np.float32).max:
-                    got = f"got an overflow in column {k}"
-                    raise ValueError(f"X and scale must leave room to perturb in {dtype}, {got}")
-        return frame.astype(others) if others else frame
-
-
-def _width(dtype: Any) -> int:
-    """Bytes of a number; of a sparse column's, whose dtype does not tell."""
-    return int(getattr(dtype, "subtype", dtype).itemsize)
-
-
-@quiet
-def as_rows(X: object, name: str = "X") -> Rows:
-    """Return the user's X, an array-like or a DataFrame (pandas, or what becomes one: Arrow, Polars), as `Rows`."""
-    if hasattr(X, "schema") and hasattr(X, "to_pandas"):
-        X = X.to_pandas()
-    pandas = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
-    if pandas is None or not isinstance(X, pandas.DataFrame):
-        return Rows(np.ascontiguousarray(as_numbers(X, name, ndim=(2,))))
-    if not X.columns.is_unique:
-        twice = shown(list(X.columns[X.columns.duplicated()]))
-        raise ValueError(f"{name} must have unique column names, got {twice} twice")
-    for column, dtype in X.dtypes.items():
-        if dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, got column {shown(column)} of dtype {shown(dtype, str)}")
-    dtype = np.float32 if all(dtype == np.float32 for dtype in X.dtypes) else np.float64
-    values = X.to_numpy(dtype=dtype, na_value=np.nan)
-    return Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), X.iloc[:0])
-
-
 @quiet
 def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
     """Return `labels` as a 1-D array of the given length."""
@@ -237,3 +181,9 @@ def dask_client(executor: object) -> Any:
     """Return the Dask client whose executor this is, or None."""
     client = getattr(executor, "_client", None)
     return client if hasattr(client, "nthreads") else None
+
+
+def check_count(count: int, n_features: int, name: str) -> None:
+    """Refuse fewer samples than a fit of so many features takes."""
+    if count < n_features + 2:
+        raise ValueError(f"{name} must be at least n_features + 2 = {n_features + 2}, got {count}")

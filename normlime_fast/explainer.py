@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.block import Probe, features_of, probe
+from normlime_fast.block import Probe, probe
 from normlime_fast.checkpoint import Checkpoint, described
 from normlime_fast.checks import (
     Array,
@@ -20,20 +20,20 @@ from normlime_fast.checks import (
     as_index,
     as_jobs,
     as_nonnegative,
-    as_rows,
     as_seed,
     as_skip,
     as_targets,
+    check_count,
     shown,
 )
 from normlime_fast.errors import attach
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
-from normlime_fast.neighborhoods import Gaussian
+from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast.prediction import Predict
 from normlime_fast.runs import Options, explain_table, sum_stream
 from normlime_fast.streams import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
-from normlime_fast.surrogates import warn_of_counts
+from normlime_fast.surrogates import as_selection, warn_of_counts
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
@@ -53,12 +53,16 @@ class NormLIME:
         (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a regressor's ``predict``. It is
         called from the caller's thread only, unless there is an executor. The rows are a buffer that later calls fill
         again, and an array that was kept is read-only: copy what you keep.
-    neighborhood : Gaussian
-        Where perturbed samples come from.
+    neighborhood : Gaussian, Pool, Binned, Mask or an object like `Perturbs`
+        Where perturbed samples come from, and which features explanations are in.
     n_features : int or None, default 10
         How many features an explanation may use (K of K-LASSO); None is all.
     n_samples : int, default 5000
-        Perturbed samples, that is rows the model is called with, per instance.
+        Perturbed samples, that is rows the model is called with, per instance; of a `Pool` or `Binned`, for all
+        instances together.
+    selection : {"lasso_path", "highest_weights"}, default "lasso_path"
+        How the features of an explanation are chosen: by K-LASSO, or as lime does for more than 6 by default, by the
+        largest weights of a ridge regression on all; see `fit_surrogates`.
     targets : {"predicted", "all"}, int or list of int, default "predicted"
         Which outputs to explain: for every instance the largest one, all, or those numbered. A model with one output
         has target 0.
@@ -104,10 +108,11 @@ class NormLIME:
     def __init__(
         self,
         predict: Predict,
-        neighborhood: Gaussian,
+        neighborhood: Gaussian | Pool | Binned | Mask | Perturbs,
         *,
         n_features: int | None = 10,
         n_samples: int = 5000,
+        selection: Literal["lasso_path", "highest_weights"] = "lasso_path",
         targets: str | int | ArrayLike = "predicted",
         ridge: float = 0.0,
         tol: float = 1e-4,
@@ -118,12 +123,11 @@ class NormLIME:
     ) -> None:
         if not callable(predict):
             raise TypeError(f"predict must be callable, such as model.predict_proba, got {type(predict).__name__}")
-        if not isinstance(neighborhood, Gaussian):
-            raise TypeError(f"neighborhood must be a Gaussian, got {type(neighborhood).__name__}")
         self.predict = predict
-        self.neighborhood = neighborhood
+        self.neighborhood = as_neighborhood(neighborhood)
         self.n_features = None if n_features is None else as_count(n_features, "n_features")
         self.n_samples = as_count(n_samples, "n_samples")
+        self.selection = as_selection(selection)
         self.targets = as_targets(targets)
         self.ridge = as_nonnegative(ridge, "ridge")
         self.tol = as_nonnegative(tol, "tol")
@@ -201,11 +205,18 @@ class NormLIME:
         array([[ 1., -1.]])
         """
         executor = as_executor(executor)
-        table = Partitions(X, executor) if is_dask(X) else Table(as_rows(X))
+        table = Partitions(X, executor) if is_dask(X) else Table(self.neighborhood.rows(X))
         numbers = as_index(index, len(table))
-        _check_features(self, table.n_columns)
         if isinstance(table, Table):
-            self.neighborhood.check(table.whole.values)  # before the model is called at all
+            self.neighborhood.check(table.whole)  # before the model is called at all
+            d = self.neighborhood.axis(table.whole).n_features
+        else:
+            d = table.n_columns
+        if self.n_features is not None:
+            check_count(self.n_samples, min(self.n_features, d), "n_samples")
+            if self.n_features > d:
+                message = f"n_features is {self.n_features}, more than the {d} features of X: all may be used"
+                warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         explainer, store = self, None
         with _reporter(progress, len(table)) as report:
@@ -275,11 +286,11 @@ class NormLIME:
             raise ValueError(f"first must be below 2**62, got {shown(first)}")
         by = as_by(by)
         size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
-        total = batches.shape[0] if len(getattr(batches, "shape", ())) == 2 else None
+        total = batches.shape[0] if len(getattr(batches, "shape", ())) >= 2 else None
         if is_dask(batches):
             blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
         else:
-            blocks = blocks_of_batches(batches, by, first, size)
+            blocks = blocks_of_batches(batches, by, first, size, self.neighborhood.rows)
         with _reporter(progress, total) as report:
             options = Options(executor, as_skip(on_error), lambda done: report(done, total))
             statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
@@ -294,6 +305,7 @@ class NormLIME:
         kind: Kind = "normlime",
         by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         sign: Sign = "absolute",
+        min_count: int = 1,
         **options: Any,
     ) -> Importance:
         """Explain a stream of rows and aggregate it as it comes, in memory that does not grow with it.
@@ -302,7 +314,7 @@ class NormLIME:
         ----------
         batches, by
             As of `statistics`, as are all further options.
-        kind, sign : str
+        kind, sign, min_count
             What to compute; see `ImportanceStatistics.importance`.
 
         Returns
@@ -322,7 +334,7 @@ class NormLIME:
         >>> explainer.importance(np.zeros((5, 2)) for _ in range(20)).values.round(3)
         array([0.333, 1.333])
         """
-        return self.statistics(batches, by=by, **options).importance(kind, sign)
+        return self.statistics(batches, by=by, **options).importance(kind, sign, min_count)
 
     def probe(self, X: ArrayLike) -> Probe:
         """Ask the model twice about the same perturbed rows, and once more in other batches.
@@ -355,8 +367,9 @@ class NormLIME:
         >>> explainer.probe(np.zeros((3, 2))).repeated > 0.1
         True
         """
-        rows = as_rows(X)
-        return probe(self, rows, np.arange(len(rows.values)))
+        rows = self.neighborhood.rows(X)
+        self.neighborhood.check(rows)
+        return probe(self, rows, np.arange(rows.count))
 
 
 @contextmanager
@@ -379,13 +392,6 @@ def _warn(statuses: Array, error: Exception | None) -> None:
             f" {MODEL_FAILED}){cause}",
             stacklevel=3,
         )
-
-
-def _check_features(explainer: NormLIME, d: int) -> None:
-    if explainer.n_features is not None and explainer.n_features > d:
-        message = f"n_features is {explainer.n_features}, more than the {d} columns of X: all may be used"
-        warnings.warn(message, stacklevel=3)
-    features_of(explainer, d)
 
 
 def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole: bool) -> int:

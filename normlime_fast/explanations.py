@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast import storage
-from normlime_fast.checks import Array, as_labels, shown
+from normlime_fast.checks import Array, as_labels, quiet, shown
 from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign, aggregate
+from normlime_fast.kernels.surrogate import CONSTANT_OUTPUT, NO_FEATURES, NO_WEIGHT, OVERFLOW, TOO_FEW
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 MODEL_FAILED = 6  # a status beside those of the fits: there was nothing to fit
+UNKNOWN = (MODEL_FAILED, TOO_FEW, NO_FEATURES)  # statuses of what is no explanation at all
+COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one of each per row
 _PARTS = ("data", "indices", "indptr")
-_COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target")
-_EMPTY = (2, 3, 5, MODEL_FAILED)  # statuses of explanations without weights
+_EMPTY = (CONSTANT_OUTPUT, NO_WEIGHT, OVERFLOW, *UNKNOWN)  # statuses of explanations without weights
+_LAST_STATUS = max(UNKNOWN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +40,17 @@ class LocalExplanations:
         The model's output for the instance and target.
     status : ndarray of int of shape (n_explanations,)
         0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
-        4 not converged (approximate); 5 the output's range overflows (empty); 6 the model failed (empty: no
-        explanation at all, which no importance counts; `intercept`, `r2` and `prediction` may be NaN, and `target` -1).
+        4 not converged (approximate); 5 the output's range overflows (empty). The others are no explanation at all:
+        empty, and counted in no importance: 6 the model failed (`intercept`, `r2` and `prediction` may be NaN, and
+        `target` -1); 7 `effective_samples` is below n_features + 2; 8 nothing of the instance can be perturbed.
     instance : ndarray of int of shape (n_explanations,)
         Number of the row explained: its position in X, or its entry of `index`.
     target : ndarray of int of shape (n_explanations,)
         Number of the output explained.
+    effective_samples : ndarray of shape (n_explanations,)
+        Effective sample size of the fit, (sum p)^2 / sum p^2 of its proximity weights p: n_samples where all weigh the
+        same, 1 where one sample has all the weight; 0 for status 6 and 8; NaN where it is not known, as in the files of
+        releases that did not store it.
     feature_names, target_names : tuple of str, or None
         Names, where the data or the model had them.
     """
@@ -54,11 +62,16 @@ class LocalExplanations:
     status: Array
     instance: Array
     target: Array
+    effective_samples: Array
     feature_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
 
     def importance(
-        self, kind: Kind = "normlime", by: str | ArrayLike | None = None, sign: Sign = "absolute"
+        self,
+        kind: Kind = "normlime",
+        by: str | ArrayLike | None = None,
+        sign: Sign = "absolute",
+        min_count: int = 1,
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -69,16 +82,19 @@ class LocalExplanations:
         by : None, "target", or array_like of shape (n_instances,)
             One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, where each instance was
             explained for its predicted class); or one per label, given for every instance in the order of X.
+        min_count : int, default 1
+            Hides features that fewer explanations use (of the group, with the sign asked for): a mean over few makes
+            much of what is rare. See `ImportanceStatistics.importance`.
 
         Returns
         -------
         Importance
-            Without the instances for which the model failed (status 6).
+            Of the explanations that there are: without status 6, 7 and 8.
 
         Raises
         ------
-        ValueError
-            If `kind`, `sign` or `by` is none of these, or the model failed for all instances.
+        TypeError, ValueError
+            If `kind`, `sign`, `by` or `min_count` is none of these, or all explanations have status 6, 7 or 8.
 
         Examples
         --------
@@ -103,14 +119,14 @@ class LocalExplanations:
             groups = as_labels(by, "by", len(numbers), "instance")[order[position]]
         statistics = self._statistics(groups)
         if statistics is None:
-            raise ValueError(f"importance needs explanations, but the model failed for all {self.status.size}")
+            raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
             statistics = named(statistics, self.target_names)
-        return statistics.importance(kind, sign)
+        return statistics.importance(kind, sign, min_count)
 
     def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
-        """Sums over the explanations that there are, by their groups; None if the model failed for all."""
-        weights, known = self.weights, self.status != MODEL_FAILED
+        """Sums over the explanations that there are, by their groups; None if there are none."""
+        weights, known = self.weights, ~np.isin(self.status, UNKNOWN)
         if not known.any():
             return None
         if not known.all():
@@ -148,7 +164,7 @@ class LocalExplanations:
         """
         parts = list(parts)
         _check_alike(parts)
-        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
         for name in ("instance", "target"):
             if joined[name].dtype.kind == "f":  # which some large numbers are not
                 raise ValueError(f"concatenate needs {name} numbers of one dtype, got signed and unsigned 64-bit ones")
@@ -216,7 +232,7 @@ class LocalExplanations:
         if not isinstance(self.weights, csr_array):
             raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
         arrays = {name: getattr(self.weights, name) for name in _PARTS} | {
-            name: getattr(self, name) for name in _COLUMNS
+            name: getattr(self, name) for name in COLUMNS
         }
         names = {"feature_names": self.feature_names, "target_names": self.target_names}
         header = {"columns": int(self.weights.shape[1]), **names}
@@ -236,6 +252,8 @@ class LocalExplanations:
         weights = csr_array((len(arrays["status"]), header.pop("columns")))
         for name in _PARTS:  # not given to csr_array itself, which would choose another dtype for the indices
             setattr(weights, name, arrays.pop(name))
+        if version == 1:
+            arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
         result = cls(weights, **arrays, **header)
         _check(result)
         return result
@@ -286,19 +304,26 @@ def _check(local: LocalExplanations) -> None:
         raise ValueError("weights must have the columns of each row in order and once, as sum_duplicates() makes them")
     if not np.isfinite(weights.data).all():
         raise ValueError("weights must be finite")
-    if not np.isin(local.status, range(MODEL_FAILED + 1)).all():
-        raise ValueError(f"status must be from 0 to {MODEL_FAILED}")
+    if not np.isin(local.status, range(_LAST_STATUS + 1)).all():
+        raise ValueError(f"status must be from 0 to {_LAST_STATUS}")
     if np.diff(indptr)[np.isin(local.status, _EMPTY)].any():
         raise ValueError(f"weights must be none where status is one of {_EMPTY}")
     _check_rows(local)
 
 
+@quiet  # some releases of numpy take NaN >= 0 for invalid
 def _check_rows(local: LocalExplanations) -> None:
     failed = local.status == MODEL_FAILED
     for name in ("intercept", "r2", "prediction"):
         values = getattr(local, name)
         if not (np.isfinite(values) | (failed & np.isnan(values))).all():
             raise ValueError(f"{name} must be finite")
+    effective = local.effective_samples
+    most = np.where(np.isin(local.status, (MODEL_FAILED, NO_FEATURES)), 0.0, np.finfo(np.float64).max)
+    if not (((effective >= 0) & (effective <= most)) | np.isnan(effective)).all():
+        raise ValueError(
+            f"effective_samples must be finite, at least 0, and 0 where status is {MODEL_FAILED} or {NO_FEATURES}"
+        )
     if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
         raise ValueError("instance and target must be at least 0")
     d = local.weights.shape[1]
@@ -306,6 +331,19 @@ def _check_rows(local: LocalExplanations) -> None:
         raise ValueError(f"feature_names must have {d} names, got {len(local.feature_names)}")
     if local.target_names is not None and (local.target >= len(local.target_names)).any():
         raise ValueError(f"target must be below the number of target_names, {len(local.target_names)}")
+
+
+def _why_unknown(statuses: Array) -> str:
+    if not statuses.size:
+        return "got none"
+    reasons = {
+        MODEL_FAILED: "the model failed",
+        TOO_FEW: "too few effective samples",
+        NO_FEATURES: "nothing to perturb",
+    }
+    counts = {status: np.count_nonzero(statuses == status) for status in UNKNOWN}
+    found = [f"{count} with status {status} ({reasons[status]})" for status, count in counts.items() if count]
+    return f"but all {statuses.size} are empty: {', '.join(found)}"
 
 
 def named(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast import storage
-from normlime_fast.checks import Array, as_array, as_labels, quiet, shown
+from normlime_fast.checks import Array, as_array, as_count, as_labels, quiet, shown
 from normlime_fast.kernels import aggregation
 from normlime_fast.ranking import Importance, Kind, Sign
 
@@ -102,7 +102,7 @@ class ImportanceStatistics:
         return ImportanceStatistics(sums, explanations, groups, self.feature_names)
 
     @quiet
-    def importance(self, kind: Kind = "normlime", sign: Sign = "absolute") -> Importance:
+    def importance(self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1) -> Importance:
         """Compute an importance from the sums.
 
         Parameters
@@ -115,6 +115,11 @@ class ImportanceStatistics:
         sign : {"absolute", "positive", "negative", "net"}
             Which weights count: all, the positive or the negative ones; "net" is the positive minus the negative
             contributions, over the number of both. The signed kinds "mean" and "sum" keep the sign of the weights.
+        min_count : int, default 1
+            Features that fewer explanations use (of the group, with a weight of the sign asked for) are hidden: value
+            0, stderr NaN, while `counts` still tell how many do. For "normlime" is a mean over E(c_i), the explanations
+            that use the feature, however few: a word that was used once, with a large weight, comes before one that was
+            used 500 times. All other values stay as they are.
 
         Returns
         -------
@@ -123,7 +128,9 @@ class ImportanceStatistics:
         Raises
         ------
         ValueError
-            If `kind` or `sign` is another, or `sign` is "net" for a root ("l2", "sp_lime").
+            If `kind` or `sign` is another, `sign` is "net" for a root ("l2", "sp_lime"), or `min_count` is below 1.
+        TypeError
+            If `min_count` is not an integer.
 
         Examples
         --------
@@ -133,7 +140,10 @@ class ImportanceStatistics:
         array([ 0.5, -0.5])
         >>> statistics.importance("mean", sign="negative").values
         array([ 0. , -1.5])
+        >>> statistics.importance(min_count=2).values
+        array([0.   , 2.125])
         """
+        min_count = as_count(min_count, "min_count")
         if not isinstance(kind, str) or kind not in _FORMULAS:
             raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {shown(kind)}")
         if sign not in _SIGNS:
@@ -153,11 +163,16 @@ class ImportanceStatistics:
         if formula.over and formula.squares:
             n = counts if formula.over == "weights" else np.broadcast_to(self.explanations[:, None], counts.shape)
             values, stderr = _mean_and_error(values, totals[..., formula.squares], n)
+        if min_count > 1:
+            hidden = counts < min_count
+            values = np.where(hidden, 0.0, values)
+            stderr = None if stderr is None else np.where(hidden, np.nan, stderr)
         if self.groups is None:
             values, counts, stderr = values[0], counts[0], None if stderr is None else stderr[0]
             explanations = explanations.reshape(())
         counts = counts.astype(np.int64)
-        return Importance(values, counts, stderr, explanations, self.groups, self.feature_names, kind, sign)
+        names = self.feature_names
+        return Importance(values, counts, stderr, explanations, self.groups, names, kind, sign, min_count)
 
     def save(self, path: storage.PathLike) -> None:
         """Write the statistics to a file, from which `load` gets them back to the bit, to be merged with others.

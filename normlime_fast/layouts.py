@@ -30,6 +30,10 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
+def _is_positive(value: Any) -> bool:
+    return _is_count(value) and bool(value)
+
+
 def _is_text(value: Any) -> bool:
     return type(value) is str
 
@@ -47,35 +51,40 @@ _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects stand in the header
 
+_LOCAL_1 = Layout(
+    {
+        "data": Field(_FLOAT, (("weights",),)),
+        "indices": Field(_INDEX, (("weights",),)),
+        "indptr": Field(_INDEX, (("rows and one",),)),
+        "intercept": _ROWS,
+        "r2": _ROWS,
+        "prediction": _ROWS,
+        "status": _NUMBERS,
+        "instance": _NUMBERS,
+        "target": _NUMBERS,
+    },
+    {"columns": _is_count, "feature_names": _are_names, "target_names": _are_names},
+)
+_IMPORTANCE_1 = Layout(
+    {
+        "values": Field(_FLOAT, _SCORES),
+        "counts": Field(_INTEGER, _SCORES),
+        "stderr": Field(_FLOAT, _SCORES, optional=True),
+        "explanations": Field(_INTEGER, ((), ("groups",))),
+        "groups": _GROUPS,
+    },
+    {"groups": _are_labels, "feature_names": _are_names, "kind": _is_text, "sign": _is_text},
+)
+
 # Old versions stay here, and what reads them in the classes, when there are new ones: the last is what is written.
 LAYOUTS: Mapping[str, Mapping[int, Layout]] = {
     "LocalExplanations": {
-        1: Layout(
-            {
-                "data": Field(_FLOAT, (("weights",),)),
-                "indices": Field(_INDEX, (("weights",),)),
-                "indptr": Field(_INDEX, (("rows and one",),)),
-                "intercept": _ROWS,
-                "r2": _ROWS,
-                "prediction": _ROWS,
-                "status": _NUMBERS,
-                "instance": _NUMBERS,
-                "target": _NUMBERS,
-            },
-            {"columns": _is_count, "feature_names": _are_names, "target_names": _are_names},
-        )
+        1: _LOCAL_1,
+        2: Layout({**_LOCAL_1.arrays, "effective_samples": _ROWS}, _LOCAL_1.header),
     },
     "Importance": {
-        1: Layout(
-            {
-                "values": Field(_FLOAT, _SCORES),
-                "counts": Field(_INTEGER, _SCORES),
-                "stderr": Field(_FLOAT, _SCORES, optional=True),
-                "explanations": Field(_INTEGER, ((), ("groups",))),
-                "groups": _GROUPS,
-            },
-            {"groups": _are_labels, "feature_names": _are_names, "kind": _is_text, "sign": _is_text},
-        )
+        1: _IMPORTANCE_1,
+        2: Layout(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
     },
     "ImportanceStatistics": {
         1: Layout(

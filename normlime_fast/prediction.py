@@ -6,22 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast.checks import Array, Rows, quiet, shown
+from normlime_fast.checks import Array, quiet, shown
+from normlime_fast.rows import Rows
 
 Predict = Callable[[Any], Any]
 
 
 def predict_rows(
-    predict: Predict, rows: Rows, values: Array, instances: Array, batch_size: int, n_outputs: int | None = None
+    predict: Predict, rows: Rows, values: Any, instances: Array, batch_size: int, n_outputs: int | None = None
 ) -> Array:
-    """Call the model on `values` (m, d), at most `batch_size` rows at a time, and return its outputs (m, n_outputs).
+    """Call the model on `values` (m, ...), at most `batch_size` rows at a time, and return its outputs (m, n_outputs).
 
     `instances` are the numbers of the instances that the rows belong to, equally many rows each: errors name them.
     """
-    rows_each = len(values) // len(instances)
+    count: int = values.shape[0]
+    rows_each = count // len(instances)
     outputs: Array | None = None
-    for start in range(0, len(values), batch_size):
-        stop = min(start + batch_size, len(values))
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
         here = instances[start // rows_each : (stop - 1) // rows_each + 1]
         given = rows.like(values[start:stop])
         try:
@@ -37,7 +39,7 @@ def predict_rows(
             raise ValueError(_not_finite(batch, instances[np.arange(start, stop) // rows_each]))
         n_outputs = batch.shape[1]
         if outputs is None:
-            outputs = np.empty((len(values), n_outputs))
+            outputs = np.empty((count, n_outputs))
         outputs[start:stop] = batch
         if isinstance(given, np.ndarray):
             given.setflags(write=False)  # a model that kept it hears of it if it writes to what is filled again

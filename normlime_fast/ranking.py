@@ -33,12 +33,13 @@ class Importance:
     Attributes
     ----------
     values : ndarray of shape (d,) or (n_groups, d)
-        The importance; 0 for a feature that no explanation uses.
+        The importance; 0 for a feature that fewer than `min_count` explanations use.
     counts : ndarray of int, same shape
         |E(c_i)|: how many explanations use the feature (with the sign asked for). The fewer, the noisier the value;
         0 says that nothing is known but that no explanation selected it.
     stderr : ndarray, same shape, or None
-        Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two.
+        Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two, or where a
+        `min_count` above 1 hides the value.
     explanations : ndarray of int of shape () or (n_groups,)
         How many explanations there are, of each group if there are groups; empty ones count.
     groups : ndarray of shape (n_groups,) or None
@@ -47,6 +48,8 @@ class Importance:
         Names of the columns.
     kind, sign : str
         What was computed.
+    min_count : int
+        The support asked for: values of features with lower `counts` are hidden.
     """
 
     values: Array
@@ -57,6 +60,7 @@ class Importance:
     feature_names: tuple[str, ...] | None
     kind: str
     sign: str
+    min_count: int = 1
 
     def _rows(self) -> list[tuple[Any, Array, Array, Array | None]]:
         """One (label, values, counts, stderr) per group."""
@@ -83,7 +87,7 @@ class Importance:
         Returns
         -------
         low, high : ndarrays of the shape of `values`
-            NaN where fewer than two explanations use the feature.
+            NaN where fewer than two explanations, or fewer than `min_count`, use the feature.
 
         Raises
         ------
@@ -116,7 +120,8 @@ class Importance:
         Parameters
         ----------
         k : int, default 10
-            How many features; those that no explanation uses are left out. Equal values keep the features' order.
+            How many features; those that fewer than `min_count` explanations use are left out, as are those that none
+            does. Equal values keep the features' order.
 
         Returns
         -------
@@ -138,7 +143,7 @@ class Importance:
         k = as_count(k, "k")
         ranked = []
         for group, values, counts, errors in self._rows():
-            used = np.flatnonzero(counts)
+            used = np.flatnonzero(counts >= self.min_count)
             for j in used[np.argsort(-np.abs(values[used]), kind="stable")][:k].tolist():
                 name = j if self.feature_names is None else self.feature_names[j]
                 error = None if errors is None else float(errors[j])
@@ -146,7 +151,10 @@ class Importance:
         return ranked
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas DataFrame with one row per feature (and group).
+        """Return a pandas DataFrame with one row per feature (and group), also of those that `min_count` hides.
+
+        Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has those
+        that `top` ranks.
 
         Returns
         -------
@@ -238,8 +246,8 @@ class Importance:
         groups, labels = storage.labels_out(self.groups)
         names = ("values", "counts", "stderr", "explanations")
         arrays = {name: getattr(self, name) for name in names}
-        header = {"groups": labels, "feature_names": self.feature_names, "kind": self.kind, "sign": self.sign}
-        content = storage.pack("Importance", arrays | {"groups": groups}, header)
+        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count")}
+        content = storage.pack("Importance", arrays | {"groups": groups}, {"groups": labels, **header})
         _check(self)
         return content
 
@@ -276,3 +284,6 @@ def _check(one: Importance) -> None:
         raise ValueError("values must not be NaN")
     if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
         raise ValueError("counts must be from 0 to the number of explanations")
+    hidden = one.counts < one.min_count
+    if one.min_count > 1 and (one.values[hidden].any() or (one.stderr is not None and (one.stderr[hidden] >= 0).any())):
+        raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")

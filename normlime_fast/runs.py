@@ -1,5 +1,6 @@
 """A whole call of an explainer: blocks of instances, here or on an executor, kept as they finish, and put together."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -10,16 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normlime_fast import executors
-from normlime_fast.block import Explained, Settings, ask_about_rows, explain_block, failed_explanations
+from normlime_fast.asking import Settings, ask_about_rows
+from normlime_fast.block import Explained, explain_block, failed_explanations
 from normlime_fast.checkpoint import Checkpoint
-from normlime_fast.checks import Array, Rows, as_rows, shown
+from normlime_fast.checks import Array, shown
 from normlime_fast.errors import attach
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations, named
 from normlime_fast.importance import ImportanceStatistics
+from normlime_fast.kernels.surrogate import NO_FEATURES
+from normlime_fast.rows import Rows
 from normlime_fast.streams import Block, Partitions, Table
 from normlime_fast.threads import pool
 
-N_STATUSES = MODEL_FAILED + 1
+N_STATUSES = NO_FEATURES + 1
 
 Progress = Callable[[int], object]
 
@@ -63,7 +67,12 @@ def _work(
             for k, block in enumerate(blocks):
                 sizes.append(len(block.numbers))
                 explained = explain_block(
-                    settings, _as_rows(block.rows), block.numbers, options.skip, start, lambda now: tell(done + now)
+                    settings,
+                    _as_rows(settings, block.rows),
+                    block.numbers,
+                    options.skip,
+                    start,
+                    lambda now: tell(done + now),
                 )
                 took(k, finish(explained, block))
         return
@@ -87,7 +96,7 @@ def _work_elsewhere(
 ) -> Any:
     settings = shipped.value
     with pool(settings.n_jobs) as start:
-        explained = explain_block(settings, _as_rows(rows), numbers, skip, start, lambda done: None)
+        explained = explain_block(settings, _as_rows(settings, rows), numbers, skip, start, lambda done: None)
     if explained.error is not None:
         explained = explained._replace(error=executors.portable(explained.error))
     return finish(explained, Block(None, numbers, labels))
@@ -104,14 +113,37 @@ def _outputs_of(settings: Settings, block: Block, options: Options) -> Array:
 
 
 def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array:
-    outputs, _, error = ask_about_rows(shipped.value, _as_rows(rows), numbers, skip)
+    settings = shipped.value
+    outputs, _, error = ask_about_rows(settings, _as_rows(settings, rows), numbers, skip)
     if outputs is None:
         raise _all_failed(error) from error
     return outputs
 
 
-def _as_rows(rows: Any) -> Rows:
-    return rows if isinstance(rows, Rows) else as_rows(rows)
+def _as_rows(settings: Settings, rows: Any) -> Rows:
+    return rows if isinstance(rows, Rows) else settings.neighborhood.rows(rows)
+
+
+def _prepared(settings: Settings, options: Options) -> Settings:
+    """Return settings whose neighborhood knows what the model says of the points that serve all instances, if any do.
+
+    The model is asked where it works, but all at once, and an error is not skipped: there would be nothing to explain.
+    """
+    prepare = getattr(settings.neighborhood, "prepare", None)
+    if prepare is None:
+        return settings
+
+    def ask(points: Rows) -> Array:
+        try:
+            return _outputs_of(settings, Block(points, np.arange(points.count)), options._replace(skip=False))
+        except Exception as error:
+            with suppress(Exception):  # some are frozen
+                error.add_note("normlime_fast: by instances, points of the neighborhood are meant that serve them all")
+            raise
+
+    ready = copy.copy(settings)
+    ready.neighborhood = prepare(settings.seed, settings.n_samples, settings.n_features, ask)
+    return ready
 
 
 def _whole(explained: Explained, block: Block) -> Explained:
@@ -165,6 +197,8 @@ def explain_table(
     if before:
         options.progress(before)
     try:
+        if todo:
+            settings = _prepared(settings, options)
         _work(settings, blocks, _whole, options._replace(progress=progress), take)
     except BaseException as error:
         parts = [finished[k] for k in sorted(finished)] + [getattr(error, "finished", None)]
@@ -201,6 +235,13 @@ def _all_failed(error: Exception | None) -> ValueError:
     return ValueError(message)
 
 
+def _none_left(statuses: Array, error: Exception | None) -> ValueError:
+    if error is not None and statuses[MODEL_FAILED] == statuses.sum():
+        return _all_failed(error)
+    found = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
+    return ValueError(f"importance needs explanations, but all are empty: {found}")
+
+
 # --- a stream
 
 
@@ -225,6 +266,7 @@ def sum_stream(
             following += 1
 
     try:
+        settings = _prepared(settings, options)
         _work(settings, blocks, partial(_summed, by_target=by_target), options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:
@@ -235,7 +277,7 @@ def sum_stream(
         raise
     assert total is not None  # blocks are never none
     if total.statistics is None:
-        raise _all_failed(total.error) from total.error
+        raise _none_left(total.statuses, total.error) from total.error
     return named(total.statistics, total.target_names), total.statuses, total.error
 
 

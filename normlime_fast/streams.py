@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, Rows, as_array, as_labels, as_rows, dask_client, shown
+from normlime_fast.checks import Array, as_array, as_labels, dask_client, shown
+from normlime_fast.rows import Rows, joined
 
+AsRows = Callable[[Any, str], Rows]  # takes a batch, and what messages call it
 By = str | Array | Callable[[Any], ArrayLike] | None  # of what users pass, `as_by` makes that
 
 
@@ -26,10 +29,9 @@ class Table:
 
     def __init__(self, rows: Rows) -> None:
         self.whole = rows
-        self.n_columns = rows.values.shape[1]
 
     def __len__(self) -> int:
-        return len(self.whole.values)
+        return self.whole.count
 
     def slices(self, size: int) -> list[slice]:
         """Cut the rows into blocks of `size`."""
@@ -37,17 +39,11 @@ class Table:
 
     def rows(self, here: slice) -> Rows:
         """Return the rows of a block."""
-        return Rows(self.whole.values[here], self.whole.frame)
+        return self.whole.take(here)
 
     def identity(self) -> dict[str, Any]:
         """What tells this table from others, by name."""
-        values, frame = self.whole.values, self.whole.frame
-        return {
-            "X of shape": list(values.shape),
-            "X of dtype": str(values.dtype),
-            "columns": None if frame is None else [f"{name} {dtype}" for name, dtype in frame.dtypes.items()],
-            "values of X": values,
-        }
+        return self.whole.identity()
 
 
 def as_by(by: Any) -> By:
@@ -63,10 +59,10 @@ def as_by(by: Any) -> By:
     return labels
 
 
-def blocks_of_batches(batches: Any, by: By, first: int, size: int) -> Iterator[Block]:
+def blocks_of_batches(batches: Any, by: By, first: int, size: int, as_rows: AsRows) -> Iterator[Block]:
     """Cut a stream into blocks of `size` rows, numbered from `first`, wherever its batches begin and end."""
     held: list[Block] = []  # what is not yet a block
-    for piece in _pieces(batches, by, first, size):
+    for piece in _pieces(batches, by, first, size, as_rows):
         held.append(piece)
         if piece.numbers[-1] - held[0].numbers[0] + 1 >= size:
             joined = _joined(held)
@@ -76,18 +72,18 @@ def blocks_of_batches(batches: Any, by: By, first: int, size: int) -> Iterator[B
         yield _joined(held)
 
 
-def _pieces(batches: Any, by: By, first: int, size: int) -> Iterator[Block]:
+def _pieces(batches: Any, by: By, first: int, size: int, as_rows: AsRows) -> Iterator[Block]:
     """Check the batches of a stream, and cut those that are larger than `size`."""
     seen = 0
     like: Rows | None = None
     for k, batch in enumerate(_batches(batches, size)):
-        if len(batch) == 0:
-            continue
         try:
+            if _is_empty(batch):
+                continue
             rows = as_rows(batch, "batch")
             like = like or rows
             _check_alike(rows, like)
-            count = len(rows.values)
+            count = rows.count
             whole = Block(rows, np.arange(first + seen, first + seen + count), _labels(by, batch, seen, count))
         except Exception as error:
             error.add_note(f"normlime_fast: this is batch {k} of the stream, which begins with row {seen}")
@@ -102,18 +98,41 @@ def _pieces(batches: Any, by: By, first: int, size: int) -> Iterator[Block]:
 
 
 def _batches(batches: Any, size: int) -> Iterable[Any]:
-    if isinstance(batches, list | tuple) and len(batches) and as_array(batches[0], "batches").ndim == 1:
-        batches = as_array(batches, "batches")  # a list of rows
-    if len(getattr(batches, "shape", ())) == 2:  # any kind of table, also one that is not in memory
+    if _is_text(batches):
+        table = getattr(batches, "iloc", batches)  # of a Series
+        return (table[first : first + size] for first in range(0, len(batches), size))
+    if isinstance(batches, list | tuple) and len(batches) and not _is_text(batches[0]):
+        first_of_all = as_array(batches[0], "batches")
+        if first_of_all.ndim == 1:
+            batches = as_array(batches, "batches")  # a list of rows
+    if len(getattr(batches, "shape", ())) >= 2:  # any kind of table, also one that is not in memory
         table = getattr(batches, "iloc", batches)
+        table = table.tocsr() if hasattr(table, "tocsr") else table  # not every sparse matrix can be cut
         return (table[first : first + size] for first in range(0, batches.shape[0], size))
     if isinstance(batches, str | bytes | dict) or hasattr(batches, "shape") or not isinstance(batches, Iterable):
         raise TypeError(f"batches must be a table or an iterable of blocks of rows, got {type(batches).__name__}")
     return batches
 
 
+def _is_text(rows: Any) -> bool:
+    """Whether rows are texts, going by the first."""
+    known = isinstance(rows, list | tuple) or len(getattr(rows, "shape", ())) == 1
+    return known and len(rows) > 0 and isinstance(next(iter(rows)), str)
+
+
+def _is_empty(batch: Any) -> bool:
+    """Whether a batch has no rows; one without a length is not for this function to refuse."""
+    shape = getattr(batch, "shape", None)
+    if shape:  # a sparse matrix has no other length
+        return bool(shape[0] == 0)
+    return hasattr(batch, "__len__") and len(batch) == 0
+
+
 def _check_alike(rows: Rows, like: Rows) -> None:
-    if rows.feature_names != like.feature_names or rows.values.shape[1] != like.values.shape[1]:
+    shapes = [r.values.shape[1:] for r in (like, rows)]
+    if rows.feature_names != like.feature_names or shapes[0] != shapes[1]:
+        if len(shapes[0]) != 1 or len(shapes[1]) != 1:
+            raise ValueError(f"batches must have rows of one shape, got {shapes[0]} and then {shapes[1]}")
         columns = [r.feature_names or f"{r.values.shape[1]} columns" for r in (like, rows)]
         raise ValueError(f"batches must have the same columns, got {columns[0]} and then {columns[1]}")
     if rows.values.dtype != like.values.dtype:
@@ -132,14 +151,14 @@ def _labels(by: By, batch: Any, first: int, count: int) -> Array | None:
 def _joined(pieces: list[Block]) -> Block:
     if len(pieces) == 1:
         return pieces[0]
-    rows = Rows(np.concatenate([piece.rows.values for piece in pieces]), pieces[0].rows.frame)
+    rows = replace(pieces[0].rows, values=joined([piece.rows.values for piece in pieces]))
     labels = [piece.labels for piece in pieces if piece.labels is not None]
     return Block(rows, np.concatenate([piece.numbers for piece in pieces]), np.concatenate(labels) if labels else None)
 
 
 def _cut(block: Block, here: slice) -> Block:
     labels = None if block.labels is None else block.labels[here]
-    return Block(Rows(block.rows.values[here], block.rows.frame), block.numbers[here], labels)
+    return Block(block.rows.take(here), block.numbers[here], labels)
 
 
 # --- Dask

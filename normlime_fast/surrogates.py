@@ -1,12 +1,13 @@
 """Features and outputs (and weights) in, sparse linear surrogates out."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, quiet
+from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, quiet, shown
 from normlime_fast.kernels import lasso, surrogate
 
 # What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
@@ -16,7 +17,12 @@ WARNINGS = {
     surrogate.NO_WEIGHT: "empty because all sample weights were 0",
     lasso.NOT_CONVERGED: "approximate because the solver did not converge",
     surrogate.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
+    surrogate.TOO_FEW: "empty because the effective sample size is below n_features + 2",
+    surrogate.NO_FEATURES: "empty because nothing of the instance can be perturbed",
 }
+
+# How features are selected: the ridge (lime's) of the regression whose largest weights they have; NaN for the path.
+SELECTIONS = {"lasso_path": math.nan, "highest_weights": 0.01}
 
 
 def warn_of(status: Array, stacklevel: int) -> None:
@@ -58,12 +64,34 @@ class Fits:
         return used
 
 
-def fit_samples(Z: Array, Y: Array, starts: Array, weights: Array, ridge: float, tol: float, fits: Fits) -> None:
+def as_selection(selection: object) -> str:
+    """Return `selection`, a key of SELECTIONS."""
+    if not isinstance(selection, str) or selection not in SELECTIONS:
+        raise ValueError(f'selection must be "lasso_path" or "highest_weights", got {shown(selection)}')
+    return str(selection)
+
+
+def fit_samples(
+    Z: Array,
+    Y: Array,
+    starts: Array,
+    weights: Array,
+    fits: Fits,
+    *,
+    n_features: int,
+    ridge: float,
+    tol: float,
+    selection: str = "lasso_path",
+    least_effective: float = 0.0,
+) -> None:
     """Fit every output of Y (outputs, n; overwritten); starts[k] to starts[k + 1] are those of the samples Z[k] (n, d).
 
-    `weights` (n,) are at most 1, and `ridge` is relative to a sum of 1.
+    `weights` (m, n), or (1, n) for all sets, are at most 1; `ridge` is scikit-learn's `alpha` with these weights; the
+    room in `fits` may be wider than n_features. Sets of an effective sample size below `least_effective` have no fit.
     """
-    surrogate.fit(Z, Y, starts, weights, ridge, tol, fits.features, fits.coefficients, fits.summaries)
+    penalties = ridge, tol, SELECTIONS[selection]
+    out = fits.features, fits.coefficients, fits.summaries
+    surrogate.fit(Z, Y, starts, weights, n_features, *penalties, float(least_effective), *out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +107,7 @@ class Surrogates:
     r2 : ndarray of shape (t,)
         Weighted in-sample R^2 of the refit; 0 for an empty surrogate.
     alpha : ndarray of shape (t,)
-        The L1 penalty at which the features were selected.
+        The L1 penalty at which the features were selected; 0 without a path.
     status : ndarray of shape (t,)
         0 as asked; 1 the path ended, at a millionth of its first alpha, with fewer features; 2 the output is constant
         (no features); 3 all sample weights are 0 (no features); 4 not converged (approximate); 5 the output's range or
@@ -102,10 +130,11 @@ def fit_surrogates(
     sample_weight: ArrayLike | None = None,
     ridge: float = 0.0,
     tol: float = 1e-4,
+    selection: str = "lasso_path",
 ) -> Surrogates:
     """Fit K-LASSO surrogates to your own samples: select by the LASSO path, refit by least squares (Eq. 1).
 
-    The features selected are the support at the largest penalty alpha at which
+    By default, the features selected are the support at the largest penalty alpha at which
     ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha ||w||_1`` has `n_features` of them, with normalised weights p, and Z and Y
     centred. All targets share the Gram matrix of Z.
 
@@ -124,6 +153,10 @@ def fit_surrogates(
     tol : float, default 1e-4
         Coordinate descent first stops at a duality gap of ``tol * 1/2 sum_i p_i y_i^2``; the support it finds is then
         solved exactly, and descent goes on where that is not yet the minimum.
+    selection : {"lasso_path", "highest_weights"}, default "lasso_path"
+        How features are selected. "highest_weights" takes the largest absolute weights of a ridge regression (``alpha``
+        0.01) on all features, as lime does. lime multiplies these weights by the instance's own values first, which
+        are 1 where features are indicators; where they are continuous, here the weights alone count.
 
     Returns
     -------
@@ -159,14 +192,18 @@ def fit_surrogates(
         raise ValueError(f"Y must have one row per row of Z, {n}, got shape {outputs.shape}")
     K = d if n_features is None else as_count(n_features, "n_features")
     ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
-    weights, total = _normalised(sample_weight, n)
-    if total > 0:  # a sample without weight must not set the scale of the others
+    ridge_of_all = SELECTIONS[as_selection(selection)]
+    weights, largest = _normalised(sample_weight, n)
+    if largest > 0:  # a sample without weight must not set the scale of the others
         samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
     centred, center, size, spread = _centred(samples, weights)
-    ridge = float(np.ldexp(ridge / total, -2 * (size + spread))) if total > 0 else 0.0
+    penalties = np.ldexp(np.array([ridge, ridge_of_all]) / (largest or 1.0), -2 * (size + spread))
+    ridge, ridge_of_all = np.minimum(penalties, [np.inf, 1e100]).tolist()  # an infinite one would leave nothing to rank
     Y_by_target = np.array(outputs.reshape(len(samples), -1).T, np.float64, order="C")
-    fits = Fits.room_for(len(Y_by_target), min(K, d))
-    fit_samples(centred[None], Y_by_target, np.array([0, len(Y_by_target)]), weights, ridge, tol, fits)
+    starts, K = np.array([0, len(Y_by_target)]), min(K, d)
+    fits = Fits.room_for(len(Y_by_target), K)
+    out = fits.features, fits.coefficients, fits.summaries
+    surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, ridge, tol, ridge_of_all, 0.0, *out)
     summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))
     coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
@@ -201,9 +238,9 @@ def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:
 
 
 def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
-    """Weights of at most 1, and what they summed to before."""
+    """Weights of at most 1, and what they were divided by."""
     if sample_weight is None:
-        return np.ones(n), float(n)
+        return np.ones(n), 1.0
     weights = as_numbers(sample_weight, "sample_weight", ndim=(1,)).astype(np.float64)
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have one entry per row of Z, shape ({n},), got shape {weights.shape}")
@@ -212,5 +249,4 @@ def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
     largest = weights.max()
     if largest == 0:
         return weights, 0.0
-    weights = weights / largest  # so that their sum neither overflows nor underflows
-    return weights, float(weights.sum() * largest)
+    return weights / largest, float(largest)  # so that their sum neither overflows nor underflows

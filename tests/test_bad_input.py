@@ -77,6 +77,28 @@ def test_rows(name):
     refuse(error, message, lambda: explain(NotCalled(), X))
 
 
+CATEGORIES = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "c": ["a", "b", "b", "a"], "i": [1, 1, 2, 300]})
+
+CATEGORIES_REFUSED = {
+    "unseen": (CATEGORIES.replace("b", "z"), ValueError, "X must have known .* column 'c', got 'z' in row 1"),
+    "missing": (CATEGORIES.replace({"i": {2: None}}), ValueError, "X must have known .* column 'i', got .* in row 2"),
+    "too small a dtype": (
+        CATEGORIES[:3].astype({"i": "i1"}),
+        ValueError,
+        "X must have a dtype .* column 'i', got int8",
+    ),
+    "a column less": (CATEGORIES[["x", "c"]], ValueError, "X must have more than 2 columns, .*, got 2"),
+    "no frame": (CATEGORIES[["x", "i", "i"]].to_numpy(), TypeError, "X must be a DataFrame, as column 1 has the cat"),
+}
+
+
+@pytest.mark.parametrize("name", CATEGORIES_REFUSED)
+def test_rows_with_other_categories(name):
+    X, error, message = CATEGORIES_REFUSED[name]
+    neighborhood = nlf.Gaussian.from_data(CATEGORIES, categorical=["c", "i"])
+    refuse(error, message, lambda: nlf.NormLIME(NotCalled(), neighborhood, **OPTIONS).explain(X))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("row", "scale"), [(0.0, 0.2), (0.9, 0.1), (-1.0, 0.01), (0.0, 0.9)])  # parts of the largest
 def test_rows_without_room_to_perturb(row, scale, dtype):
@@ -167,8 +189,8 @@ def test_progress_that_is_neither_bool_nor_callable():
     [
         (None, nlf.Gaussian(1.0), r"predict must be callable, such as model\.predict_proba, got NoneType"),
         (np.zeros(3), nlf.Gaussian(1.0), "predict must be callable, .* got ndarray"),
-        (curve, 1.0, "neighborhood must be a Gaussian, got float"),
-        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, got type"),
+        (curve, 1.0, "neighborhood must be a Gaussian, Pool, .* or an object with perturb .*, got float"),
+        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, Pool, .* got <class '.*Gaussian'>"),
     ],
 )
 def test_parts(predict, neighborhood, message):

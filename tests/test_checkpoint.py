@@ -257,6 +257,7 @@ print(predict.rows)
         ({"targets": [0, 1]}, r"targets all, got \[0, 1\]"),
         ({"ridge": 0.5}, "ridge 0.0, got 0.5"),
         ({"tol": 1e-3}, "tol 0.0001, got 0.001"),
+        ({"selection": "highest_weights"}, "selection lasso_path, got highest_weights"),
         ({"shared_samples": 2}, "shared_samples 1, got 2"),
         ({"rng": 1}, r"rng \d+, got \d+"),
         ({"sampling": "sobol"}, "neighborhood sampling iid, got sobol"),

@@ -1,4 +1,4 @@
-"""LocalExplanations: put together from several runs, and with instances that the model failed for."""
+"""LocalExplanations: put together from several runs, with rows that are no explanations, and with little support."""
 
 import warnings
 from dataclasses import replace
@@ -10,7 +10,7 @@ from test_storage import assert_same
 
 import normlime_fast as nlf
 from normlime_fast import LocalExplanations
-from normlime_fast.explanations import MODEL_FAILED
+from normlime_fast.explanations import COLUMNS, MODEL_FAILED, NO_FEATURES, TOO_FEW
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 
@@ -27,18 +27,19 @@ def explain(rows, numbers, targets="all"):
 WHOLE = LocalExplanations.concatenate([explain(X, np.arange(12))])
 
 
+def rows_of(local, rows):
+    return replace(local, **{name: getattr(local, name)[rows] for name in ("weights", *COLUMNS)})
+
+
 # --- concatenate
 
 
 @pytest.mark.parametrize("cuts", [[], [0], [12], [5], [1, 2, 3], [3, 3, 3, 11]])
 def test_parts_are_the_whole_wherever_it_was_cut(cuts):
-    parts = []
-    for numbers in np.split(np.arange(12), cuts):
-        rows = slice(3 * numbers[0], 3 * numbers[-1] + 3) if len(numbers) else slice(0)
-        names = ("weights", "intercept", "r2", "prediction", "status", "instance", "target")
-        parts.append(replace(WHOLE, **{name: getattr(WHOLE, name)[rows] for name in names}))
-    assert_same(WHOLE, LocalExplanations.concatenate(parts))
-    assert_same(WHOLE, LocalExplanations.concatenate(iter(parts)))
+    whole = replace(WHOLE, effective_samples=np.linspace(1.0, 30.0, 36))
+    parts = [rows_of(whole, np.isin(whole.instance, numbers)) for numbers in np.split(np.arange(12), cuts)]
+    assert_same(whole, LocalExplanations.concatenate(parts))
+    assert_same(whole, LocalExplanations.concatenate(iter(parts)))
 
 
 def test_runs_are_those_of_one_run():
@@ -50,6 +51,10 @@ def test_runs_are_those_of_one_run():
     assert_same(WHOLE, LocalExplanations.concatenate(parts))
     np.testing.assert_array_equal(WHOLE.weights.toarray(), explain(X, np.arange(12)).weights.toarray())
     assert WHOLE.weights.indices.dtype == WHOLE.weights.indptr.dtype == np.int32
+
+
+def test_effective_samples_are_all_of_them_where_all_weigh_the_same():
+    np.testing.assert_array_equal(WHOLE.effective_samples, np.full(36, 30.0))
 
 
 def test_parts_keep_their_order_and_are_left_alone():
@@ -68,7 +73,7 @@ def test_index_dtype_is_as_large_as_it_must_be(columns):
     """64 bits where the number of columns does not fit in 32."""
     weights = csr_array((np.ones(1), np.array([columns - 1]), np.array([0, 1])), shape=(1, columns))
     float_, int_ = np.zeros(1), np.zeros(1, int)
-    one = LocalExplanations(weights, float_, float_, float_, int_, int_, int_)
+    one = LocalExplanations(weights, float_, float_, float_, int_, int_, int_, float_)
     both = LocalExplanations.concatenate([one, one]).weights
     assert both.indices.dtype == both.indptr.dtype == (np.int32 if columns < 2**31 else np.int64)
     assert both.shape == (2, columns)
@@ -118,56 +123,127 @@ def test_no_parts():
         LocalExplanations.concatenate([])
 
 
-# --- instances that the model failed for
+# --- rows that are no explanations
 
 
-def with_failures(local, failed):
-    """The same explanations, those of some instances gone."""
-    rows = np.isin(local.instance, failed)
+def with_unknown(local, instances, statuses=(MODEL_FAILED, TOO_FEW, NO_FEATURES)):
+    """The same explanations, those of some instances gone, for one reason after the other."""
+    rows = np.isin(local.instance, instances)
+    status = np.where(rows, np.resize(statuses, rows.size), local.status)
     weights = local.weights.toarray()
     weights[rows] = 0
+    failed = status == MODEL_FAILED
     return replace(
         local,
         weights=csr_array(weights),
-        intercept=np.where(rows, np.nan, local.intercept),
-        prediction=np.where(rows, np.nan, local.prediction),
-        status=np.where(rows, MODEL_FAILED, local.status),
-        target=np.where(rows, -1, local.target),
+        intercept=np.where(failed, np.nan, local.intercept),
+        prediction=np.where(failed, np.nan, local.prediction),
+        status=status,
+        target=np.where(failed, -1, local.target),
+        effective_samples=np.where(rows, np.where(status == TOO_FEW, 1.5, 0.0), local.effective_samples),
     )
 
 
 @pytest.mark.parametrize("kind", ["normlime", "l2", "mean_abs", "mean", "sum"])
 @pytest.mark.parametrize("by", [None, "target", np.array(list("abcabcabcabc"))])
-def test_importance_is_that_of_the_others(kind, by):
-    """As if the instances that failed had not been asked about; labels are given for every instance all the same."""
-    failed = [2, 5, 8, 11, 3]  # all those of label c, and one more
-    others = np.setdiff1d(np.arange(12), failed)
+@pytest.mark.parametrize("statuses", [(6,), (7,), (8,), (6, 7, 8)])
+def test_importance_is_that_of_the_others(kind, by, statuses):
+    """As if those instances had not been asked about; labels are given for every instance all the same."""
+    unknown = [2, 5, 8, 11, 3]  # all those of label c, and one more
+    others = np.setdiff1d(np.arange(12), unknown)
     expected = explain(X[others], others).importance(kind, by[others] if isinstance(by, np.ndarray) else by)
-    assert_same(expected, with_failures(WHOLE, failed).importance(kind, by))
+    assert_same(expected, with_unknown(WHOLE, unknown, statuses).importance(kind, by))
+
+
+def hand_made(statuses):
+    """Two explanations each of the instances 5, 3 and 9; where a feature is used alone, gamma is 1."""
+    weights = csr_array(np.array([[1.0, 0], [0, 0], [0, 3], [0, 0], [2, 0], [0, 0]]))
+    zeros = np.zeros(6)
+    instance, target = np.array([5, 5, 3, 3, 9, 9]), np.array([0, 1] * 3)
+    return LocalExplanations(weights, zeros, zeros, zeros, np.array(statuses), instance, target, zeros)
+
+
+def test_labels_stay_with_their_instances_where_some_targets_are_unknown():
+    local = hand_made([0, 7, 0, 8, 0, 6])
+    of_labels = local.importance(by=["x", "w", "x"])
+    assert (of_labels.groups.tolist(), of_labels.explanations.tolist()) == (["w", "x"], [1, 2])
+    assert of_labels.values.tolist() == [[0, 3], [1.5, 0]]
+    assert of_labels.counts.tolist() == [[0, 1], [2, 0]]
+    of_targets = replace(local, target_names=("no", "yes")).importance("mean", by="target")
+    assert (of_targets.groups.tolist(), of_targets.explanations.tolist()) == (["no"], [3])
+    assert of_targets.values.tolist() == [[1, 1]]
+    # empty ones that are explanations count in means over all
+    assert hand_made([0, 2, 0, 3, 0, 5]).importance("mean").values.tolist() == [0.5, 0.5]
 
 
 def test_importance_by_target_names_without_those_that_failed():
-    local = replace(with_failures(WHOLE, [0]), target_names=("x", "y", "z"))
+    local = replace(with_unknown(WHOLE, [0]), target_names=("x", "y", "z"))
     assert local.importance(by="target").groups.tolist() == ["x", "y", "z"]
     assert local.importance(by="target").explanations.tolist() == [11, 11, 11]
 
 
 @pytest.mark.parametrize("by", [None, "target", ["a"] * 12])
-def test_importance_where_the_model_failed_for_all(by):
-    with pytest.raises(ValueError, match=r"^importance needs explanations, but the model failed for all 36$"):
-        with_failures(WHOLE, range(12)).importance(by=by)
+@pytest.mark.parametrize(
+    ("statuses", "message"),
+    [
+        ([6], "36 with status 6 (the model failed)"),
+        ([7], "36 with status 7 (too few effective samples)"),
+        ([8, 8, 6, 8], "9 with status 6 (the model failed), 27 with status 8 (nothing to perturb)"),
+    ],
+)
+def test_importance_where_all_are_unknown(by, statuses, message):
+    with pytest.raises(ValueError, match=r"^importance needs explanations, ") as raised:
+        with_unknown(WHOLE, range(12), statuses).importance(by=by)
+    assert str(raised.value) == f"importance needs explanations, but all 36 are empty: {message}"
+
+
+def test_importance_of_no_explanations():
+    with pytest.raises(ValueError, match=r"^importance needs explanations, got none$"):
+        rows_of(WHOLE, slice(0)).importance()
 
 
 def test_labels_must_still_be_one_per_instance():
     with pytest.raises(ValueError, match=r"^by must have one label per instance, shape \(12,\), got shape \(11,\)$"):
-        with_failures(WHOLE, [3]).importance(by=["a"] * 11)
+        with_unknown(WHOLE, [3]).importance(by=["a"] * 11)
 
 
-def test_failures_are_stored_and_put_together(tmp_path):
-    one = with_failures(WHOLE, [0, 7])
+def test_unknown_ones_are_stored_and_put_together(tmp_path):
+    one = with_unknown(WHOLE, [0, 7])
     one.save(tmp_path / "one")
     assert_same(one, LocalExplanations.load(tmp_path / "one"))
-    assert LocalExplanations.concatenate([WHOLE, one]).status[36:].tolist() == one.status.tolist()
+    both = LocalExplanations.concatenate([WHOLE, one])
+    assert both.status[36:].tolist() == one.status.tolist()
+    assert both.effective_samples.tolist() == [30.0] * 36 + one.effective_samples.tolist()
+
+
+# --- support
+
+
+@pytest.mark.parametrize(
+    ("by", "sign", "min_count", "values"),
+    [
+        (None, "absolute", 1, [1.5, 3]),
+        (None, "absolute", 2, [1.5, 0]),
+        (None, "absolute", 3, [0, 0]),
+        (None, "negative", 2, [0, 0]),
+        ("target", "absolute", 2, [[1.5, 0], [0, 0]]),
+        (["x", "w", "x"], "positive", 2, [[0, 0], [1.5, 0]]),
+        (["x", "x", "w"], "absolute", 2, [[0, 0], [0, 0]]),  # two explanations use feature 0, but one of each group
+    ],
+)
+def test_features_of_little_support_are_hidden(by, sign, min_count, values):
+    local = hand_made([0, 2, 0, 2, 0, 2])
+    one = local.importance(by=by, sign=sign, min_count=min_count)
+    assert one.values.tolist() == values
+    assert one.min_count == min_count
+    np.testing.assert_array_equal(one.counts, local.importance(by=by, sign=sign).counts)
+
+
+def test_unknown_ones_are_no_support():
+    assert hand_made([0, 6, 0, 7, 0, 8]).importance(min_count=2).values.tolist() == [1.5, 0]
+    weights = csr_array(np.array([[1.0, 0], [0, 0], [0, 3], [0, 0], [0, 0], [0, 0]]))
+    fewer = replace(hand_made([0, 6, 0, 7, 7, 8]), weights=weights)
+    assert fewer.importance(min_count=2).values.tolist() == [0, 0]
 
 
 # --- whatever the caller has set
@@ -176,13 +252,18 @@ def test_failures_are_stored_and_put_together(tmp_path):
 def test_numpy_set_to_raise_changes_nothing():
     weights = csr_array(np.array([[1e150, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
     nan, number = np.array([0.0, 1e-310, np.nan]), np.arange(3)
-    local = LocalExplanations(weights, nan, np.zeros(3), nan, np.array([0, 0, MODEL_FAILED]), number, np.zeros(3, int))
+    local = LocalExplanations(
+        weights, nan, np.zeros(3), nan, np.array([0, 0, MODEL_FAILED]), number, np.zeros(3, int), np.zeros(3)
+    )
 
     def everything():
         both = LocalExplanations.concatenate([local, local])
         again = LocalExplanations._from_bytes(both._to_bytes(), "file")
         found = [
-            again.importance(kind, by) for kind in ("normlime", "mean_abs") for by in (None, "target", [0.1, 1, 2])
+            again.importance(kind, by, min_count=min_count)
+            for kind in ("normlime", "mean_abs")
+            for by in (None, "target", [0.1, 1, 2])
+            for min_count in (1, 2)
         ]
         return again, *found
 

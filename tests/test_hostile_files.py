@@ -9,7 +9,18 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_storage import archive_of, examples, local_explanations, members_of, sealed, statistics
+from test_storage import (
+    DATA,
+    NAMES,
+    STORED,
+    archive_of,
+    assert_round_trip,
+    examples,
+    local_explanations,
+    members_of,
+    sealed,
+    statistics,
+)
 
 from normlime_fast import Importance, ImportanceStatistics, LocalExplanations
 
@@ -43,6 +54,10 @@ def npy(array, fortran=False, **claims):
 
 def with_array(name, array, **claims):
     return archive_of((LOCAL | {f"{name}.npy": npy(np.asarray(array), **claims)}).items())
+
+
+def with_effective(value, row=0):
+    return with_array("effective_samples", np.where(np.arange(8) == row, value, 0.0))
 
 
 def with_header(**changes):
@@ -94,8 +109,8 @@ HOSTILE = {
     "shape too small": (lambda: with_array("data", np.zeros(5), shape=(4,)), "is not of the size of its shape (4,)"),
     "shape is code": (lambda: with_array("data", np.zeros(5), shape=RUN), "'data.npy' is no plain array"),
     "dtype is code": (lambda: with_array("data", np.zeros(5), descr=RUN), "'data.npy' is no plain array"),
-    "Fortran order": (lambda: with_array("r2", np.zeros((6, 1)), fortran=True), "'r2.npy' is no plain array"),
-    "big-endian": (lambda: with_array("r2", np.zeros(6, ">f8")), "r2 must not be of dtype >f8"),
+    "Fortran order": (lambda: with_array("r2", np.zeros((8, 1)), fortran=True), "'r2.npy' is no plain array"),
+    "big-endian": (lambda: with_array("r2", np.zeros(8, ">f8")), "r2 must not be of dtype >f8"),
     "float32": (lambda: with_array("data", np.zeros(5, "f4")), "data must not be of dtype <f4"),
     "complex": (lambda: with_array("data", np.zeros(5, "c16")), "'data.npy' is of dtype '<c16'"),
     "text for numbers": (lambda: with_array("data", np.zeros(5, "U2")), "data must not be of dtype <U2"),
@@ -108,7 +123,7 @@ HOSTILE = {
         "'r2.npy' is no plain array",
     ),
     "no npy": (lambda: archive_of((LOCAL | {"r2.npy": b""}).items()), "'r2.npy' is no plain array"),
-    "missing member": (lambda: archive_of(list(LOCAL.items())[:-1]), "it has no array target"),
+    "missing member": (lambda: archive_of(list(LOCAL.items())[:-1]), "it has no array effective_samples"),
     "missing header": (lambda: archive_of(list(LOCAL.items())[1:]), "it has no header"),
     "no members": (lambda: archive_of([]), "it has no header"),
     "extra member": (lambda: archive_of((LOCAL | {"x.npy": LOCAL["r2.npy"]}).items()), "it has the member 'x', which"),
@@ -152,22 +167,33 @@ HOSTILE = {
     "version 0": (lambda: with_header(version=0), "its header names no class and version"),
     "version is a list": (lambda: with_header(version=[1]), "its header names no class and version"),
     "unknown class": (lambda: with_header(**{"class": "os.system\n"}), r"it holds a 'os.system\n'"),
-    "indptr begins later": (lambda: with_array("indptr", np.array([1, 2, 3, 3, 5, 5, 5])), "weights must have an ind"),
-    "indptr falls": (lambda: with_array("indptr", np.array([0, 3, 2, 3, 5, 5, 5])), "weights must have an indptr that"),
-    "indptr ends early": (lambda: with_array("indptr", np.array([0, 2, 3, 3, 4, 4, 4])), "weights must have an indptr"),
-    "indptr beyond": (lambda: with_array("indptr", np.array([0, 2, 3, 3, 10**12, 5, 5])), "weights must have an ind"),
-    "no indptr": (lambda: with_array("indptr", np.zeros(0, int)), "weights must have one row per status, 6, got -1"),
+    "indptr begins later": (lambda: with_array("indptr", [1, 2, 3, 3, 5, 5, 5, 5, 5]), "weights must have an ind"),
+    "indptr falls": (lambda: with_array("indptr", [0, 3, 2, 3, 5, 5, 5, 5, 5]), "weights must have an indptr that"),
+    "indptr ends early": (lambda: with_array("indptr", [0, 2, 3, 3, 4, 4, 4, 4, 4]), "weights must have an indptr"),
+    "indptr beyond": (lambda: with_array("indptr", [0, 2, 3, 3, 10**12, 5, 5, 5, 5]), "weights must have an ind"),
+    "no indptr": (lambda: with_array("indptr", np.zeros(0, int)), "weights must have one row per status, 8, got -1"),
     "index beyond": (lambda: with_array("indices", np.array([0, 2, 1, 0, 3])), "column indices from 0 to 2"),
     "negative index": (lambda: with_array("indices", np.array([0, 2, -1, 0, 1])), "column indices from 0 to 2"),
     "index twice": (lambda: with_array("indices", np.array([2, 2, 1, 0, 1])), "must have the columns of each row"),
     "indices fall": (lambda: with_array("indices", np.array([0, 2, 1, 1, 0])), "must have the columns of each row"),
     "NaN weight": (lambda: with_array("data", np.array([0, 2, 1, 1, np.nan])), "weights must be finite"),
-    "infinite r2": (lambda: with_array("r2", np.array([0, 0, 0, 0, 0, np.inf])), "r2 must be finite"),
-    "NaN intercept": (lambda: with_array("intercept", np.array([0, 0, 0, 0, np.nan, 0])), "intercept must be finite"),
-    "unknown status": (lambda: with_array("status", np.array([0, 0, 0, 0, 0, 7])), "status must be from 0 to 6"),
-    "weights of none": (lambda: with_array("status", np.full(6, 6)), "weights must be none where status is one of"),
-    "negative target": (lambda: with_array("target", np.full(6, -1)), "instance and target must be at least 0"),
-    "negative instance": (lambda: with_array("instance", np.full(6, -1)), "instance and target must be at least 0"),
+    "infinite r2": (lambda: with_array("r2", np.array([0, 0, 0, 0, 0, np.inf, 0, 0])), "r2 must be finite"),
+    "NaN intercept": (lambda: with_array("intercept", [0, 0, 0, 0, 0, 0, np.nan, 0]), "intercept must be finite"),
+    "NaN prediction": (lambda: with_array("prediction", np.array([0.0] * 7 + [np.nan])), "prediction must be finite"),
+    "unknown status": (lambda: with_array("status", np.array([0, 0, 0, 0, 0, 6, 7, 9])), "status must be from 0 to 8"),
+    "weights of none": (lambda: with_array("status", np.full(8, 6)), "weights must be none where status is one of"),
+    "weights of too few": (lambda: with_array("status", np.full(8, 7)), "weights must be none where status is one of"),
+    "weights of nothing": (lambda: with_array("status", np.full(8, 8)), "weights must be none where status is one of"),
+    "negative target": (lambda: with_array("target", [0, 1, 0, 1, 1, 0, -1, 0]), "instance and target must be at"),
+    "negative instance": (lambda: with_array("instance", np.full(8, -1)), "instance and target must be at least 0"),
+    "negative effective": (lambda: with_effective(-5e-324), "effective_samples must be finite, at least 0"),
+    "infinite effective": (lambda: with_effective(np.inf), "effective_samples must be finite, at least 0"),
+    "effective of none": (lambda: with_array("effective_samples", np.full(8, 5e-324)), "and 0 where status is 6 or 8"),
+    "effective of failed": (lambda: with_effective(1.0, 5), "and 0 where status is 6 or 8"),
+    "effective of nothing": (lambda: with_effective(1.0, 7), "and 0 where status is 6 or 8"),
+    "effective float32": (lambda: with_array("effective_samples", np.zeros(8, "f4")), "must not be of dtype <f4"),
+    "effective too long": (lambda: with_array("effective_samples", np.zeros(9)), "must fit the other arrays"),
+    "effective in version 1": (lambda: with_header(version=1), "it has the member 'effective_samples', which does not"),
 }  # fmt: skip
 
 
@@ -266,6 +292,16 @@ def sums(*place, value):
         ("importance", {"explanations": np.array(3)}, "groups must be one per row of values, of shape (3, 2)"),
         ("importance", {"groups": None}, "groups must be one per row of values, of shape (3, 2)"),
         ("importance", {"x": {"feature_names": []}}, "feature_names must have 2 names, got 0"),
+        ("importance", {"x": {"min_count": 0}}, "min_count is not as it must be: 0"),
+        ("importance", {"x": {"min_count": -1}}, "min_count is not as it must be: -1"),
+        ("importance", {"x": {"min_count": True}}, "min_count is not as it must be: True"),
+        ("importance", {"x": {"min_count": 2.0}}, "min_count is not as it must be: 2.0"),
+        ("importance", {"x": {"min_count": 10**30}}, "min_count is not as it must be: 1000000000000000000"),
+        ("importance", {"x": {"min_count": [2]}}, "min_count is not as it must be: [2]"),
+        ("importance", {"x": {"min_count": 3}}, "values must be 0, and stderr NaN, where counts are below min_count"),
+        ("importance", {"values": np.ones((3, 2))}, "values must be 0, and stderr NaN, where counts are below min_cou"),
+        ("importance", {"stderr": np.zeros((3, 2))}, "values must be 0, and stderr NaN, where counts are below min_c"),
+        ("importance", {"x": {"version": 1}}, "its header lacks, or should not have, ['min_count']"),
     ],
 )
 def test_made_up_files_of_importances(kind, changes, message):
@@ -280,12 +316,12 @@ def test_made_up_files_of_importances(kind, changes, message):
 def test_files_of_another_class_or_a_newer_version(tmp_path):
     for name, one in examples().items():
         one.save(tmp_path / name)
-    (tmp_path / "new").write_bytes(with_header(version=2, more=[1]))
+    (tmp_path / "new").write_bytes(with_header(version=3, more=[1]))
     for name, kind, message in (
         ("importance", LocalExplanations, "importance holds an Importance; use Importance.load"),
         ("local", Importance, "local holds a LocalExplanations; use LocalExplanations.load"),
         ("statistics", Importance, "statistics holds an ImportanceStatistics; use ImportanceStatistics.load"),
-        ("new", LocalExplanations, "new has version 2 of the format, for which a newer normlime_fast is needed"),
+        ("new", LocalExplanations, "new has version 3 of the format, for which a newer normlime_fast is needed"),
         ("new", ImportanceStatistics, "new holds a LocalExplanations; use LocalExplanations.load"),
     ):
         with pytest.raises(ValueError, match=r"\A.+\Z") as raised:
@@ -319,3 +355,46 @@ def test_files_that_are_not_there_or_not_to_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "read", no_memory)
     with pytest.raises(ValueError, match=r"importance needs more memory than there is$"):
         Importance.load(tmp_path / "importance")
+
+
+# --- files with something changed at random, and the checksum that belongs to it
+
+
+def assert_refused_or_sound(kind, content):
+    try:
+        result = kind._from_bytes(content, "the file")
+    except ValueError as error:
+        result, said = None, str(error)
+    if result is None:
+        assert said.startswith("the file ")
+        assert "\n" not in said
+        return False
+    assert_round_trip(result)
+    return True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alterations_with_a_right_checksum(name):
+    """Of the archive's own structure; the checksums of its members still find what was done to them."""
+    kind, content = type(examples()[name]), examples()[name]._to_bytes()
+    sound = 0
+    for place in range(0, len(content) - 64, 2):
+        altered = bytearray(content)
+        altered[place] ^= 1 << place % 8
+        sound += assert_refused_or_sound(kind, sealed(bytes(altered)))
+    assert sound < len(content) / 2 / 4  # some say nothing, such as the date of a member
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_alterations_of_members_with_right_checksums(name):
+    kind, members = type(STORED[name]()), members_of((DATA / f"{name}.npz").read_bytes())
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(1000):
+        changed = dict(members)
+        member = random.choice(list(members))
+        altered = bytearray(members[member])
+        altered[random.integers(len(altered))] ^= 1 << random.integers(8)
+        changed[member] = bytes(altered)
+        refused += not assert_refused_or_sound(kind, archive_of(changed.items()))
+    assert refused > 500  # values are most of what may be changed; the headers of members are longer

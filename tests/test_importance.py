@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from normlime_fast import aggregate
@@ -107,6 +109,75 @@ def test_unused_features_have_value_and_count_zero():
     for kind, sign in PAIRS:
         result = aggregate(np.zeros((3, 2))).importance(kind, sign)
         assert (result.values.tolist(), result.counts.tolist()) == ([0, 0], [0, 0])
+
+
+# --- support
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign", "min_count", "values"),
+    [
+        ("normlime", "absolute", 1, [(1 / 4 + 4 / 3) / 2, 1 / 3, (9 / 4 + 5) / 2]),
+        ("normlime", "absolute", 2, [(1 / 4 + 4 / 3) / 2, 0, (9 / 4 + 5) / 2]),
+        ("normlime", "absolute", 3, [0, 0, 0]),
+        ("normlime", "positive", 2, [(1 / 4 + 4 / 3) / 2, 0, 0]),
+        ("normlime", "negative", 2, [0, 0, 0]),
+        ("normlime", "net", 2, [(1 / 4 + 4 / 3) / 2, 0, (5 - 9 / 4) / 2]),
+        ("l2", "absolute", 2, [5**0.5, 0, 34**0.5]),
+        ("sp_lime", "positive", 2, [3**0.5, 0, 0]),
+        ("mean_abs", "absolute", 2, [3 / 4, 0, 2]),
+        ("mean", "absolute", 2, [3 / 4, 0, 1 / 2]),
+        ("sum", "negative", 2, [0, 0, 0]),
+        ("sum", "absolute", 10**30, [0, 0, 0]),
+    ],
+)
+def test_min_count_of_hand_made_weights(kind, sign, min_count, values):
+    result, plain = aggregate(SMALL).importance(kind, sign, min_count), aggregate(SMALL).importance(kind, sign)
+    np.testing.assert_allclose(result.values, values, rtol=1e-14)
+    np.testing.assert_array_equal(result.counts, plain.counts)
+    assert (result.min_count, int(result.explanations)) == (min_count, 4)
+    if plain.stderr is None:
+        assert result.stderr is None
+    else:
+        shown = (plain.counts >= min_count) | (min_count == 1)
+        np.testing.assert_array_equal(result.stderr, np.where(shown, plain.stderr, np.nan))
+
+
+def test_min_count_keeps_a_word_used_once_from_coming_first():
+    W = np.zeros((501, 2))
+    W[0, 0], W[1:, 1] = 9.0, 1.0
+    assert [row.feature for row in aggregate(W).importance().top()] == [0, 1]
+    assert [row.feature for row in aggregate(W).importance(min_count=2).top()] == [1]
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(PAIRS), st.integers(1, 12), st.sampled_from([1, 3]), st.integers(0, 30)
+)
+def test_min_count_hides_what_fewer_use_and_changes_nothing_else(seed, pair, min_count, n_groups, cut):
+    """By the oracle's counts, which are those of the whole however it was put together."""
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(30, 5)) * (rng.random((30, 5)) < rng.random(5))
+    groups = np.concatenate([np.arange(n_groups), rng.integers(n_groups, size=30 - n_groups)])
+    statistics = aggregate(W, groups)
+    for_all = statistics.importance(*pair)
+    parts = [aggregate(W[rows], groups[rows]) for rows in (slice(cut), slice(cut, 30)) if len(W[rows])]
+    merged = parts[0].merge(parts[1]) if len(parts) == 2 else parts[0]
+    results = statistics.importance(*pair, min_count), merged.importance(*pair, min_count)
+    hidden = np.array([reference.importance(W[groups == k], *pair)[1] for k in range(n_groups)]) < min_count
+    for result in results:
+        np.testing.assert_array_equal(result.counts, for_all.counts)
+        np.testing.assert_array_equal(result.explanations, for_all.explanations)
+        assert not result.values[hidden].any()
+        assert (result.stderr is None) == (for_all.stderr is None)
+        if result.stderr is not None and min_count > 1:
+            assert np.isnan(result.stderr[hidden]).all()
+    np.testing.assert_array_equal(results[0].values[~hidden], for_all.values[~hidden])
+    if for_all.stderr is not None:
+        np.testing.assert_array_equal(results[0].stderr[~hidden], for_all.stderr[~hidden])
+
+
+# --- groups, and what weights may be
 
 
 def test_targets_partition_the_global_sums():
@@ -321,6 +392,12 @@ def test_bad_sparse_weights(indptr, indices, data, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("normlime", "absolute", 0), r"^min_count must be at least 1, got 0$"),
+        (("l2", "absolute", -3), r"^min_count must be at least 1, got -3$"),
+        (("mean", "absolute", 1.5), r"^min_count must be an integer, got 1.5$"),
+        (("mean", "absolute", True), r"^min_count must be an integer, got True$"),
+        (("mean", "absolute", None), r"^min_count must be an integer, got None$"),
+        (("mean", "absolute", "2"), r"^min_count must be an integer, got '2'$"),
         (("mean_square",), r"^kind must be one of normlime, l2, sp_lime, mean_abs, mean, sum, got 'mean_square'$"),
         (("normlime", "signed"), r"^sign must be one of absolute, positive, negative, net, got 'signed'$"),
         (("l2", "net"), r"^sign must be absolute, positive or negative for kind 'l2', a root, got 'net'$"),

@@ -58,7 +58,8 @@ def fit(Z, Y, p, K, ridge=0.0, tol=TOL):
     features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, K))
     summaries = np.zeros(m * t, surrogate.SUMMARY)
     starts = np.arange(0, m * t + 1, t)
-    surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p, ridge, tol, features, coefficients, summaries)
+    out = features, coefficients, summaries
+    surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p[None], K, ridge, tol, np.nan, 0.0, *out)
     features, coefficients = features.reshape(m, t, K), coefficients.reshape(m, t, K)
     summaries = summaries.reshape(m, t)
     w = np.zeros((m, t, d))

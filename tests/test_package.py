@@ -16,7 +16,7 @@ import normlime_fast as nlf
 NAMES = {
     *(
         "NormLIME",
-        "Gaussian",
+        *("Gaussian", "Pool", "Binned", "Mask", "Perturbs"),
         "LocalExplanations",
         "Importance",
         "ImportanceStatistics",

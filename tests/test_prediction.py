@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 import normlime_fast as nlf
+from normlime_fast.prediction import predict_rows
+from normlime_fast.rows import as_arrays, as_rows, as_sparse_rows, as_texts
 
 
 def explain(predict, X, *, neighborhood=nlf.Gaussian(1.0), index=None, progress=False, **options):  # noqa: B008
@@ -150,6 +153,75 @@ def test_a_scikit_learn_model_fitted_to_a_frame():
     assert local.feature_names == tuple(data.feature_names)
     assert local.target_names == ("0", "1", "2")
     assert set(local.importance(by="target").to_frame()["feature"]) == set(data.feature_names)
+
+
+def test_the_model_sees_categories_as_the_frame_has_them():
+    generator = np.random.default_rng(21)
+    frame = pd.DataFrame(
+        {
+            "x": generator.normal(size=40),
+            "code": generator.integers(3, size=40).astype(np.int16),
+            "word": np.array(["b", "a"])[generator.integers(2, size=40)],
+            "kind": pd.Categorical(generator.integers(2, size=40), categories=[1, 7, 0]),
+        }
+    )
+    codes = frame.assign(word=frame["word"] == "b", kind=frame["kind"].astype(int)).to_numpy(float)
+    model, plain = (Recorder(lambda X: np.asarray(X["x"] if hasattr(X, "columns") else X[:, 0])) for _ in range(2))
+    for one, X, names in ((model, frame, ["word", "code", "kind"]), (plain, codes, [2, 1, 3])):
+        explain(one, X[:3], neighborhood=nlf.Gaussian.from_data(X, categorical=names))
+    for given, rows in zip(model.calls, plain.calls, strict=True):  # the codes of an array's are its numbers
+        assert given.dtypes.equals(frame.dtypes)
+        expected = frame.iloc[:0].reindex(range(len(rows)))
+        expected["x"], expected["code"] = rows[:, 0], rows[:, 1].astype(np.int16)
+        expected["word"] = np.where(rows[:, 2] == 1, "b", "a")
+        expected["kind"] = pd.Categorical(rows[:, 3].astype(int), categories=[1, 7, 0])
+        pd.testing.assert_frame_equal(given, expected, check_exact=True)
+    assert len(model.calls[1]) == 150
+
+
+ANY_ROWS = {
+    "table": as_rows(np.arange(36.0).reshape(12, 3)),
+    "frame": as_rows(pd.DataFrame({"a": np.arange(12.0), "b": 1.0})),
+    "images": as_arrays(np.arange(12 * 6, dtype=np.uint8).reshape(12, 2, 3)),
+    "csr_array": as_sparse_rows(sparse.csr_array(np.tri(12, 4))),
+    "csr_matrix": as_sparse_rows(sparse.csr_matrix(np.tri(12, 4))),
+    "texts": as_texts([f"text {k}" for k in range(12)]),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
+@pytest.mark.parametrize("kind", ANY_ROWS)
+def test_rows_of_any_kind_in_batches(kind, batch_size):
+    rows, kept = ANY_ROWS[kind], []
+
+    def model(given):
+        kept.append(given)
+        count = len(given) if isinstance(given, list) else given.shape[0]
+        return np.arange(count) + 100.0 * len(kept)
+
+    outputs = predict_rows(model, rows, rows.values, np.arange(4), batch_size)
+    k = np.arange(12)
+    assert_array_equal(outputs, (k % batch_size + 100.0 * (k // batch_size + 1))[:, None])
+    expected_type = {"texts": list, "frame": pd.DataFrame}.get(kind, type(rows.values))
+    assert {type(given) for given in kept} == {expected_type}
+    if kind == "texts":
+        assert sum(kept, []) == rows.values.tolist()  # noqa: RUF017
+    else:
+        dense = [given.toarray() if sparse.issparse(given) else np.asarray(given) for given in kept]
+        whole = rows.values.toarray() if sparse.issparse(rows.values) else rows.values
+        assert_array_equal(np.concatenate(dense), whole)
+    if kind in ("table", "images"):
+        assert not any(given.flags.writeable for given in kept)  # they are filled again
+        assert rows.values.flags.writeable
+
+
+@pytest.mark.parametrize("kind", ["images", "csr_array", "texts"])
+def test_errors_of_a_model_of_any_kind_of_rows(kind):
+    rows = ANY_ROWS[kind]
+    with pytest.raises(ValueError, match=r"\(5,\) numbers for 5 rows of instances 0 to 1, got shape \(1,\)"):
+        predict_rows(lambda given: [0.0], rows, rows.values, np.arange(4), 5)
+    with pytest.raises(ValueError, match="got nan for output 0 of a sample around instance 3; 1 of these 1 instances"):
+        predict_rows(lambda given: np.full(5, np.nan), rows, rows.values[7:], np.array([3]), 5)
 
 
 def test_a_model_that_works_in_place_changes_neither_the_data_nor_the_result():
@@ -305,7 +377,9 @@ def test_rows_at_the_limits():
 
 
 def test_all_features_are_used_where_more_are_asked_for():
-    with pytest.warns(UserWarning, match=r"^n_features is 9, more than the 3 columns of X: all may be used$") as caught:
+    with pytest.warns(
+        UserWarning, match=r"^n_features is 9, more than the 3 features of X: all may be used$"
+    ) as caught:
         local = explain(curve, np.zeros((2, 3)), n_features=9, n_samples=20)
     assert caught[0].filename == __file__
     assert_array_equal(local.weights.indices, [0, 1, 2] * 2)

@@ -64,6 +64,31 @@ def test_frame_of_groups():
         np.testing.assert_array_equal(frame[column], array.ravel())
 
 
+def test_what_min_count_hides():
+    """It is out of the ranking, but in the table, whose rows are those of any other; counts still tell how many use it.
+
+    Used by 4, 3, 2, 1 and 0 explanations.
+    """
+    W = np.array([[5.0, 1, 1, 9, 0], [1, 2, 8, 0, 0], [4, 2, 0, 0, 0], [7, 0, 0, 0, 0]])
+    for kind in ("normlime", "mean_abs", "mean", "l2", "sum"):
+        plain, one = aggregate(W).importance(kind), aggregate(W).importance(kind, min_count=3)
+        assert one.top() == [row for row in plain.top() if row.feature in (0, 1)]
+        frame = one.to_frame()
+        assert frame["feature"].tolist() == [0, 1, 2, 3, 4]
+        assert frame["count"].tolist() == [4, 3, 2, 1, 0]
+        assert frame["value"].tolist() == [*plain.values[:2], 0, 0, 0]
+        assert frame[frame["count"] >= one.min_count]["feature"].tolist() == [0, 1]
+        if one.stderr is not None:
+            for ours, theirs in zip((one.stderr, *one.interval()), (plain.stderr, *plain.interval()), strict=True):
+                np.testing.assert_array_equal(ours, [*theirs[:2], np.nan, np.nan, np.nan])
+    assert aggregate(W).importance("sum", min_count=5).top() == []
+
+
+def test_top_of_groups_by_the_counts_of_each():
+    result = aggregate(np.ones((3, 2)) * [1, 2], ["x", "y", "y"]).importance(min_count=2)
+    assert [(row.group, row.feature) for row in result.top()] == [("y", 1), ("y", 0)]
+
+
 def test_frame_without_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"^to_frame needs pandas; install it with: pip install pandas$"):
@@ -184,8 +209,8 @@ def results(W, groups):
     for statistics in (aggregate(W, groups), aggregate(W, groups).merge(aggregate(-W, groups))):
         found.append(nlf.ImportanceStatistics._from_bytes(statistics._to_bytes(), "file").sums)
         for kind in ("normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"):
-            for sign in ("absolute", "positive", "negative"):
-                one = statistics.importance(kind, sign)
+            for sign, min_count in (("absolute", 1), ("absolute", 3), ("positive", 1), ("negative", 2)):
+                one = statistics.importance(kind, sign, min_count)
                 again = nlf.Importance._from_bytes(one._to_bytes(), "file")
                 found += [again.values, again.counts, [row.value for row in again.top()], again.to_frame()["value"]]
                 if again.stderr is not None:

@@ -10,7 +10,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_examples_run(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert len(examples) == README.count("```python") == 3
+    assert len(examples) == README.count("```python") == 4
     names = {}
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)
@@ -20,6 +20,7 @@ def test_examples_run(capsys, monkeypatch, tmp_path):
     # The outputs are linear or odd in features 0, 1 and 4 alone: the products of 2 and 3 have no linear part.
     assert names["fitted"].coef[0].nonzero()[0].tolist() == [0, 1]
     assert 4 in names["fitted"].coef[1].nonzero()[0]
+    assert names["own"].importance("mean_abs").values.argsort()[:-3:-1].tolist() in ([4, 5], [5, 4])
     assert names["merged"].explanations.tolist() == [1, 2]
 
 

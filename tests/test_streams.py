@@ -10,9 +10,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from test_reproducibility import explainer, model
 
 import normlime_fast as nlf
+from normlime_fast.rows import as_arrays, as_rows, as_sparse_rows, as_texts
+from normlime_fast.streams import blocks_of_batches
 
 ROWS = np.random.default_rng(4).normal(size=(30, 12))
 LABELS = np.array(["low", "high"])[(ROWS[:, 1] > 0).astype(int)]
@@ -140,6 +143,93 @@ def test_progress_of_a_stream():
     assert told[-1] == (30, 30)
 
 
+# --- rows of other kinds than tables
+
+TEXTS = [f"text number {k}" for k in range(30)]
+IMAGES = np.random.default_rng(5).integers(256, size=(30, 4, 5, 3), dtype=np.uint8)
+PARSE = np.where(ROWS > 0.5, ROWS, 0.0)
+SERIES = pandas.Series(TEXTS, index=range(30, 0, -1))
+
+# what makes rows of them, the whole, and a function that cuts it
+WHOLES = {
+    "texts": (as_texts, TEXTS, lambda one, here: one[here]),
+    "a tuple of texts": (as_texts, tuple(TEXTS), lambda one, here: one[here]),
+    "an array of texts": (as_texts, np.array(TEXTS), lambda one, here: one[here]),
+    "a Series of texts": (as_texts, SERIES, lambda one, here: one.iloc[here]),
+    "csr_array": (as_sparse_rows, sparse.csr_array(PARSE), lambda one, here: one[here]),
+    "csr_matrix": (as_sparse_rows, sparse.csr_matrix(PARSE), lambda one, here: one[here]),
+    "bsr_array": (as_sparse_rows, sparse.bsr_array(PARSE), lambda one, here: one.tocsr()[here].tobsr()),
+    "gray images": (as_arrays, IMAGES[..., 0], lambda one, here: one[here]),
+    "images": (as_arrays, IMAGES, lambda one, here: one[here]),
+}
+
+
+def dense(values):
+    return values.toarray() if sparse.issparse(values) else values
+
+
+@pytest.mark.parametrize("stream", ["table", "list", "generator"])
+@pytest.mark.parametrize("kind", WHOLES)
+def test_rows_of_other_kinds(kind, stream):
+    make, whole, part = WHOLES[kind]
+    pieces = [part(whole, slice(*places)) for places in ([0, 0], [0, 4], [4, 5], [5, 23], [23, 23], [23, 30])]
+    batches = {"table": whole, "list": pieces[1:], "generator": iter(pieces)}[stream]
+    expected = make(whole)
+    blocks = list(blocks_of_batches(batches, LABELS, 100, 7, make))
+    assert [len(block.numbers) for block in blocks] == [7, 7, 7, 7, 2]
+    for k, block in enumerate(blocks):
+        here = slice(7 * k, 7 * k + 7)
+        assert type(block.rows.values) is type(expected.values)
+        assert block.rows.values.dtype == expected.values.dtype
+        assert_array_equal(dense(block.rows.values), dense(expected.values[here]))
+        assert_array_equal(block.numbers, np.arange(100, 130)[here])
+        assert_array_equal(block.labels, LABELS[here])
+
+
+@pytest.mark.parametrize("kind", WHOLES)
+def test_a_table_is_cut_before_it_is_read(kind):
+    """What is never asked for is never made rows of, though all of it may be far too much."""
+    make, whole, _ = WHOLES[kind]
+    sizes = []
+
+    def counting(batch, name):
+        rows = make(batch, name)
+        sizes.append(rows.count)
+        return rows
+
+    next(blocks_of_batches(whole, None, 0, 7, counting))
+    assert sizes == [7]
+
+
+def test_labels_of_texts_are_found_from_texts():
+    seen = []
+    find = lambda batch: seen.append(batch) or [text[-1] for text in batch]  # noqa: E731
+    blocks = list(blocks_of_batches(iter([TEXTS[:3], TEXTS[3:10]]), find, 0, 5, as_texts))
+    assert seen == [TEXTS[:3], TEXTS[3:10]]
+    assert [block.labels.tolist() for block in blocks] == [["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"]]
+
+
+@pytest.mark.parametrize(
+    ("make", "batches", "message"),
+    [
+        (as_arrays, [IMAGES, IMAGES[:, :2]], r"rows of one shape, got \(4, 5, 3\) and then \(2, 5, 3\)"),
+        (as_arrays, [IMAGES, IMAGES[..., 0]], r"rows of one shape, got \(4, 5, 3\) and then \(4, 5\)"),
+        (as_arrays, [IMAGES, IMAGES + 0.5], "one dtype, got uint8 and then float64"),
+        (as_sparse_rows, [sparse.eye_array(3), sparse.eye_array(4)], "same columns, got 3 columns and then 4 columns"),
+    ],
+)
+def test_batches_that_differ(make, batches, message):
+    with pytest.raises(ValueError, match=f"batches must have (the )?{message}") as caught:
+        list(blocks_of_batches(batches, None, 0, 7, make))
+    assert "this is batch 1 of the stream" in caught.value.__notes__[0]
+
+
+def test_batches_of_another_kind_of_rows():
+    for make, batches in ((as_texts, IMAGES), (as_texts, "text"), (as_rows, IMAGES), (as_sparse_rows, ROWS)):
+        with pytest.raises((TypeError, ValueError), match=r"^batch(es)? must"):
+            list(blocks_of_batches(batches, None, 0, 7, make))
+
+
 # --- errors
 
 
@@ -190,6 +280,7 @@ def test_a_model_that_changes_its_mind():
 @pytest.mark.parametrize(
     ("batches", "options", "error", "message"),
     [
+        (iter([3]), {}, ValueError, r"batch must be 2-D, got shape \(\)"),
         (3, {}, TypeError, "batches must be a table or an iterable of blocks of rows, got int"),
         ("rows", {}, TypeError, "batches must be a table or an iterable of blocks of rows, got str"),
         (ROWS[0], {}, TypeError, "batches must be a table or an iterable of blocks of rows, got ndarray"),

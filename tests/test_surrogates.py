@@ -404,6 +404,8 @@ NAN_INSIDE = [[0.0, 1.0], [np.nan, 2.0], [3.0, np.inf]]
         ({"ridge": "1"}, TypeError, r"^ridge must be a number, got '1'$"),
         ({"tol": -1e-9}, ValueError, r"^tol must be finite and at least 0, got -1e-09$"),
         ({"tol": np.nan}, ValueError, r"^tol must be finite and at least 0, got nan$"),
+        ({"selection": "auto"}, ValueError, r'^selection must be "lasso_path" or "highest_weights", got \'auto\'$'),
+        ({"selection": ["lasso_path"]}, ValueError, r"^selection must be .*, got \['lasso_path'\]$"),
     ],
 )
 def test_bad_input(change, error, message):

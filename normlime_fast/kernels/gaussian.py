@@ -25,8 +25,8 @@ from normlime_fast.kernels.jit import kernel
 Array = NDArray[Any]
 
 COUNTERS = 256  # a block's; a power of two that divides 2**32
-PERTURBATION = 0  # purposes: what the variates are for, so that two uses never share one
-STREAM = 1
+PERTURBATION, STREAM, SHIFT, MASK, CATEGORY, POINTS = range(6)  # purposes: what random numbers are for, so that two
+# uses never share one
 
 
 u32 = np.uint32

@@ -292,8 +292,8 @@ def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, 
     return bool(same_signs)
 
 
-@kernel(inline="always")
-def _keep_largest(w: Array, count: int) -> None:
+@kernel
+def keep_largest(w: Array, count: int) -> None:
     """Keep the `count` largest |w_j|; of equal ones the first."""
     for _ in range(support_of(w).size - count):
         smallest = np.int64(-1)
@@ -345,7 +345,7 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
                     append_row(walk.L, gram, walk.members, a, 0.0)
                 _turn(gram, path, walk, size)
         if size >= n_features:
-            _keep_largest(path.w, n_features)
+            keep_largest(path.w, n_features)
             return alpha, status
         if alpha <= end:
             return alpha, FEWER_FEATURES if status == OK else status

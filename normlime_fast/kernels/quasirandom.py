@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast.kernels.bits import bits32, float32
-from normlime_fast.kernels.gaussian import philox
+from normlime_fast.kernels.gaussian import SHIFT, philox
 from normlime_fast.kernels.jit import kernel
 
 Array = NDArray[Any]
 
-SHIFT = 2  # a purpose beside those of gaussian.py
 
 u32 = np.uint32
 u64 = np.uint64

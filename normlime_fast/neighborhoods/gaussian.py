@@ -1,6 +1,6 @@
-"""Where perturbed points come from."""
+"""Independent Gaussian noise around the instance, and the library's normal variates by themselves."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_rows, as_seed, quiet, shown
+from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_seed, quiet, shown
+from normlime_fast.kernels import categories as redraws
 from normlime_fast.kernels import gaussian, quasirandom
-
-Perturb = Callable[[Array, Array, Array, Array, Array], None]
+from normlime_fast.neighborhoods.samplers import Axis, Filled
+from normlime_fast.rows import Categories, Rows, as_rows
 
 LARGEST_NORMAL = 6.7  # no float32 variate is larger: sqrt(-2 log 2^-32) = 6.66
 
@@ -35,6 +36,10 @@ class Gaussian:
         scale the same (``benchmarks/sampling.py``). Take "sobol" where calls of the model are what costs, and lower
         n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. The
         points are scipy's, for at most 21,201 columns, and may change with its version.
+    categories : Categories, optional
+        Columns that hold categories: `from_data` finds them. A category is drawn anew for every sample, by its share of
+        the data, and the surrogate sees z = 0 where it is the instance's and z = -1 where it is another: the weight is
+        the effect of having the instance's category.
 
     Raises
     ------
@@ -50,6 +55,7 @@ class Gaussian:
 
     scale: Array | float
     sampling: Literal["iid", "sobol"] = "iid"
+    categories: Categories | None = None
 
     def __post_init__(self) -> None:
         scale = as_numbers(self.scale, "scale", ndim=(0, 1)).astype(np.float64)
@@ -62,7 +68,14 @@ class Gaussian:
 
     @classmethod
     @quiet
-    def from_data(cls, X: ArrayLike, width: float = 1.0, *, sampling: Literal["iid", "sobol"] = "iid") -> "Gaussian":
+    def from_data(
+        cls,
+        X: ArrayLike,
+        width: float = 1.0,
+        *,
+        sampling: Literal["iid", "sobol"] = "iid",
+        categorical: Sequence[int | str] = (),
+    ) -> "Gaussian":
         """Take the column standard deviations of data, times `width`, as the scale.
 
         Parameters
@@ -73,6 +86,8 @@ class Gaussian:
             How far the neighborhood reaches, in standard deviations of the data.
         sampling : {"iid", "sobol"}, default "iid"
             As of `Gaussian`.
+        categorical : sequence of int or str, optional
+            Columns, by position or name, that hold categories: numbers, or strings in a DataFrame.
 
         Returns
         -------
@@ -81,7 +96,8 @@ class Gaussian:
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a finite 2-D array of numbers, a column's spread overflows, or `width` is not positive.
+            If `X` is not a finite 2-D array of numbers but for its categories, a column's spread overflows, `width` is
+            not positive, or `categorical` names no column of `X`.
 
         Examples
         --------
@@ -92,38 +108,49 @@ class Gaussian:
         width = as_nonnegative(width, "width")
         if width == 0.0:
             raise ValueError("width must be larger than 0, got 0.0")
-        values = as_rows(X).values.astype(np.float64)
+        categories = Categories.from_data(X, categorical)
+        values = as_rows(X, categories=categories).values.astype(np.float64)
         exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
         scale = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
         scale[(values == values[0]).all(axis=0)] = 0.0  # the mean of equal values may be off by a rounding
+        scale[list(categories.columns)] = 0.0
         if not np.isfinite(scale).all():
             column = int(np.flatnonzero(~np.isfinite(scale))[0])
             raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
-        return cls(scale, sampling)
+        return cls(scale, sampling, categories if categories.columns else None)
+
+    def rows(self, X: object, name: str = "X") -> Rows:
+        """Return the user's rows; see `Neighborhood`, as for what follows."""
+        return as_rows(X, name, self.categories)
+
+    def axis(self, rows: Rows) -> Axis:
+        """Return the features: the columns."""
+        return Axis(rows.values.shape[1], rows.feature_names)
 
     @quiet
-    def check(self, X: Array) -> None:
+    def check(self, rows: Rows) -> None:
         """Refuse rows that it cannot perturb."""
-        self._scale_for(X)
+        self._scale_for(rows.values)
         if self.sampling == "sobol":
-            _check_sobol_columns(X.shape[1])
+            _check_sobol_columns(rows.values.shape[1])
 
     @quiet
-    def sampler(self, seed: np.uint64, n_samples: int, X: Array) -> Perturb:
-        """Return perturb(sets, starts, X, Z, inputs) for rows like X, after a look at whether they leave it room.
+    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Filled:
+        """Return what makes the samples of these rows, after a look at whether they leave it room."""
+        d = rows.values.shape[1]
+        scale = self._scale_for(rows.values)
+        points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
+        redraw = None if self.categories is None else _redrawn(self.categories)
 
-        It fills Z (m, n, d) with the sets of samples of these numbers, and inputs (rows, n, d) with the rows of X: set
-        k perturbs those from starts[k] to starts[k + 1].
-        """
-        scale = self._scale_for(X)
-        points = _sobol_points(seed, n_samples, X.shape[1]) if self.sampling == "sobol" else None
-
-        def perturb(sets: Array, starts: Array, X: Array, Z: Array, inputs: Array) -> None:
+        def perturb(sets: Array, starts: Array, here: slice, Z: Array, weights: Array, inputs: Array) -> None:
+            X = np.array(rows.values[here])  # writable, as not all are: one compiled kernel fewer
             if points is not None:
                 quasirandom.draw(seed, sets, points, Z)
             gaussian.perturb(seed, sets, starts, X, scale, points is not None, Z, inputs)
+            if redraw is not None:
+                redraws.redraw(seed, sets, X, *redraw, Z, inputs)
 
-        return perturb
+        return Filled(perturb, d, weighted=False, shared=redraw is None)
 
     def _scale_for(self, X: Array) -> Array:
         """Return the scale as (d,), checked against the rows it will perturb."""
@@ -131,6 +158,8 @@ class Gaussian:
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
+        if self.categories is not None:
+            scale[list(self.categories.columns)] = 0.0
         scale[scale < np.finfo(np.float64).tiny] = 0.0  # as they are where subnormal numbers are flushed
         room = np.finfo(X.dtype).max / 8  # all in eighths: the check itself must not overflow
         far = np.abs(X).max(axis=0).astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room
@@ -139,6 +168,14 @@ class Gaussian:
                 f"X and scale must leave room to perturb in {X.dtype}, got an overflow in column {far.argmax()}"
             )
         return scale
+
+
+def _redrawn(categories: Categories) -> tuple[Array, Array, Array, Array]:
+    """Lay categories out flat for the kernel: columns, where each one's begin, cumulative shares and numbers."""
+    firsts = np.cumsum([0, *(len(shares) for shares in categories.frequencies)])
+    cumulative = np.concatenate([np.cumsum(shares) for shares in categories.frequencies])
+    numbers = np.concatenate([categories.numbers(k) for k in range(len(categories.columns))])
+    return np.array(categories.columns, np.int64), firsts, cumulative, numbers
 
 
 def _check_sobol_columns(d: int) -> None:

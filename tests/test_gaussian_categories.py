@@ -1,0 +1,157 @@
+"""A Gaussian neighborhood with categories, which are drawn anew and seen as the instance's or another."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import normlime_fast as nlf
+
+RNG = np.random.default_rng(0)
+FRAME = pd.DataFrame({"age": 40 + 10 * RNG.normal(size=300), "pay": RNG.normal(size=300).astype(np.float32)})
+FRAME["work"] = np.array(["private", "state", "self"])[RNG.choice(3, 300, p=[0.6, 0.3, 0.1])]
+FRAME["rank"] = RNG.choice([1, 7], 300)
+FRAME["size"] = pd.Categorical(RNG.choice(["S", "L"], 300), ["S", "M", "L"], ordered=True)
+CATEGORICAL = {"categorical": ["size", "work", 3]}
+SCALE = FRAME[["age", "pay"]].to_numpy(float).std(axis=0)
+
+
+def additive(rows):
+    effects = 4.0 * (rows["work"] == "self") + 2.0 * (rows["rank"] == 7) - 3.0 * (rows["size"] == "L")
+    return 0.5 * rows["age"] - rows["pay"].astype(float) + effects
+
+
+def explain(X=FRAME[:8], predict=additive, how=None, **options):
+    options = {"n_features": None, "n_samples": 500, "rng": 0} | options
+    return nlf.NormLIME(predict, nlf.Gaussian.from_data(FRAME, **CATEGORICAL, **how or {}), **options).explain(X)
+
+
+def samples(X=FRAME[:4], **options):
+    """What the model is asked about each instance."""
+    asked = []
+
+    def predict(rows):
+        asked.append(rows.copy())
+        return additive(rows)
+
+    local = explain(X, predict, **options)
+    together = pd.concat(asked[1:])
+    return [together[k : k + 500] for k in range(0, len(together), 500)], local
+
+
+@pytest.mark.parametrize("how", [{}, {"sampling": "sobol"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"n_jobs": 2, "batch_size": 1200}, {"shared_samples": 4}], ids=str)
+def test_an_additive_model_has_its_own_weights(how, options):
+    """Exactly where there are two categories; of three, "self" is all to a self-employed, and the others differ by
+
+    whether they draw "self", which is no function of z: least squares knows the difference of two means, of 500 * 0.6
+    and 500 * 0.4 samples, whose "self" share is 0.1 / 0.4 and 0.1 / 0.7 at most: 4 * sqrt(0.25 * 0.75 / 150) each.
+    """
+    X = FRAME[FRAME["work"] == "self"][:8]
+    local = explain(X, how=how, **options)
+    ranks, sizes = np.where(X["rank"] == 7, 2.0, -2.0), np.where(X["size"] == "L", -3.0, 3.0)
+    expected = np.column_stack([np.full((8, 2), SCALE * [0.5, -1]), np.full(8, 4.0), ranks, sizes])
+    # the age reaches the model as float64 and the pay as float32, at a rounding of 2^-24 of some 3 units
+    assert_allclose(local.weights.toarray(), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    assert_allclose(local.intercept, additive(X), rtol=1e-6)
+    private = explain(FRAME[FRAME["work"] == "private"][:8], how=how, **options).weights.toarray()[:, 2]
+    share = np.mean(FRAME["work"] == "self") / np.mean(FRAME["work"] != "private")
+    # of some 200 samples that are not "private", five standard errors
+    assert_allclose(private, -4 * share, atol=5 * 4 * np.sqrt(share * (1 - share) / 150))
+
+
+def test_samples_have_the_dtypes_and_categories_of_the_instances():
+    asked, _ = samples()
+    for rows in asked:
+        pd.testing.assert_series_equal(rows.dtypes, FRAME.dtypes)
+        assert set(rows["work"]) == {"private", "state", "self"}
+        assert set(rows["rank"]) == {1, 7}
+        assert set(rows["size"]) == {"S", "L"}
+
+
+@pytest.mark.parametrize("sampling", ["iid", "sobol"])
+def test_categories_are_drawn_by_their_shares_and_by_themselves(sampling):
+    asked, _ = samples(FRAME[:20], how={"sampling": sampling})
+    drawn = pd.concat(asked)
+    for column in ("work", "rank", "size"):
+        for category, share in FRAME[column].value_counts(normalize=True).items():
+            # five standard errors of a share of 20 times 500 samples, as all below
+            assert np.mean(drawn[column] == category) == pytest.approx(share, abs=5 * np.sqrt(share / 10_000))
+    indicators = [drawn["work"] == "state", drawn["rank"] == 7, drawn["size"] == "L"]
+    pairs = np.corrcoef(
+        [*indicators, np.repeat(0, 10_000) + drawn["age"] - np.repeat(FRAME["age"][:20], 500).to_numpy()]
+    )
+    assert_allclose(pairs, np.eye(4), atol=5 / np.sqrt(10_000))
+
+
+def test_continuous_columns_are_those_of_a_neighborhood_without_categories():
+    X = FRAME[["age", "pay"]]
+    asked = []
+
+    def predict(rows):
+        asked.append(rows.to_numpy(float))
+        return rows["age"] - rows["pay"]
+
+    nlf.NormLIME(predict, nlf.Gaussian.from_data(X), n_features=None, n_samples=500, rng=0).explain(X[:4])
+    with_categories, _ = samples()
+    moved = [rows[["age", "pay"]].to_numpy(float) - X.iloc[k].to_numpy(float) for k, rows in enumerate(with_categories)]
+    alone = asked[1].reshape(4, 500, 2) - X[:4].to_numpy(float)[:, None]
+    assert_allclose(np.array(moved).std(axis=1), alone.std(axis=1), rtol=0.2)  # sqrt(1 / 1000), five times, and more
+
+
+def test_shared_samples_share_draws_but_not_what_they_mean():
+    """Instances of a set draw the same categories; whether these are an instance's own is a matter of its own."""
+    X = FRAME[:8]
+    asked, shared = samples(X, shared_samples=4)
+    for column in ("work", "rank", "size"):
+        for first in (0, 4):
+            for k in range(first + 1, first + 4):
+                assert_array_equal(asked[k][column], asked[first][column])
+        assert (asked[0][column].to_numpy() != asked[4][column].to_numpy()).any()
+    for k, rows in enumerate(asked):  # the same as of samples of its own: least squares on what it was shown
+        x = X.iloc[k]
+        matches = [rows[column].to_numpy() == x[column] for column in ("work", "rank", "size")]
+        moved = (rows[["age", "pay"]].to_numpy(float) - x[["age", "pay"]].to_numpy(float)) / SCALE
+        Z = np.column_stack([moved, np.array(matches).T - 1.0])
+        fitted = nlf.fit_surrogates(Z, additive(rows), n_features=None)
+        # z of float32 columns is what float32 has left of them
+        assert_allclose(shared.weights[[k]].toarray(), fitted.coef, rtol=0, atol=1e-5 * np.abs(fitted.coef).max())
+
+
+@pytest.mark.parametrize("options", [{"n_jobs": 2}, {"batch_size": 700}, {"batch_size": 37}], ids=str)
+def test_shared_samples_are_the_same_however_they_are_cut(options):
+    expected = explain(shared_samples=3)
+    local = explain(shared_samples=3, **options)
+    assert_array_equal(local.weights.toarray(), expected.weights.toarray())
+
+
+def test_numbers_as_categories_of_an_array():
+    X = np.column_stack([RNG.normal(size=100), RNG.choice([0.5, 3.0], 100)])
+    gaussian = nlf.Gaussian.from_data(X, categorical=[1])
+    explainer = nlf.NormLIME(lambda X: X[:, 0] * 2 + X[:, 1], gaussian, n_features=None, n_samples=100, rng=0)
+    expected = np.column_stack([np.full(9, 2 * X[:, 0].std()), np.where(X[:9, 1] == 3, 2.5, -2.5)])
+    assert_allclose(explainer.explain(X[:9]).weights.toarray(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (
+            FRAME.assign(work="none"),
+            ValueError,
+            r"^X must have known categories in column 'work', got 'none' in row 0;",
+        ),
+        (FRAME.assign(rank=3), ValueError, r"^X must have known categories in column 'rank', got 3 in row 0;"),
+        (FRAME.assign(work=None), ValueError, r"^X must have known categories in column 'work', got "),
+        (FRAME.assign(age="old"), TypeError, r"^X must hold real numbers, got column 'age'"),
+        (FRAME.iloc[:, :4], ValueError, r"^X must have .* column 4 .* got 4"),
+        (np.zeros((2, 5)), TypeError, r"^X must be a DataFrame, as column 2 has the categories"),
+    ],
+)
+def test_bad_instances(X, error, message):
+    def never(rows):
+        raise AssertionError("the model was asked")
+
+    with pytest.raises(error, match=message) as caught:
+        explain(X, never)
+    assert "\n" not in str(caught.value)
