@@ -80,7 +80,7 @@ def test_importing_compiles_nothing_and_changes_nothing():
 PIPELINE = """
 import numpy as np, pandas as pd, scipy.sparse
 import normlime_fast as nlf
-from normlime_fast.kernels import aggregation, gaussian, surrogate
+from normlime_fast.kernels import aggregation, categories, gaussian, masks, sharing, surrogate
 
 def model(X):
     X = np.asarray(X, np.float64)
@@ -101,6 +101,29 @@ for scale in (0.5, np.ones(3)):
             for by in (None, "target", np.zeros(len(one), bool)):
                 local.importance(by=by)
 nlf.NormLIME(lambda X: X[:, 0], nlf.Gaussian(np.ones(1)), n_features=1, n_samples=20, rng=0).explain(X[:, :1])
+class Shaken:
+    n_features = 3
+    def perturb(self, x, n, rng):
+        Z = rng.normal(size=(n, 3))
+        return x + Z, Z
+
+table = np.random.default_rng(0).normal(size=(40, 3)).round(1) + 5
+table[:, 1] = np.arange(40) % 3
+for data in (table, table.astype(np.float32), read_only(table.copy()), pd.DataFrame(table)):
+    neighborhoods = [kind.from_data(data, categorical=[1]) for kind in (nlf.Gaussian, nlf.Binned)]
+    neighborhoods += [nlf.Pool.from_data(data, categorical=[1], share=0.5), nlf.Pool.from_data(data, nearest=20)]
+    for neighborhood in (*neighborhoods, nlf.Mask(), Shaken()):
+        for n_jobs in (1, 2):
+            nlf.NormLIME(model, neighborhood, n_features=2, n_samples=30, rng=0, n_jobs=n_jobs).explain(data)
+for dtype in (np.float32, np.float64, np.uint8):
+    images = np.arange(1, 33).reshape(2, 4, 4).astype(dtype)
+    for neighborhood in (nlf.Mask(segments=2), nlf.Mask(segments=lambda image: np.arange(16).reshape(4, 4) // 8)):
+        nlf.NormLIME(lambda X: X[:, 0, 0], neighborhood, n_features=2, n_samples=20, rng=0).explain(read_only(images))
+    if dtype != np.uint8:
+        sparse = scipy.sparse.csr_array(images.reshape(2, 16))
+        nlf.NormLIME(lambda X: X.sum(axis=1), nlf.Mask(), n_features=2, n_samples=20, rng=0).explain(sparse)
+texts = ["one two two", "three is \u4e09"]
+nlf.NormLIME(lambda X: [len(x) for x in X], nlf.Mask.text(texts), n_features=2, n_samples=20, rng=0).explain(texts)
 for dtype in (np.float32, np.float64):
     nlf.sample_gaussian((3, 5), rng=0, dtype=dtype)
     for weight in (None, np.ones(4), read_only(np.ones(4))):
@@ -113,7 +136,8 @@ frozen.data = read_only(frozen.data)
 for one in (weights, weights.astype(np.float32), read_only(weights.astype(int)), wide, frozen):
     for groups in (None, ["a", "b", "a"], read_only(np.arange(3))):
         nlf.aggregate(one, groups)
-kernels = (gaussian.fill, gaussian.perturb, surrogate.fit, aggregation.aggregate)
+kernels = [gaussian.fill, gaussian.perturb, surrogate.fit, aggregation.aggregate, categories.redraw, masks.draw]
+kernels += [masks.render, masks.count, masks.thin, masks.write, sharing.squared_distances, sharing.relative_features]
 print({kernel.__name__: len(kernel.signatures) for kernel in kernels})
 """
 
@@ -124,6 +148,14 @@ def test_number_of_specialisations():
         "perturb": 2,  # X of float32, float64
         "fit": 2,  # Z of float32 from the neighborhood, of float64 from users
         "aggregate": 2,  # indices of int32, int64
+        "redraw": 2,  # X of float32, float64
+        "draw": 1,
+        "render": 3,  # numbers of 1, 4 and 8 bytes
+        "count": 1,
+        "thin": 2,  # numbers of 4 and 8 bytes
+        "write": 2,  # texts in Latin-1, and others
+        "squared_distances": 1,
+        "relative_features": 1,
     }
 
 
