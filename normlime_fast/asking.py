@@ -107,3 +107,9 @@ def bytes_a_row(rows: Rows) -> int:
 def rows_a_batch(settings: Settings, bytes_a_row: int) -> int:
     """Return the most rows of a call of the model."""
     return settings.batch_size or max(1, BATCH_BYTES // bytes_a_row)
+
+
+def check_same_outputs(before: int, now: int) -> None:
+    """Refuse a model whose number of outputs depends on the rows."""
+    if before != now:
+        raise ValueError(f"predict must return as many columns for all rows, got {before} and then {now}")

@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast.asking import BATCH_BYTES, Settings, ask, ask_about_rows, bytes_a_row, rows_a_batch
+from normlime_fast.asking import (
+    BATCH_BYTES,
+    Settings,
+    ask,
+    ask_about_rows,
+    bytes_a_row,
+    check_same_outputs,
+    rows_a_batch,
+)
 from normlime_fast.buffers import Batch, Samples, SharedBuffer, room_for
 from normlime_fast.checks import Array, check_count
 from normlime_fast.errors import attach
@@ -175,6 +183,8 @@ class _Run:
         self.sampler = sampler
         self.n_samples = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
         self.n_outputs = outputs.shape[1]
+        if isinstance(sampler, Shared):
+            check_same_outputs(len(sampler.outputs), self.n_outputs)
         self.target_names = _target_names(settings.predict, self.n_outputs)
         most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
         self.batch_size = rows_a_batch(settings, most)
@@ -194,7 +204,8 @@ class _Run:
         said of the other's and draw what it will be asked next.
         """
         n_instances, n_jobs = len(self.numbers), self.settings.n_jobs
-        size = max(1, self.batch_size // self.n_samples // n_jobs) * n_jobs  # the same number for every thread
+        most = self.batch_size // self.n_samples
+        size = most // n_jobs * n_jobs or max(most, -(-n_jobs // 2))  # as many for every thread, of one place or of two
         count = -(-n_instances // size)
         places = [_Place(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
         ahead = len(places)
@@ -248,15 +259,28 @@ class _Run:
             buffer.draw(batch, slice(0, len(batch.sets)))
             return buffer.inputs(batch)
 
-        inputs = buffer.inputs(batch)
-        outputs, failed, error = ask(
-            self.settings, self.rows, inputs, redraw, batch.numbers, self.batch_size, self.n_outputs, self.skip
-        )
-        self.failed[batch.rows], self.error = failed, self.error or error
-        if outputs is None:
-            outputs = np.zeros((inputs.shape[0], self.n_outputs))
-        m = len(batch.numbers)
-        return outputs.reshape(m, self.n_samples, -1)[np.arange(m)[:, None], :, targets].reshape(-1, self.n_samples)
+        asked = buffer.asked(batch)
+        said: Array | None = None
+        if asked.any():
+            outputs, failed, error = ask(
+                self.settings,
+                self.rows,
+                buffer.inputs(batch),
+                redraw,
+                batch.numbers[asked],
+                self.batch_size,
+                self.n_outputs,
+                self.skip,
+            )
+            self.failed[batch.rows][asked], self.error = failed, self.error or error
+            if outputs is not None:
+                outputs = outputs.reshape(-1, self.n_samples, self.n_outputs)
+                said = outputs
+        if said is None or not asked.all():
+            whole = np.zeros((len(asked), self.n_samples, self.n_outputs))
+            whole[asked] = 0.0 if said is None else said
+            said = whole
+        return said[np.arange(len(said))[:, None], :, targets].reshape(-1, self.n_samples)
 
     def fit(self, samples: Samples, Y: Array, batch: Batch, fits: Fits) -> None:
         """Fit what the model said of the samples of some sets of a batch, the batch's outputs Y."""

@@ -51,6 +51,10 @@ class FilledBuffer:
         used = self.samples[: batch.starts[-1]]
         return used.reshape(-1, *used.shape[2:])
 
+    def asked(self, batch: Batch) -> Array:
+        """Return which instances the model is asked about."""
+        return np.ones(len(batch.numbers), bool)
+
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Return what is to be fitted of some sets of a batch."""
         yield self._of(batch, piece)
@@ -88,7 +92,11 @@ class ListedBuffer:
 
     def inputs(self, batch: Batch) -> Any:
         """Return what the model is asked."""
-        return joined([drawn.inputs for drawn in self.drawn[: len(batch.sets)]])
+        return joined([self.drawn[k].inputs for k in np.flatnonzero(self.asked(batch))])
+
+    def asked(self, batch: Batch) -> Array:
+        """Return which instances the model is asked about: those that have features."""
+        return np.array([drawn.Z.shape[1] > 0 for drawn in self.drawn[: len(batch.sets)]])
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Return what is to be fitted of some sets of a batch."""

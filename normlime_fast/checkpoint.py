@@ -9,6 +9,7 @@ import re
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from normlime_fast.storage import write_atomically
 VERSION = 1
 MANIFEST = "manifest.json"
 LONG = 2000  # characters of a setting in the manifest
+DEEP = 3  # functions in closures of functions, whose names must do further down
 BLOCK_FILE = re.compile(r"\d{8,}-[0-9a-f]{32}\.npz")
 SAME = 1e-4  # of the largest prediction: how far the model that goes on may be from the one that began
 
@@ -168,7 +170,9 @@ def _as_json(value: Any, depth: int) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(json.dumps(_plain(entry, depth)) for entry in value)
     if hasattr(value, "__qualname__"):  # a function or a class
-        return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
+        name = f"{getattr(value, '__module__', None)}.{value.__qualname__}"
+        code = getattr(value, "__code__", None)
+        return name if code is None or depth > DEEP else {"function": name, **_function(value, code, depth + 1)}
     if dataclasses.is_dataclass(value):
         return {"class": _name(value), **{name: _plain(entry, depth) for name, entry in _fields(value).items()}}
     if hasattr(value, "tocsr"):
@@ -184,6 +188,23 @@ def _as_json(value: Any, depth: int) -> Any:
         listed = value.tolist()
         return repr(value) if type(listed) is type(value) else _plain(listed, depth)
     return _as_json_object(value, depth)
+
+
+def _function(function: Any, code: CodeType, depth: int) -> dict[str, Any]:
+    """What a function does, as far as it tells: functions of one name may differ, such as those made in a loop."""
+    known = {"code": _digest(_code(code)), "defaults": _plain(function.__defaults__, depth)}
+    known["keywords"] = _plain(function.__kwdefaults__, depth)
+    owner = getattr(function, "__self__", None)  # of a method
+    if owner is not None and not isinstance(owner, ModuleType):
+        known["of"] = _plain(owner, depth)
+    with suppress(ValueError):  # of a cell that is still empty
+        known["closure"] = [_plain(cell.cell_contents, depth) for cell in function.__closure__ or ()]
+    return known
+
+
+def _code(code: CodeType) -> bytes:
+    inner = [_code(const) if isinstance(const, CodeType) else repr(const).encode() for const in code.co_consts]
+    return b"\0".join([code.co_code, repr(code.co_names).encode(), *inner])
 
 
 def _as_json_object(value: object, depth: int) -> Any:

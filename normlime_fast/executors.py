@@ -51,8 +51,8 @@ def _pickled(value: object) -> bytes:
     except Exception as error:
         raise ours(
             TypeError(
-                "predict must be picklable to go to another process; define it in a module, or install cloudpickle:"
-                f" {type(error).__name__}: {shown(error, str)}"
+                "predict and the neighborhood must be picklable to go to another process; define them in a module, or"
+                f" install cloudpickle: {type(error).__name__}: {shown(error, str)}"
             )
         ) from None
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +32,7 @@ from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
 from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast.prediction import Predict
-from normlime_fast.runs import Options, explain_table, sum_stream
+from normlime_fast.runs import Options, checked_rows, explain_table, sum_stream
 from normlime_fast.streams import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast.surrogates import as_selection, warn_of_counts
 
@@ -205,13 +206,9 @@ class NormLIME:
         array([[ 1., -1.]])
         """
         executor = as_executor(executor)
-        table = Partitions(X, executor) if is_dask(X) else Table(self.neighborhood.rows(X))
+        table = Partitions(X, executor) if is_dask(X) else Table(checked_rows(self, X))
         numbers = as_index(index, len(table))
-        if isinstance(table, Table):
-            self.neighborhood.check(table.whole)  # before the model is called at all
-            d = self.neighborhood.axis(table.whole).n_features
-        else:
-            d = table.n_columns
+        d = self.neighborhood.axis(table.whole).n_features if isinstance(table, Table) else table.n_columns
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
             if self.n_features > d:
@@ -290,7 +287,7 @@ class NormLIME:
         if is_dask(batches):
             blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
         else:
-            blocks = blocks_of_batches(batches, by, first, size, self.neighborhood.rows)
+            blocks = blocks_of_batches(batches, by, first, size, partial(checked_rows, self))
         with _reporter(progress, total) as report:
             options = Options(executor, as_skip(on_error), lambda done: report(done, total))
             statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
@@ -367,8 +364,7 @@ class NormLIME:
         >>> explainer.probe(np.zeros((3, 2))).repeated > 0.1
         True
         """
-        rows = self.neighborhood.rows(X)
-        self.neighborhood.check(rows)
+        rows = checked_rows(self, X)
         return probe(self, rows, np.arange(rows.count))
 
 

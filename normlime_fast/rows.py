@@ -33,7 +33,7 @@ class Rows:
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """Column names, where X has them."""
-        return None if self.frame is None else tuple(str(name) for name in self.frame.columns)
+        return None if self.frame is None else _names(self.frame.columns)
 
     def take(self, here: slice | Array) -> "Rows":
         """Return some of the rows."""
@@ -126,6 +126,7 @@ def as_rows(X: object, name: str = "X", categories: "Categories | None" = None) 
             categories._check_array(values, name)
         return Rows(values, None, categories)
     known = categories or Categories()
+    check_names(_names(frame.columns), known.table, name)
     mask = known.mask(frame.shape[1], name)
     numeric = frame.loc[:, ~mask] if mask.any() else frame
     for column, dtype in numeric.dtypes.items():
@@ -143,7 +144,10 @@ def as_rows(X: object, name: str = "X", categories: "Categories | None" = None) 
         if not isinstance(choices, np.dtype) and _listed(choices) != list(known.values[k]):
             got = shown(frame.dtypes.iloc[column], str)
             label = shown(frame.columns[column])
-            raise ValueError(f"{name} must have a dtype for all known categories in column {label}, got {got}")
+            raise ValueError(
+                f"{name} must have a dtype for all known categories in column {label}, got {got};"
+                " give it the dtype of the neighborhood's data"
+            )
     return rows
 
 
@@ -158,6 +162,24 @@ def _as_frame(X: Any, name: str) -> Any:
         twice = shown(list(X.columns[X.columns.duplicated()]))
         raise ValueError(f"{name} must have unique column names, got {twice} twice")
     return X
+
+
+def _names(index: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in index)
+
+
+def names_of(values: Any) -> tuple[str, ...] | None:
+    """Return the names of columns that a pandas Series has numbers for."""
+    return _names(values.index) if hasattr(values, "to_frame") and hasattr(values, "index") else None
+
+
+def check_names(names: tuple[str, ...] | None, known: tuple[str, ...] | None, name: str) -> None:
+    """Refuse a table with other columns than those that are known, or in another order."""
+    if names is None or known is None or names == known:
+        return
+    missing, more = ([each for each in a if each not in b] for a, b in ((known, names), (names, known)))
+    got = f"none of {shown(missing)}" if missing else shown(more) if more else "another order"
+    raise ValueError(f"{name} must have the columns that the neighborhood was made of, {shown(list(known))}, got {got}")
 
 
 def _width(dtype: Any) -> int:
@@ -178,6 +200,7 @@ class Categories:
     columns: tuple[int, ...] = ()  # ascending
     values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each
     frequencies: tuple[Array, ...] = ()  # their shares of the data
+    table: tuple[str, ...] | None = None  # names of all columns, where they are known
 
     @classmethod
     @quiet
@@ -197,7 +220,7 @@ class Categories:
                 found, counts = _found(frame.iloc[:, column], name)
             values.append(tuple(found))
             frequencies.append(counts / len(table))
-        return cls(columns, tuple(values), tuple(frequencies))
+        return cls(columns, tuple(values), tuple(frequencies), None if frame is None else _names(frame.columns))
 
     def mask(self, d: int, name: str = "X") -> Array:
         """Return which of d columns have categories."""
@@ -420,6 +443,14 @@ def as_any_rows(X: Any, name: str = "X") -> Rows:
     if array.ndim == 1 and (array.dtype.kind == "U" or array.dtype == object):
         return as_texts(X, name)
     return as_rows(array, name) if array.ndim <= 2 else as_arrays(array, name)
+
+
+def as_dtype(values: Any, dtype: Any, what: str) -> Any:
+    """Return finite values, an array or a csr matrix, in a floating dtype that can hold them."""
+    cast = values.astype(dtype, copy=False)
+    if cast is not values and not np.isfinite(getattr(cast, "data", cast) if _is_sparse(cast) else cast).all():
+        raise ValueError(f"{what} that {dtype} can hold, got an overflow")
+    return cast
 
 
 def _is_sparse(X: object) -> bool:

@@ -6,12 +6,13 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from normlime_fast import executors
-from normlime_fast.asking import Settings, ask_about_rows
+from normlime_fast.asking import Settings, ask_about_rows, check_same_outputs
 from normlime_fast.block import Explained, explain_block, failed_explanations
 from normlime_fast.checkpoint import Checkpoint
 from normlime_fast.checks import Array, shown
@@ -121,7 +122,14 @@ def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) ->
 
 
 def _as_rows(settings: Settings, rows: Any) -> Rows:
-    return rows if isinstance(rows, Rows) else settings.neighborhood.rows(rows)
+    return rows if isinstance(rows, Rows) else checked_rows(settings, rows)
+
+
+def checked_rows(settings: Settings, X: object, name: str = "X") -> Rows:
+    """Return the user's rows, which the neighborhood can perturb."""
+    rows = settings.neighborhood.rows(X, name)
+    settings.neighborhood.check(rows)
+    return rows
 
 
 def _prepared(settings: Settings, options: Options) -> Settings:
@@ -156,8 +164,8 @@ def _outputs_checker() -> Callable[[int | None], None]:
 
     def check(count: int | None) -> None:
         nonlocal known
-        if count is not None and known not in (None, count):
-            raise ValueError(f"predict must return as many columns for all rows, got {known} and then {count}")
+        if count is not None and known is not None:
+            check_same_outputs(known, count)
         known = known or count
 
     return check
@@ -266,8 +274,10 @@ def sum_stream(
             following += 1
 
     try:
+        blocks = iter(blocks)
+        first = next(blocks)  # nothing is asked before it is seen
         settings = _prepared(settings, options)
-        _work(settings, blocks, partial(_summed, by_target=by_target), options, take)
+        _work(settings, chain([first], blocks), partial(_summed, by_target=by_target), options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"

@@ -129,6 +129,9 @@ def _is_empty(batch: Any) -> bool:
 
 
 def _check_alike(rows: Rows, like: Rows) -> None:
+    if type(rows.values) is not type(like.values):
+        kinds = f"{type(like.values).__name__} and then {type(rows.values).__name__}"
+        raise TypeError(f"batches must be of one kind, got {kinds}")
     shapes = [r.values.shape[1:] for r in (like, rows)]
     if rows.feature_names != like.feature_names or shapes[0] != shapes[1]:
         if len(shapes[0]) != 1 or len(shapes[1]) != 1:

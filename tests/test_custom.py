@@ -231,7 +231,7 @@ class Nothing:
     n_features = 3
 
 
-@pytest.mark.parametrize("what", [Own, 3, "gaussian", None, Nothing(), lambda: shaken], ids=str)
+@pytest.mark.parametrize("what", [Own, 3, "gaussian", None, Nothing(), lambda: shaken])
 def test_what_is_no_neighborhood(what):
     with pytest.raises(
         TypeError, match=r"^neighborhood must be a Gaussian, .* or an object with perturb and n_features"

@@ -231,7 +231,10 @@ def test_lambdas_travel_by_cloudpickle(expected):
 def test_what_cannot_travel_is_named():
     lock = threading.Lock()
     one = nlf.NormLIME(lambda X: (lock, model(X))[1], nlf.Gaussian(0.7), **OPTIONS)
-    with POOLS["spawn"]() as executor, pytest.raises(TypeError, match=r"predict must be picklable .*lock"):
+    with (
+        POOLS["spawn"]() as executor,
+        pytest.raises(TypeError, match=r"predict and .* must be picklable .*lock"),
+    ):
         one.explain(ROWS, executor=executor)
     with ThreadPoolExecutor(2) as executor:
         same(one.explain(ROWS, executor=executor), explainer().explain(ROWS))

@@ -144,7 +144,7 @@ def test_numbers_as_categories_of_an_array():
         (FRAME.assign(rank=3), ValueError, r"^X must have known categories in column 'rank', got 3 in row 0;"),
         (FRAME.assign(work=None), ValueError, r"^X must have known categories in column 'work', got "),
         (FRAME.assign(age="old"), TypeError, r"^X must hold real numbers, got column 'age'"),
-        (FRAME.iloc[:, :4], ValueError, r"^X must have .* column 4 .* got 4"),
+        (FRAME.iloc[:, :4], ValueError, r"^X must have the columns .*, got none of "),
         (np.zeros((2, 5)), TypeError, r"^X must be a DataFrame, as column 2 has the categories"),
     ],
 )

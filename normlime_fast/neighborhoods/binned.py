@@ -143,6 +143,10 @@ class Binned:
         """Return the bins and categories."""
         return self.bins.codes(values)
 
+    def apart(self, values: Array) -> Array:
+        """Return which rows have another value where all points have the same: none, that is their bin."""
+        return np.zeros(len(values), bool)
+
     def places(self, coordinates: Array) -> Array | None:
         """Return where the features of rows belong on the axis."""
         return None if self.features == "column" else self.bins.offsets + coordinates.astype(np.int64)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_array, as_count, as_numbers, quiet, shown
 from normlime_fast.neighborhoods.samplers import Axis, Drawn, Listed
-from normlime_fast.rows import Rows, as_any_rows
+from normlime_fast.rows import Rows, as_any_rows, as_dtype
 
 
 @runtime_checkable
@@ -88,16 +88,19 @@ class Custom:
     def _checked(self, returned: object, n: int, d: int, rows: Rows) -> Drawn:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
             raise TypeError(f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {shown(returned)}")
-        inputs, Z = returned[0], np.ascontiguousarray(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32)
+        inputs, Z = returned[0], np.require(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32, ["C", "W"])
         if Z.shape != (n, d):
             raise ValueError(f"perturb must return Z of shape ({n}, {d}), got {Z.shape}")
         if not np.isfinite(Z).all():
             raise ValueError("perturb must return Z that float32 can hold, got an overflow")
         given = as_any_rows(inputs, "inputs of perturb").values
+        if type(given) is not type(rows.values):
+            got = f"{type(given).__name__}, where X is a {type(rows.values).__name__}"
+            raise TypeError(f"perturb must return inputs of the kind that X is, got a {got}")
         if given.shape != (n, *rows.values.shape[1:]):
             raise ValueError(f"perturb must return inputs of shape {(n, *rows.values.shape[1:])}, got {given.shape}")
-        if given.dtype.kind == "f":
-            given = given.astype(rows.values.dtype, copy=False)
+        if rows.values.dtype.kind == "f":
+            given = as_dtype(given, rows.values.dtype, "perturb must return inputs")
         weights = None if len(returned) == 2 else _weights(returned[2], n)
         return Drawn(given, Z, weights)
 

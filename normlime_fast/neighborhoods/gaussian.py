@@ -12,7 +12,7 @@ from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as
 from normlime_fast.kernels import categories as redraws
 from normlime_fast.kernels import gaussian, quasirandom
 from normlime_fast.neighborhoods.samplers import Axis, Filled
-from normlime_fast.rows import Categories, Rows, as_rows
+from normlime_fast.rows import Categories, Rows, as_rows, names_of
 
 LARGEST_NORMAL = 6.7  # no float32 variate is larger: sqrt(-2 log 2^-32) = 6.66
 
@@ -58,6 +58,10 @@ class Gaussian:
     categories: Categories | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.categories, Categories | None):
+            raise TypeError(f"categories must be those that from_data finds, got {shown(self.categories)}")
+        if self.categories is None and names_of(self.scale) is not None:
+            object.__setattr__(self, "categories", Categories(table=names_of(self.scale)))
         scale = as_numbers(self.scale, "scale", ndim=(0, 1)).astype(np.float64)
         if (scale < 0).any():
             raise ValueError(f"scale must be at least 0, got {scale.min()}")
@@ -117,7 +121,7 @@ class Gaussian:
         if not np.isfinite(scale).all():
             column = int(np.flatnonzero(~np.isfinite(scale))[0])
             raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
-        return cls(scale, sampling, categories if categories.columns else None)
+        return cls(scale, sampling, categories if categories.columns or categories.table else None)
 
     def rows(self, X: object, name: str = "X") -> Rows:
         """Return the user's rows; see `Neighborhood`, as for what follows."""
@@ -140,7 +144,7 @@ class Gaussian:
         d = rows.values.shape[1]
         scale = self._scale_for(rows.values)
         points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
-        redraw = None if self.categories is None else _redrawn(self.categories)
+        redraw = _redrawn(self.categories) if self.categories is not None and self.categories.columns else None
 
         def perturb(sets: Array, starts: Array, here: slice, Z: Array, weights: Array, inputs: Array) -> None:
             X = np.array(rows.values[here])  # writable, as not all are: one compiled kernel fewer

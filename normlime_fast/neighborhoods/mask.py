@@ -13,7 +13,7 @@ from normlime_fast.neighborhoods.masked import Draws, filled, rendered, segmente
 from normlime_fast.neighborhoods.samplers import Axis, Filled, Listed
 from normlime_fast.neighborhoods.segments import Segments, absent_values, as_segments
 from normlime_fast.neighborhoods.texts import Words
-from normlime_fast.rows import Rows, as_any_rows, as_texts
+from normlime_fast.rows import Rows, as_any_rows, as_texts, check_names, names_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +85,10 @@ class Mask:
     width: float = field(default=0.25, kw_only=True)
     feature_names: Iterable[str] | None = field(default=None, kw_only=True)
     _words: Words | None = field(default=None, init=False, repr=False)
+    _columns: tuple[str, ...] | None = field(default=None, init=False, repr=False)  # of the baseline
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_columns", names_of(self.baseline))
         object.__setattr__(self, "baseline", _as_baseline(self.baseline))
         object.__setattr__(self, "segments", as_segments(self.segments))
         if self.render is not None and not callable(self.render):
@@ -134,13 +136,16 @@ class Mask:
         >>> nlf.Mask.from_data([[0.0, 10.0], [2.0, 50.0]]).baseline
         array([ 1., 30.])
         """
-        values = cls().rows(X).values
+        rows = cls().rows(X)
+        values = rows.values
         if not isinstance(values, np.ndarray):
             raise TypeError("X must be a dense array, got a sparse matrix; the baseline of sparse rows is 0")
         mean = values.mean(axis=0, dtype=np.float64)
         if not np.isfinite(mean).all():
             raise ValueError("X must have finite means, got an overflow")
-        return cls(mean, **options)
+        mask = cls(mean, **options)
+        object.__setattr__(mask, "_columns", rows.feature_names)
+        return mask
 
     @classmethod
     def text(
@@ -197,6 +202,8 @@ class Mask:
         mask = cls(probability=probability, scheme=scheme, kernel=kernel, width=width)
         if vectorizer is None and documents is None:
             raise TypeError("documents must be a list of str, got None; without them, pass a vectorizer")
+        if hasattr(documents, "transform"):
+            raise TypeError(f"documents must be a list of str, got a {type(documents).__name__}; pass vectorizer=")
         if vectorizer is not None and tokenizer is not None:
             raise TypeError("tokenizer must be None with a vectorizer, which has its own")
         words = Words.of_documents(documents, tokenizer) if vectorizer is None else Words.of_vectorizer(vectorizer)
@@ -208,6 +215,7 @@ class Mask:
         if self._words is not None:
             return as_texts(X, name)
         rows = as_any_rows(X, name)
+        check_names(rows.feature_names, self._columns, name)
         if rows.values.dtype == object:
             raise TypeError(f"{name} must hold numbers, got texts; Mask.text takes texts")
         return rows

@@ -11,6 +11,7 @@ from normlime_fast.kernels import masks
 from normlime_fast.neighborhoods.samplers import Drawn, Filled, Listed
 from normlime_fast.neighborhoods.segments import Segments, absent_values
 from normlime_fast.neighborhoods.texts import Words, written
+from normlime_fast.rows import as_dtype
 
 ALONE = np.array([0, 1])  # where the only instance of a set begins and ends
 
@@ -43,13 +44,13 @@ def filled(draws: Draws, baseline: Any, segments: Array | None, values: Array) -
     """Sample rows that have the same segments."""
     common = Segments.of(segments, values.shape[1:])
     X = values.reshape(len(values), -1)
-    absent = absent_values(baseline, values, common).reshape(X.shape)
     table = draws.table(common.count)
 
     def perturb(sets: Array, starts: Array, here: slice, Z: Array, weights: Array, inputs: Array) -> None:
         masks.draw(draws.seed, sets, draws.chance, table, Z, weights)
         flat = inputs.reshape(*inputs.shape[:2], -1)
-        masks.render(Z, starts, _bits(X[here]), _bits(absent[here]), common.of_values, _bits(flat))
+        absent = absent_values(baseline, values[here], common).reshape(X[here].shape)
+        masks.render(Z, starts, _bits(X[here]), _bits(absent), common.of_values, _bits(flat))
 
     return Filled(perturb, common.count, weighted=table.size > 0)
 
@@ -85,8 +86,10 @@ def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any,
             raise ValueError(
                 f"render must return an input for each mask, shape {(len(Z), *shape)}, got shape {inputs.shape}"
             )
-        if dtype.kind == "f" and inputs.dtype.kind in "fiub":
-            inputs = inputs.astype(dtype, copy=False)
+        if inputs.dtype.kind not in "fiub" or not np.isfinite(inputs).all():
+            raise ValueError(f"render must return finite numbers, got some of dtype {inputs.dtype} that are not")
+        if dtype.kind == "f":
+            inputs = as_dtype(inputs, dtype, "render must return inputs")
         return Drawn(inputs, Z, weights, own.places() if callable(segments) else None)
 
     return Listed(draw, segments_of(0).count)

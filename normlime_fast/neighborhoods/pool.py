@@ -12,7 +12,7 @@ from normlime_fast.kernels import gaussian
 from normlime_fast.neighborhoods.gaussian import Gaussian
 from normlime_fast.neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
 from normlime_fast.neighborhoods.samplers import Axis
-from normlime_fast.rows import Categories, Rows, as_rows
+from normlime_fast.rows import Categories, Rows, as_rows, check_names, names_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,9 @@ class Pool:
     N instances then cost n_samples + N model rows, not N times n_samples. Made by `from_data`, of rows of yours, or by
     `gaussian`. The features of a point are its distances from the instance, column by column, in standard deviations;
     of a categorical column, 0 for the instance's category and -1 for another. The instance itself is one more point,
-    with weight 1. Errors of the points are shared by all instances: more instances do not average them out, and the
-    standard error of an importance, which takes explanations for independent, does not see them.
+    with weight 1, unless it differs from all points in a column that they have the same. Errors of the points are
+    shared by all instances: more instances do not average them out, and the standard error of an importance, which
+    takes explanations for independent, does not see them.
 
     Attributes
     ----------
@@ -145,6 +146,7 @@ class Pool:
         proximity = Proximity.of(width, kernel, nearest, share)
         center = as_numbers(mean, "mean", ndim=(1,))
         spread = np.array(as_numbers(scale, "scale", ndim=(1,)), np.float64)
+        check_names(names_of(scale), names_of(mean), "scale")
         if spread.shape != center.shape:
             raise ValueError(f"scale must have one entry per entry of mean, {center.shape}, got {spread.shape}")
         if (spread < 0).any():
@@ -173,6 +175,11 @@ class Pool:
         counts = self.scale > 0.0
         scale = np.where(counts, self.scale, 1.0)
         return np.where(counts, (values - self.center) / scale, 0.0)
+
+    def apart(self, values: Array) -> Array:
+        """Return which rows have another value in a column in which all points have the same."""
+        constant = self.scale == 0.0
+        return np.asarray((values[:, constant] != self.data.values[0, constant]).any(axis=1))
 
     def places(self, coordinates: Array) -> None:
         """Return None: the features are the columns."""

@@ -9,7 +9,7 @@ import numpy as np
 from normlime_fast.checks import Array, as_array, as_count, as_nonnegative, shown
 from normlime_fast.kernels import sharing
 from normlime_fast.neighborhoods.samplers import Axis, Shared
-from normlime_fast.rows import Rows
+from normlime_fast.rows import Rows, check_names
 
 Kernel = Literal["gaussian", "exponential"] | Callable[[Array], Array]
 Ask = Callable[[Rows], Array]  # the model's outputs (m, n_outputs) of rows
@@ -52,7 +52,7 @@ class Proximity:
         """Return the weights, at most 1, of samples at these squared distances in d columns; the instance is first."""
         near = squares <= FAR
         if not near.all():
-            weights = np.zeros(len(squares))
+            weights: Array = np.zeros(len(squares))
             weights[near] = self.weights(squares[near], d)
             return weights
         if callable(self.kernel):
@@ -60,8 +60,8 @@ class Proximity:
         if self.width == "auto" or (self.width is None and self.kernel == "gaussian"):
             return _adapted(squares, self.share)
         width = 0.75 * np.sqrt(d) if self.width is None else self.width
-        scaled: Array = squares * (-0.5 / width / width)
-        return np.exp(scaled)
+        scaled: Array = squares / width / width
+        return np.exp(-0.5 * scaled)
 
 
 def _called(kernel: Callable[[Array], Array], distances: Array) -> Array:
@@ -93,13 +93,13 @@ def _adapted(squares: Array, share: float) -> Array:
     t, low, high = 1.0, 0.0, np.inf
     for _ in range(60):
         weights = np.exp(-t * relative)
-        total, twice = weights.sum(), weights @ weights
+        weighted, squared = weights * relative, weights * weights  # no products by BLAS, whose sums depend on threads
+        total, twice = weights.sum(), squared.sum()
         excess = np.log(total * total / twice) - target
         if abs(excess) < CLOSE:
             break
         low, high = (t, high) if excess > 0.0 else (low, t)
-        weighted = weights * relative
-        slope = 2.0 * t * (weighted @ weights / twice - weighted.sum() / total)  # of the excess over log t
+        slope = 2.0 * t * ((squared * relative).sum() / twice - weighted.sum() / total)  # of the excess over log t
         t *= np.exp(np.clip(-excess / slope, -3.0, 3.0)) if slope < 0.0 else 8.0
         if not low < t < high:
             t = 0.5 * (low + high) if np.isfinite(high) else 8.0 * low
@@ -125,6 +125,9 @@ class Source(Protocol):
 
     def coordinates(self, values: Array) -> Array:
         """Return where rows are in the space of distances and features, (m, d)."""
+
+    def apart(self, values: Array) -> Array:
+        """Return which rows differ from all points in a column that has no coordinate, (m,) bool."""
 
     def places(self, coordinates: Array) -> Array | None:
         """Return where the features of rows belong on the axis, (m, d); None: in the order of the axis."""
@@ -155,6 +158,7 @@ class Asked:
         """Return what compares these rows with the points."""
         self.check(rows)
         instances = self.source.coordinates(rows.values)
+        apart = self.source.apart(rows.values)
         count, d = self.points.shape
         proximity = self.source.proximity
         columns = np.ascontiguousarray(self.points.T)
@@ -169,6 +173,8 @@ class Asked:
             which = np.sort(np.argpartition(squares, most - 1)[:most]) if few else everything
             sharing.relative_features(self.points, self.categorical, x, which, Z)
             weights[:] = proximity.weights(np.append(0.0, squares[which] if few else squares), d)
+            if apart[row]:  # the points cannot say what its output owes to that
+                weights[0] = 0.0
             return which if few else None
 
         places = self.source.places(instances)
@@ -183,6 +189,7 @@ class Asked:
 
 def check_alike(rows: Rows, data: Rows) -> None:
     """Refuse instances that are of another kind than the data that a neighborhood was made of."""
-    if rows.feature_names != data.feature_names or rows.values.shape[1:] != data.values.shape[1:]:
+    check_names(rows.feature_names, data.feature_names, "X")
+    if (rows.frame is None) != (data.frame is None) or rows.values.shape[1:] != data.values.shape[1:]:
         kinds = [shown(list(each.feature_names or [f"{each.values.shape[1]} columns"]), str) for each in (data, rows)]
         raise ValueError(f"X must have the columns that the neighborhood was made of, {kinds[0]}, got {kinds[1]}")

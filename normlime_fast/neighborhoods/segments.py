@@ -43,9 +43,12 @@ class Segments:
             return cls._spread(_grid(np.broadcast_to(segments, len(plane)), plane), shape)
         if segments.shape not in (plane, shape):
             raise ValueError(f"segments must have a row's shape, {plane}, got shape {segments.shape}")
-        used = np.bincount(segments.ravel())
-        if not used.all():
-            raise ValueError(f"segments must have labels 0 to d - 1, got up to {len(used) - 1}, but no {used.argmin()}")
+        labels = np.unique(segments)
+        missing = labels != np.arange(len(labels))
+        if missing.any():
+            got = f"got up to {labels[-1]}, but no {missing.argmax()}"
+            advice = "np.unique(segments, return_inverse=True)[1] makes them so"
+            raise ValueError(f"segments must have labels 0 to d - 1, {got}; {advice}")
         return cls._spread(segments, shape)
 
     @classmethod
