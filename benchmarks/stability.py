@@ -4,7 +4,7 @@
 
 The same instances are explained under many seeds; only rng differs. Compared are S of any two seeds, and S of a seed
 with that of a run with many more rows (the limit of that neighborhood), by the Jaccard index of their most important
-features and by Kendall's tau over all. A whole run takes two processes some ten minutes, and writes STABILITY.md and
+features and by Kendall's tau over all. A whole run takes two processes some minutes, and writes STABILITY.md and
 its plot; --quick only prints.
 """
 

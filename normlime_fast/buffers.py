@@ -29,6 +29,13 @@ class Samples(NamedTuple):
     weights: Array  # (stop - first or 1, n)
 
 
+def _samples(Z: Array, weights: Array, batch: Batch, piece: slice) -> Samples:
+    """Return some sets of a batch, of arrays that have room for all; or weights that are the same in every set."""
+    stop = min(piece.stop, len(batch.sets))
+    here = slice(piece.start, stop)
+    return Samples(piece.start, stop, Z[here], weights if len(weights) == 1 else weights[here])
+
+
 class FilledBuffer:
     """Arrays that are filled with the samples of one batch after another."""
 
@@ -43,7 +50,7 @@ class FilledBuffer:
         starts = batch.starts[piece.start : piece.stop + 1]
         here = slice(starts[0], starts[-1])
         of_block = slice(batch.rows.start + here.start, batch.rows.start + here.stop)
-        _, _, Z, weights = self._of(batch, piece)
+        _, _, Z, weights = _samples(self.Z, self.weights, batch, piece)
         self.sampler.perturb(batch.sets[piece], starts - starts[0], of_block, Z, weights, self.samples[here])
 
     def inputs(self, batch: Batch) -> Array:
@@ -57,7 +64,7 @@ class FilledBuffer:
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Return what is to be fitted of some sets of a batch."""
-        yield self._of(batch, piece)
+        yield _samples(self.Z, self.weights, batch, piece)
 
     def most_features(self, batch: Batch) -> int:
         """Return how many features an instance of the batch has at most."""
@@ -65,11 +72,6 @@ class FilledBuffer:
 
     def columns(self, batch: Batch) -> None:
         """Return where the features of each instance belong: on the axis as they are."""
-
-    def _of(self, batch: Batch, piece: slice) -> Samples:
-        stop = min(piece.stop, len(batch.sets))
-        here = slice(piece.start, stop)
-        return Samples(piece.start, stop, self.Z[here], self.weights[here] if self.sampler.weighted else self.weights)
 
 
 class ListedBuffer:
@@ -125,7 +127,7 @@ class SharedBuffer:
 
     def draw(self, batch: Batch, piece: slice) -> None:
         """Compare some instances of a batch with the points."""
-        _, stop, Z, weights = self._of(batch, piece)
+        _, stop, Z, weights = _samples(self.Z, self.weights, batch, piece)
         for k in range(piece.start, stop):
             self.which[k] = self.sampler.compare(batch.rows.start + k, Z[k - piece.start], weights[k - piece.start])
 
@@ -141,7 +143,7 @@ class SharedBuffer:
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Return what is to be fitted of some instances of a batch."""
-        yield self._of(batch, piece)
+        yield _samples(self.Z, self.weights, batch, piece)
 
     def most_features(self, batch: Batch) -> int:
         """Return how many features an instance of the batch has at most."""
@@ -150,10 +152,6 @@ class SharedBuffer:
     def columns(self, batch: Batch) -> list[Any] | None:
         """Return where the features of each instance belong."""
         return None if self.sampler.columns is None else list(self.sampler.columns(batch.rows))
-
-    def _of(self, batch: Batch, piece: slice) -> Samples:
-        stop = min(piece.stop, len(batch.sets))
-        return Samples(piece.start, stop, self.Z[piece.start : stop], self.weights[piece.start : stop])
 
 
 Buffer = FilledBuffer | ListedBuffer | SharedBuffer

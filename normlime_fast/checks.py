@@ -79,6 +79,24 @@ def as_array(values: object, name: str) -> Array:
         ) from None
 
 
+def as_frame(X: Any, name: str) -> Any:
+    """Return X as a pandas DataFrame, or None if it is none."""
+    if hasattr(X, "schema") and hasattr(X, "to_pandas"):
+        X = X.to_pandas()
+    pandas = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
+    if pandas is None or not isinstance(X, pandas.DataFrame):
+        return None
+    if not X.columns.is_unique:
+        twice = shown(list(X.columns[X.columns.duplicated()]))
+        raise ValueError(f"{name} must have unique column names, got {twice} twice")
+    return X
+
+
+def as_names(index: Any) -> tuple[str, ...]:
+    """Return the names of columns, as text."""
+    return tuple(str(name) for name in index)
+
+
 @quiet
 def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""

@@ -1,6 +1,7 @@
 """The one exception of the library's own, and what any exception takes along."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 class IncompleteRunError(RuntimeError):
@@ -21,3 +22,13 @@ def attach(error: BaseException, finished: object, note: str | None = None) -> N
         error.finished = finished  # type: ignore[attr-defined]
         if note is not None:
             error.add_note(f"normlime_fast: {note}")
+
+
+@contextmanager
+def not_lost(result: object) -> Iterator[None]:
+    """Leave a result with the warning that it comes with, where warnings are errors."""
+    try:
+        yield
+    except Warning as warning:
+        attach(warning, result, "the result is this exception's .finished")
+        raise

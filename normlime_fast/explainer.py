@@ -3,9 +3,8 @@
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -27,11 +26,12 @@ from normlime_fast.checks import (
     check_count,
     shown,
 )
-from normlime_fast.errors import attach
+from normlime_fast.errors import not_lost
 from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
 from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
 from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast.prediction import Predict
+from normlime_fast.progress import Report, reporter
 from normlime_fast.runs import Options, checked_rows, explain_table, sum_stream
 from normlime_fast.streams import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast.surrogates import as_selection, warn_of_counts
@@ -41,8 +41,6 @@ BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before
 
 FIRST = 2**62  # numbers of rows of a stream are int64
 
-Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
-
 
 class NormLIME:
     """Explain a black-box model by many local LIME surrogates and aggregate them (Ahern et al., AAAI 2020).
@@ -50,10 +48,10 @@ class NormLIME:
     Parameters
     ----------
     predict : callable
-        The model: takes m rows of what X is made of (an ndarray, or a DataFrame with the same columns) and returns
-        (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a regressor's ``predict``. It is
-        called from the caller's thread only, unless there is an executor. The rows are a buffer that later calls fill
-        again, and an array that was kept is read-only: copy what you keep.
+        The model: takes m rows of what X is made of (an ndarray, a DataFrame with the same columns, a csr matrix, a
+        list of str) and returns (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a
+        regressor's ``predict``. It is called from the caller's thread only, unless there is an executor. The rows are a
+        buffer that later calls fill again, and an array that was kept is read-only: copy what you keep.
     neighborhood : Gaussian, Pool, Binned, Mask or an object like `Perturbs`
         Where perturbed samples come from, and which features explanations are in.
     n_features : int or None, default 10
@@ -154,7 +152,8 @@ class NormLIME:
         Parameters
         ----------
         X : array_like, pandas.DataFrame, Dask array or dataframe of shape (n_instances, d)
-            The instances. float32 stays float32; ints and bools reach the model as floats, since they are perturbed.
+            The instances; or what else the neighborhood takes: of a `Mask` also images, sparse rows and texts.
+            float32 stays float32; ints and bools of tables reach the model as floats, since they are perturbed.
             The partitions of a Dask collection are worked on where they are, given the executor of a Dask client;
             without one they come here, one at a time.
         index : array_like of int of shape (n_instances,), optional
@@ -216,7 +215,7 @@ class NormLIME:
                 warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         explainer, store = self, None
-        with _reporter(progress, len(table)) as report:
+        with reporter(progress, len(table)) as report:
             options = Options(executor, as_skip(on_error), lambda done: report(done, len(table)))
             if checkpoint is not None:
                 free = ("block_size", "rng") if self._any_seed else ("block_size",)
@@ -224,7 +223,7 @@ class NormLIME:
                 explainer, size = copy.copy(self), store.settings["block_size"]
                 explainer.seed = np.uint64(store.settings["rng"])
             local, error = explain_table(explainer, table, numbers, size, store, options)
-        with _not_lost(local):
+        with not_lost(local):
             _warn(np.bincount(local.status), error)
         return local
 
@@ -243,7 +242,7 @@ class NormLIME:
 
         Parameters
         ----------
-        batches : iterable of array_like or pandas.DataFrame of shape (m, d); or one table
+        batches : iterable of what `explain` takes as X, m rows each; or one of it
             Blocks of rows, such as a generator, or ``iter_batches()`` of a Parquet file; or a table: an array, which
             may be mapped from a file, a DataFrame, a Dask collection.
         by : None, "target", callable, or array_like of shape (n_instances,)
@@ -288,10 +287,10 @@ class NormLIME:
             blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
         else:
             blocks = blocks_of_batches(batches, by, first, size, partial(checked_rows, self))
-        with _reporter(progress, total) as report:
+        with reporter(progress, total) as report:
             options = Options(executor, as_skip(on_error), lambda done: report(done, total))
             statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
-        with _not_lost(statistics):
+        with not_lost(statistics):
             _warn(statuses, error)
         return statistics
 
@@ -368,16 +367,6 @@ class NormLIME:
         return probe(self, rows, np.arange(rows.count))
 
 
-@contextmanager
-def _not_lost(result: object) -> Iterator[None]:
-    """Leave a result with the warning that it comes with, where warnings are errors."""
-    try:
-        yield
-    except Warning as warning:
-        attach(warning, result, "the result is this exception's .finished")
-        raise
-
-
 def _warn(statuses: Array, error: Exception | None) -> None:
     """Warn the user of a call of how many explanations have a status that is worth knowing."""
     warn_of_counts(statuses, stacklevel=3)
@@ -397,22 +386,3 @@ def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole:
         return n_instances
     most, least = (-(-n_instances // count) for count in BLOCKS)
     return max(least, min(most, BLOCK // explainer.n_samples), 1)
-
-
-@contextmanager
-def _reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
-    """Yield what to call with (done, total)."""
-    if callable(progress):
-        yield progress
-    elif progress is False:
-        yield lambda done, total: None
-    elif progress is not True:
-        raise TypeError(f"progress must be True, False or a callable, got {shown(progress)}")
-    else:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError as error:
-            message = 'progress=True needs tqdm; install it with: pip install "normlime-fast[progress]"'
-            raise ImportError(message) from error
-        with tqdm(total=total, unit="instance") as bar:
-            yield lambda done, total: bar.update(done - bar.n)

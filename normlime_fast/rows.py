@@ -1,7 +1,5 @@
 """The user's rows, whatever they are made of, and how to make more of the same kind."""
 
-import math
-import numbers
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast.checks import Array, as_array, as_numbers, quiet, shown
+from normlime_fast.categories import Categories, listed
+from normlime_fast.checks import Array, as_array, as_frame, as_names, as_numbers, quiet, shown
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Rows:
 
     values: Any
     frame: Any = None  # the DataFrame that a table came from, without its rows
-    categories: "Categories | None" = None  # of a table
+    categories: Categories | None = None  # of a table
 
     @property
     def count(self) -> int:
@@ -33,7 +32,7 @@ class Rows:
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """Column names, where X has them."""
-        return None if self.frame is None else _names(self.frame.columns)
+        return None if self.frame is None else as_names(self.frame.columns)
 
     def take(self, here: slice | Array) -> "Rows":
         """Return some of the rows."""
@@ -90,15 +89,11 @@ class Rows:
 
     @cached_property
     def _choices(self) -> dict[int, tuple[Any, Array | None]]:
-        """The categories of a DataFrame's columns, as arrays of their dtypes, and the numbers that rows hold for them.
-
-        Instead of an array a dtype, if it has the numbers that rows hold; no numbers, if rows hold codes.
-        """
+        """The `Categories.choices` of a DataFrame's columns, by position."""
         if self.frame is None or self.categories is None:
             return {}
         return {
-            column: _choices(self.categories, k, self._dtypes[column])
-            for k, column in enumerate(self.categories.columns)
+            column: self.categories.choices(k, self._dtypes[column]) for k, column in enumerate(self.categories.columns)
         }
 
 
@@ -117,16 +112,16 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 @quiet
-def as_rows(X: object, name: str = "X", categories: "Categories | None" = None) -> Rows:
+def as_rows(X: object, name: str = "X", categories: Categories | None = None) -> Rows:
     """Return the user's X, an array-like or a DataFrame (pandas, or what becomes one: Arrow, Polars), as `Rows`."""
-    frame = _as_frame(X, name)
+    frame = as_frame(X, name)
     if frame is None:
         values = np.ascontiguousarray(as_numbers(X, name, ndim=(2,)))
         if categories is not None:
-            categories._check_array(values, name)
+            categories.check_array(values, name)
         return Rows(values, None, categories)
     known = categories or Categories()
-    check_names(_names(frame.columns), known.table, name)
+    check_names(as_names(frame.columns), known.table, name)
     mask = known.mask(frame.shape[1], name)
     numeric = frame.loc[:, ~mask] if mask.any() else frame
     for column, dtype in numeric.dtypes.items():
@@ -138,10 +133,10 @@ def as_rows(X: object, name: str = "X", categories: "Categories | None" = None) 
         continuous, values = values, np.empty(frame.shape, dtype)
         values[:, ~mask] = continuous
         for k, column in enumerate(known.columns):
-            values[:, column] = known._encoded(k, frame.iloc[:, column], name)
+            values[:, column] = known.encoded(k, frame.iloc[:, column], name)
     rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
     for k, (column, (choices, _)) in enumerate(rows._choices.items()):
-        if not isinstance(choices, np.dtype) and _listed(choices) != list(known.values[k]):
+        if not isinstance(choices, np.dtype) and listed(choices) != list(known.values[k]):
             got = shown(frame.dtypes.iloc[column], str)
             label = shown(frame.columns[column])
             raise ValueError(
@@ -151,26 +146,9 @@ def as_rows(X: object, name: str = "X", categories: "Categories | None" = None) 
     return rows
 
 
-def _as_frame(X: Any, name: str) -> Any:
-    """Return X as a pandas DataFrame, or None if it is none."""
-    if hasattr(X, "schema") and hasattr(X, "to_pandas"):
-        X = X.to_pandas()
-    pandas = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
-    if pandas is None or not isinstance(X, pandas.DataFrame):
-        return None
-    if not X.columns.is_unique:
-        twice = shown(list(X.columns[X.columns.duplicated()]))
-        raise ValueError(f"{name} must have unique column names, got {twice} twice")
-    return X
-
-
-def _names(index: Any) -> tuple[str, ...]:
-    return tuple(str(name) for name in index)
-
-
 def names_of(values: Any) -> tuple[str, ...] | None:
     """Return the names of columns that a pandas Series has numbers for."""
-    return _names(values.index) if hasattr(values, "to_frame") and hasattr(values, "index") else None
+    return as_names(values.index) if hasattr(values, "to_frame") and hasattr(values, "index") else None
 
 
 def check_names(names: tuple[str, ...] | None, known: tuple[str, ...] | None, name: str) -> None:
@@ -187,194 +165,13 @@ def _width(dtype: Any) -> int:
     return int(getattr(dtype, "subtype", dtype).itemsize)
 
 
-# --- categories of columns of tables
-
-
-@dataclass(frozen=True, eq=False)
-class Categories:
-    """The categories of some columns of a table.
-
-    Where all of a column's are numbers, rows hold these; otherwise they hold codes, which count the sorted categories.
-    """
-
-    columns: tuple[int, ...] = ()  # ascending
-    values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each
-    frequencies: tuple[Array, ...] = ()  # their shares of the data
-    table: tuple[str, ...] | None = None  # names of all columns, where they are known
-
-    @classmethod
-    @quiet
-    def from_data(cls, X: Any, categorical: Any, name: str = "X") -> "Categories":
-        """Find the categories of the columns of X with these names or positions."""
-        frame = _as_frame(X, name)
-        table = as_numbers(X, name, ndim=(2,)) if frame is None else frame
-        columns = _positions(categorical, table.shape[1], None if frame is None else frame.columns, name)
-        if not len(table):
-            raise ValueError(f"{name} must not be empty, got shape {table.shape}")
-        values, frequencies = [], []
-        for column in columns:
-            if frame is None:
-                unique, counts = np.unique(table[:, column], return_counts=True)
-                found = unique.tolist()
-            else:
-                found, counts = _found(frame.iloc[:, column], name)
-            values.append(tuple(found))
-            frequencies.append(counts / len(table))
-        return cls(columns, tuple(values), tuple(frequencies), None if frame is None else _names(frame.columns))
-
-    def mask(self, d: int, name: str = "X") -> Array:
-        """Return which of d columns have categories."""
-        if self.columns and self.columns[-1] >= d:
-            last = self.columns[-1]
-            raise ValueError(f"{name} must have more than {last} columns, as column {last} has categories, got {d}")
-        mask = np.zeros(d, bool)
-        mask[list(self.columns)] = True
-        return mask
-
-    def is_coded(self, k: int) -> bool:
-        """Whether rows hold codes for the categories of columns[k]."""
-        return self._numbers[k] is None
-
-    def numbers(self, k: int) -> Array:
-        """What rows hold for the categories of columns[k]."""
-        known = self._numbers[k]
-        return np.arange(float(len(self.values[k]))) if known is None else known
-
-    def names(self, k: int) -> tuple[str, ...]:
-        """Return the categories of columns[k] as people read them."""
-        whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in self.values[k])
-        return tuple(shown(v, str) for v in whole)
-
-    @cached_property
-    def _numbers(self) -> tuple[Array | None, ...]:
-        """The categories that are numbers, None for those that are not."""
-        return tuple(
-            np.array(values, np.float64) if all(_is_number(value) for value in values) else None
-            for values in self.values
-        )
-
-    def _encoded(self, k: int, column: Any, name: str) -> Array:
-        """Return what rows hold for a DataFrame's column, columns[k]."""
-        codes, uniques = _factorized(column, name)
-        positions = {value: position for position, value in enumerate(self.values[k])}
-        where = np.array([*(positions.get(value, -1) for value in uniques), -1])[codes]  # code -1: a missing value
-        if (where < 0).any():
-            row = int((where < 0).argmax())
-            self._refuse(_listed([column.iloc[row]])[0], column.name, row, name)
-        encoded: Array = self.numbers(k)[where]
-        return encoded
-
-    def _check_array(self, values: Array, name: str) -> None:
-        """Refuse an array with other categories."""
-        self.mask(values.shape[1], name)
-        for k, column in enumerate(self.columns):
-            if self.is_coded(k):
-                some = shown(list(self.values[k][:3]))
-                raise TypeError(f"{name} must be a DataFrame, as column {column} has the categories {some} ...")
-            unknown = ~np.isin(values[:, column], self.numbers(k))
-            if unknown.any():
-                row = int(unknown.argmax())
-                self._refuse(values[row, column].item(), column, row, name)
-
-    @staticmethod
-    def _refuse(value: object, column: object, row: int, name: str) -> None:
-        raise ValueError(
-            f"{name} must have known categories in column {shown(column)}, got {shown(value)} in row {row};"
-            " leave such rows out, or make the neighborhood from data that has them"
-        )
-
-
-def _is_number(value: object) -> bool:
-    """Whether a category is a number that rows can hold."""
-    try:
-        return isinstance(value, numbers.Real) and float(value) == value
-    except OverflowError:
-        return False
-
-
-def _positions(categorical: Any, d: int, names: Any, name: str) -> tuple[int, ...]:
-    """Return the positions of the columns that are named, or given by position."""
-    if isinstance(categorical, str | bytes | dict) or not hasattr(categorical, "__iter__"):
-        raise TypeError(f"categorical must be a list of columns, got {shown(categorical)}")
-    columns = []
-    for entry in categorical:
-        if names is not None and _is_in(entry, names):
-            columns.append(int(names.get_loc(entry)))
-        elif isinstance(entry, numbers.Integral) and not isinstance(entry, bool | np.bool_):
-            if not 0 <= int(entry) < d:
-                raise ValueError(f"categorical must hold positions from 0 to {d - 1}, got {shown(entry)}")
-            columns.append(int(entry))
-        else:
-            known = "positions of columns" if names is None else "names or positions of columns"
-            raise ValueError(f"categorical must hold {known} of {name}, got {shown(entry)}")
-        if columns[-1] in columns[:-1]:
-            raise ValueError(f"categorical must have every column once, got {shown(entry)} twice")
-    return tuple(sorted(columns))
-
-
-def _is_in(entry: Any, names: Any) -> bool:
-    try:
-        return entry in names
-    except TypeError:  # not hashable
-        return False
-
-
-def _found(column: Any, name: str) -> tuple[list[Any], Array]:
-    """Return the sorted categories of a DataFrame's column, and how many rows have each."""
-    codes, uniques = _factorized(column, name)
-    label = shown(column.name)
-    if (codes < 0).any():
-        raise ValueError(f"{name} must not miss categories, got none in column {label}, row {(codes < 0).argmax()}")
-    if any(isinstance(value, float) and not math.isfinite(value) for value in uniques):
-        raise ValueError(f"{name} must be finite, got infinite values in column {label}")
-    try:
-        order = sorted(range(len(uniques)), key=uniques.__getitem__)
-    except TypeError:
-        some = shown(uniques[:3])
-        raise TypeError(f"{name} must have categories that can be sorted in column {label}, got {some} ...") from None
-    return [uniques[position] for position in order], np.bincount(codes)[order]
-
-
-def _factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
-    """Return the distinct values of a DataFrame's column, and which of them each row has; -1 for none."""
-    pandas = sys.modules["pandas"]
-    try:
-        codes, uniques = pandas.factorize(column)
-    except TypeError:  # not hashable
-        label = shown(column.name)
-        raise TypeError(f"{name} must have categories that can be sorted in column {label}") from None
-    return codes, _listed(uniques)
-
-
-def _listed(values: Any) -> list[Any]:
-    """The entries of an array as Python's own, where they are numbers."""
-    return [value.item() if isinstance(value, np.number | np.bool_) else value for value in values]
-
-
-def _choices(categories: Categories, k: int, dtype: Any) -> tuple[Any, Array | None]:
-    """Return the categories of columns[k] for a DataFrame's column of this dtype, as `Rows._choices` has them."""
-    pandas = sys.modules["pandas"]
-    values = list(categories.values[k])
-    known = None if categories.is_coded(k) else categories.numbers(k)
-    if isinstance(dtype, pandas.CategoricalDtype):
-        positions = {value: position for position, value in enumerate(_listed(dtype.categories))}
-        codes = [positions.get(value, -1) for value in values]
-        return pandas.Categorical.from_codes(codes, dtype=dtype), known
-    try:
-        choices = pandas.Series(values, dtype=dtype).array
-    except (TypeError, ValueError, OverflowError):  # it cannot hold them, as will be said
-        return [], known
-    plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub" and known is not None
-    return (dtype if plain and _listed(choices) == values else choices), known
-
-
 # --- other kinds of rows
 
 
 @quiet
 def as_arrays(X: object, name: str = "X") -> Rows:
     """Return an array of numbers with 2 or more dimensions as `Rows`, of its own dtype."""
-    if _as_frame(X, name) is not None:
+    if as_frame(X, name) is not None:
         raise TypeError(f"{name} must be an array, got a DataFrame; pass {name}.to_numpy()")
     if _is_sparse(X):
         raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")

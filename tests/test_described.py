@@ -14,8 +14,9 @@ import pandas
 import pytest
 from scipy import sparse
 
+from normlime_fast.categories import Categories
 from normlime_fast.checkpoint import described
-from normlime_fast.rows import Categories, as_rows, as_texts
+from normlime_fast.rows import as_rows, as_texts
 
 
 class Silent:

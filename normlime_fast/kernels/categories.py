@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normlime_fast.kernels.gaussian import CATEGORY, COUNTERS, philox
+from normlime_fast.kernels.gaussian import CATEGORY, COUNTERS, random_words
 from normlime_fast.kernels.jit import kernel
 
 Array = NDArray[Any]
@@ -18,16 +18,6 @@ Array = NDArray[Any]
 u32 = np.uint32
 u64 = np.uint64
 f32 = np.float32
-
-
-@kernel
-def _fill(seed: u64, instance: u64, block: u64, words: Array) -> None:
-    """Fill `words` with a block of 4 * COUNTERS random uint32."""
-    first = block * u64(COUNTERS)
-    c0, c1 = u32(first), u32((first >> u64(32)) | u64(CATEGORY << 16))
-    for i in range(COUNTERS):
-        drawn = philox(u32(c0 | u32(i)), c1, u32(instance), u32(instance >> u64(32)), u32(seed), u32(seed >> u64(32)))
-        words[i], words[COUNTERS + i], words[2 * COUNTERS + i], words[3 * COUNTERS + i] = drawn
 
 
 @kernel
@@ -64,13 +54,13 @@ def redraw(
     _guide(firsts, cumulative, guide)
     for k in range(m):
         used = words.size
-        block = u64(0)
+        first = 0
         for i in range(n):
             for c in range(columns.size):
                 if used == words.size:
-                    _fill(seed, sets[k], block, words)
+                    random_words(seed, sets[k], u64(CATEGORY), first, words)
                     used = 0
-                    block += u64(1)
+                    first += COUNTERS
                 word = words[used]
                 used += 1
                 t, last = guide[c, word >> u32(24)], firsts[c + 1] - 1

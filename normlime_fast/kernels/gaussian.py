@@ -49,6 +49,17 @@ def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u
     return c0, c1, c2, c3
 
 
+@kernel
+def random_words(seed: u64, instance: u64, purpose: u64, first: int, out: Array) -> None:
+    """Fill the uint32 `out` with random words: word v of counter first + i goes to v * (size / 4) + i."""
+    count = out.size // 4
+    k0, k1, c2, c3 = u32(seed), u32(seed >> u64(32)), u32(instance), u32(instance >> u64(32))
+    for i in range(count):
+        counter = u64(first) + u64(i)
+        c1 = u32((counter >> u64(32)) | (purpose << u64(16)))
+        out[i], out[count + i], out[2 * count + i], out[3 * count + i] = philox(u32(counter), c1, c2, c3, k0, k1)
+
+
 @kernel(inline="always")
 def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
     """Box-Muller: radius from w0 (31 bits, never 0), angle from w1 (its first two bits name the quarter turn)."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normlime_fast.kernels.gaussian import COUNTERS, MASK, philox
+from normlime_fast.kernels.gaussian import COUNTERS, MASK, random_words
 from normlime_fast.kernels.jit import kernel
 
 Array = NDArray[Any]
@@ -25,21 +25,10 @@ f32 = np.float32
 
 
 @kernel
-def words(seed: u64, key: u64, first: int, out: Array) -> None:
-    """Fill the uint32 `out` with random words: word v of counter first + i goes to v * (size / 4) + i."""
-    count = out.size // 4
-    k0, k1, c2, c3 = u32(seed), u32(seed >> u64(32)), u32(key), u32(key >> u64(32))
-    for i in range(count):
-        counter = u64(first) + u64(i)
-        c1 = u32((counter >> u64(32)) | u64(MASK << 16))
-        out[i], out[count + i], out[2 * count + i], out[3 * count + i] = philox(u32(counter), c1, c2, c3, k0, k1)
-
-
-@kernel
 def _draw_by_chance(seed: u64, key: u64, chance: u32, random: Array, z: Array) -> None:
     """Switch every feature of z off unless its random word is below `chance`."""
     for start in range(0, z.size, random.size):
-        words(seed, key, start // 4, random)
+        random_words(seed, key, u64(MASK), start // 4, random)
         piece = z[start : start + random.size]
         for i in range(piece.size):
             piece[i] = f32(0.0) if random[i] < chance else f32(-1.0)
@@ -53,7 +42,7 @@ def _draw_by_number(seed: u64, key: u64, random: Array, order: Array, z: Array) 
     """
     n, d = z.shape
     for i in range(1, n):
-        words(seed, key, i * (random.size // 4), random)
+        random_words(seed, key, u64(MASK), i * (random.size // 4), random)
         off = 1 + i64((u64(random[0]) * u64(d)) >> u64(32))
         fewer = min(off, d - off)
         common, rare = (f32(0.0), f32(-1.0)) if fewer == off else (f32(-1.0), f32(0.0))

@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from normlime_fast.categories import Categories
 from normlime_fast.checks import Array, check_count, quiet, shown
 from normlime_fast.neighborhoods.bins import Bins
 from normlime_fast.neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
 from normlime_fast.neighborhoods.samplers import Axis
-from normlime_fast.rows import Categories, Rows, as_rows
+from normlime_fast.rows import Rows, as_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ class Binned:
 
     def points(self, seed: np.uint64, n_samples: int) -> Rows:
         """Draw the points."""
-        return replace(self.data, values=self.bins.draw(seed, n_samples)[0].astype(self.data.values.dtype))
+        return replace(self.data, values=self.bins.draw(seed, n_samples).astype(self.data.values.dtype))
 
     @quiet
     def prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> Asked:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from normlime_fast.categories import Categories
 from normlime_fast.checks import Array, as_count, as_numbers, quiet, shown
-from normlime_fast.rows import Categories, Rows
+from normlime_fast.rows import Rows
 
 
 class Interval(NamedTuple):
@@ -100,20 +101,18 @@ class Bins:
             codes[:, j] = column.codes(values[:, j])
         return codes
 
-    def draw(self, seed: np.uint64, n: int) -> tuple[Array, Array]:
-        """Draw n rows, values (n, d) and codes (n, d), every column by its frequencies and on its own.
+    def draw(self, seed: np.uint64, n: int) -> Array:
+        """Draw n rows, (n, d), every column by its frequencies and on its own.
 
         The first rows are the same for every n. Values of float32 columns are float32 numbers.
         """
         values = np.empty((n, len(self.columns)))
-        codes = np.empty_like(values)
         for j, column in enumerate(self.columns):
             words = np.random.Philox(key=np.array([seed, j], np.uint64)).random_raw(2 * n).reshape(n, 2)
             uniform = ((words >> np.uint64(12)) + 0.5) * 2.0**-52  # inside (0, 1), and so is 1 - uniform, exactly
             chosen = np.searchsorted(np.cumsum(column.frequencies)[:-1], uniform[:, 0], side="right")
             values[:, j] = column.draw(chosen, uniform[:, 1])
-            codes[:, j] = chosen
-        return values, codes
+        return values
 
     def names(self, codes: Array) -> list[str]:
         """Return what people read for an instance's codes (d,), such as "37 < age <= 48" and "workclass = Private"."""

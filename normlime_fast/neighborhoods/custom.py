@@ -35,7 +35,8 @@ class Perturbs(Protocol):
         n_samples : int
             How many samples to return, n.
         rng : numpy.random.Generator
-            The only source of randomness to use: it depends on the seed of the explainer and the number of the row.
+            The only source of randomness to use: it depends on the seed of the explainer and the number of the row, or
+            of its set of `shared_samples`.
 
         Returns
         -------

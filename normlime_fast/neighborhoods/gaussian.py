@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from normlime_fast.categories import Categories
 from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_seed, quiet, shown
 from normlime_fast.kernels import categories as redraws
 from normlime_fast.kernels import gaussian, quasirandom
 from normlime_fast.neighborhoods.samplers import Axis, Filled
-from normlime_fast.rows import Categories, Rows, as_rows, names_of
+from normlime_fast.rows import Rows, as_rows, names_of
 
 LARGEST_NORMAL = 6.7  # no float32 variate is larger: sqrt(-2 log 2^-32) = 6.66
 

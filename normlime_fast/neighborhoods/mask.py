@@ -41,7 +41,8 @@ class Mask:
         pair: a grid of so many rows and columns over the image, or so many pieces of a series. An array with a
         row's shape, or an image's (H, W): labels from 0 to d - 1. A callable, such as
         ``skimage.segmentation.slic``: takes a row and returns labels, any integers; as features then differ from
-        image to image, weights belong to pixels, each of which has that of its segment.
+        image to image, weights belong to pixels, each of which has that of its whole segment; `n_features` counts
+        segments.
     render : callable, optional
         In place of `baseline`: ``render(row, masks)`` takes masks (n, d), True where a feature is on, the first of
         them all True, and returns the n inputs of the model, of a row's shape.

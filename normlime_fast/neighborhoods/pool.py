@@ -7,12 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from normlime_fast.categories import Categories
 from normlime_fast.checks import Array, as_numbers, check_count, quiet
 from normlime_fast.kernels import gaussian
 from normlime_fast.neighborhoods.gaussian import Gaussian
 from normlime_fast.neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
 from normlime_fast.neighborhoods.samplers import Axis
-from normlime_fast.rows import Categories, Rows, as_rows, check_names, names_of
+from normlime_fast.rows import Rows, as_rows, check_names, names_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,28 @@
+"""Who is told how far a call is: nobody, a bar, or the user's own function."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from normlime_fast.checks import shown
+
+Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
+
+
+@contextmanager
+def reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
+    """Yield what to call with (done, total)."""
+    if callable(progress):
+        yield progress
+    elif progress is False:
+        yield lambda done, total: None
+    elif progress is not True:
+        raise TypeError(f"progress must be True, False or a callable, got {shown(progress)}")
+    else:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError as error:
+            message = 'progress=True needs tqdm; install it with: pip install "normlime-fast[progress]"'
+            raise ImportError(message) from error
+        with tqdm(total=total, unit="instance") as bar:
+            yield lambda done, total: bar.update(done - bar.n)
