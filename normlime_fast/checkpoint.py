@@ -1,6 +1,7 @@
 """Finished blocks on disk, one file each, and what they are blocks of."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -173,6 +174,8 @@ def _as_json(value: Any, depth: int) -> Any:
         name = f"{getattr(value, '__module__', None)}.{value.__qualname__}"
         code = getattr(value, "__code__", None)
         return name if code is None or depth > DEEP else {"function": name, **_function(value, code, depth + 1)}
+    if isinstance(value, functools.partial):
+        return [_plain(part, depth) for part in (value.func, value.args, value.keywords)]
     if dataclasses.is_dataclass(value):
         return {"class": _name(value), **{name: _plain(entry, depth) for name, entry in _fields(value).items()}}
     if hasattr(value, "tocsr"):
@@ -196,15 +199,24 @@ def _function(function: Any, code: CodeType, depth: int) -> dict[str, Any]:
     known["keywords"] = _plain(function.__kwdefaults__, depth)
     owner = getattr(function, "__self__", None)  # of a method
     if owner is not None and not isinstance(owner, ModuleType):
-        known["of"] = _plain(owner, depth)
+        fields = _fields(owner) if depth == 1 else {}  # of those of a method in its fields, the class alone
+        known["of"] = {"class": _name(owner), **{name: _plain(entry, depth) for name, entry in fields.items()}}
     with suppress(ValueError):  # of a cell that is still empty
         known["closure"] = [_plain(cell.cell_contents, depth) for cell in function.__closure__ or ()]
     return known
 
 
 def _code(code: CodeType) -> bytes:
-    inner = [_code(const) if isinstance(const, CodeType) else repr(const).encode() for const in code.co_consts]
-    return b"\0".join([code.co_code, repr(code.co_names).encode(), *inner])
+    return b"\0".join([code.co_code, repr(code.co_names).encode(), *map(_constant, code.co_consts)])
+
+
+def _constant(value: Any) -> bytes:
+    if isinstance(value, CodeType):
+        return _code(value)
+    if isinstance(value, tuple | frozenset):
+        parts = [_constant(entry) for entry in value]
+        return b"(" + b",".join(parts if isinstance(value, tuple) else sorted(parts)) + b")"
+    return repr(value).encode()
 
 
 def _as_json_object(value: object, depth: int) -> Any:

@@ -242,6 +242,7 @@ def as_any_rows(X: Any, name: str = "X") -> Rows:
     return as_rows(array, name) if array.ndim <= 2 else as_arrays(array, name)
 
 
+@quiet
 def as_dtype(values: Any, dtype: Any, what: str) -> Any:
     """Return finite values, an array or a csr matrix, in a floating dtype that can hold them."""
     cast = values.astype(dtype, copy=False)

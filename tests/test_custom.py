@@ -9,9 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 import normlime_fast as nlf
+from normlime_fast.kernels import surrogate
 
 SERIES = np.random.default_rng(0).normal(size=(6, 24)).cumsum(axis=1)
-X = np.random.default_rng(1).normal(size=(8, 4))
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(8, 4))
 
 
 # --- the worked example: segments of a time series, each on or replaced by its mean
@@ -156,6 +158,59 @@ def test_weights_of_0_count_as_too_few_samples_do():
     assert local.effective_samples[4] == 3
 
 
+def test_inputs_of_integer_rows_are_not_truncated():
+    images = RNG.integers(256, size=(3, 2, 2), dtype=np.uint8)
+    seen = []
+
+    def faded(image, n, rng):
+        on = rng.random((n, 3)) < 0.5
+        return image * np.where(np.column_stack([on, on[:, 0]]), 1.0, 0.3).reshape(n, 2, 2), on - 1.0
+
+    def total(rows):
+        seen.append(rows)
+        return rows.sum(axis=(1, 2))
+
+    local = explain(faded, total, images, n_features=None)
+    flat = images.reshape(3, 4).astype(float)
+    expected = 0.7 * (flat[:, :3] + flat[:, 3:] * [1, 0, 0])
+    assert_allclose(local.weights.toarray(), expected, rtol=1e-9, atol=1e-9)
+    assert [rows.dtype for rows in seen] == [np.uint8, np.float64]
+
+
+def test_read_only_features_compile_nothing():
+    def frozen(x, n, rng):
+        inputs, z = shaken(x, n, rng)
+        z = z.astype(np.float32)
+        z.setflags(write=False)
+        return inputs, z
+
+    local = explain(frozen)
+    assert_array_equal(local.weights.toarray(), explain(shaken).weights.toarray())
+    assert all(signature[0].mutable for signature in surrogate.fit.signatures)
+
+
+def test_the_model_is_not_shown_what_has_no_features():
+    """Such as an empty text; it is asked for its prediction alone."""
+    counts = []
+
+    def count(rows):
+        counts.append(len(rows) if isinstance(rows, list) else rows.shape[0])
+        return np.arange(counts[-1]) % 7.0
+
+    sparse = csr_array(np.diag([1.0, 0.0, 2.0, 0.0, 3.0]))
+    for mask, rows in ((nlf.Mask(), sparse), (nlf.Mask.text(["one", "two"]), ["one", "", "two", "?", "one two"])):
+        for options in ({}, {"n_jobs": 2}, {"batch_size": 50}):
+            counts.clear()
+            with pytest.warns(UserWarning, match="2 empty because nothing of the instance can be perturbed"):
+                local = explain(None, count, rows, mask, **options)
+            assert sum(counts) == 3 * 50 + 5
+            assert_array_equal(local.status == 8, [False, True, False, True, False])
+    counts.clear()
+    with pytest.warns(UserWarning, match="5 empty"):
+        explain(None, count, csr_array((5, 5)), nlf.Mask())
+    assert sum(counts) == 5
+
+
 # --- what is wrong with what it returns
 
 
@@ -183,6 +238,11 @@ WRONG = {
     "cube": (lambda X, Z: (X[..., None], Z), ValueError, r"^perturb must return inputs of shape .* got \(50, 4, 1\)$"),
     "texts": (lambda X, Z: (["a"] * 50, Z), ValueError, r"^perturb must return inputs of shape .* got \(50,\)$"),
     "NaN": (lambda X, Z: (X * np.nan, Z), ValueError, r"^inputs of perturb must be finite, got 200 NaN"),
+    "csr": (
+        lambda X, Z: (csr_array(X), Z),
+        TypeError,
+        r"^perturb must return inputs of the kind that X is, got a csr_array, where X is a ndarray$",
+    ),
     "no inputs": (lambda X, Z: (None, Z), (TypeError, ValueError), r"^inputs of perturb must"),
     "ragged": (lambda X, Z: ([[1], [1, 2]], Z), ValueError, r"^inputs of perturb must be an array, got a list whose"),
     "negative": (
@@ -208,6 +268,18 @@ def test_what_perturb_must_return(change, error, message):
     assert re.search(message, str(caught.value))  # with `match`, its notes would count
     assert "\n" not in str(caught.value)
     assert caught.value.__notes__[0] == "normlime_fast: the neighborhood was working on instance 0"
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_array])
+def test_inputs_that_overflow(kind):
+    rows = kind(np.abs(X).astype(np.float32))
+    with pytest.raises(
+        ValueError, match=r"^perturb must return inputs that float32 can hold, got an overflow"
+    ) as caught:
+        explain(
+            lambda x, n, rng: (kind(np.full((n, 4), 1e39)), rng.random((n, 3))), lambda rows: rows.sum(axis=1), rows
+        )
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +312,23 @@ def test_what_is_no_neighborhood(what):
 
 
 # --- perturb fails half-way
+
+
+@pytest.mark.parametrize("bad", [0, 6])
+@pytest.mark.parametrize("what", ["perturb", "segments", "segments with render"])
+def test_an_error_names_the_instance(what, bad):
+    def fails(x, *_):
+        if (np.asarray(x).ravel() == X[bad]).all():
+            raise KeyError("bad luck")
+        return np.arange(4) if x.shape == (4,) else np.arange(4).reshape(2, 2)
+
+    neighborhood, rows = Own(lambda x, n, rng: (fails(x), shaken(x, n, rng))[1]), X
+    if what != "perturb":
+        render = (lambda row, masks: np.repeat(row[None], len(masks), axis=0)) if "render" in what else None
+        neighborhood, rows = nlf.Mask(segments=fails, render=render), X.reshape(8, 2, 2)
+    with pytest.raises(KeyError, match="bad luck") as caught:
+        explain(None, lambda rows: rows.reshape(len(rows), -1).sum(axis=1), rows, neighborhood)
+    assert caught.value.__notes__[0] == f"normlime_fast: the neighborhood was working on instance {bad}"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pandas
 import pytest
 from scipy import sparse
 
+import normlime_fast as nlf
 from normlime_fast.categories import Categories
 from normlime_fast.checkpoint import described
 from normlime_fast.rows import as_rows, as_texts
@@ -34,6 +35,41 @@ class Telling(Silent):
 class Raising(Silent):
     def __repr__(self):
         raise RuntimeError
+
+
+class Marking:
+    """Its methods do what its fields say."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def split(self, text):
+        return text.split(self.mark)
+
+
+def splitter(mark):
+    return lambda text: text.split(mark)
+
+
+IN_A_LOOP = [lambda text, k=k: text[k:] for k in range(2)]
+OF_ONE_NAME = [lambda text: text.split(), lambda text: text.split("a"), lambda text: text.rsplit()]
+
+
+def with_keyword(mark):
+    def split(text, *, mark=mark):
+        return text.split(mark)
+
+    return split
+
+
+def with_inner(mark):
+    if mark:
+        return lambda text: [piece for piece in text if piece == "a"]
+    return lambda text: [piece for piece in text if piece == "b"]
+
+
+def wordy(text):
+    return [word for word in text.split() if word not in {"a", "an", "the", "of", "and"}]
 
 
 Holder = make_dataclass("Holder", ["field"], frozen=True, eq=False)
@@ -73,6 +109,15 @@ FIELDS = {
         [sparse.csr_array(np.eye(40)[::-1]), sparse.csr_array(2 * np.eye(40))],
     ),
     "function": (lambda: settings_of, [Path.exists]),
+    "lambda": (lambda: OF_ONE_NAME[0], [*OF_ONE_NAME[1:], *IN_A_LOOP]),
+    "lambda in a loop": (lambda: IN_A_LOOP[0], [IN_A_LOOP[1]]),
+    "closure": (lambda: splitter(" "), [splitter("a"), splitter(None)]),
+    "closure of an array": (lambda: splitter(np.arange(99)), [splitter(np.arange(1, 100))]),
+    "closure of a closure": (lambda: splitter(splitter(" ")), [splitter(splitter("a"))]),
+    "keyword default": (lambda: with_keyword(" "), [with_keyword("a")]),
+    "code within": (lambda: with_inner(True), [with_inner(False)]),
+    "set of str in its code": (lambda: wordy, [splitter]),
+    "method of an object": (lambda: Marking(" ").split, [Marking("a").split]),
     "method": (lambda: "text".split, ["text".join]),
     "class": (lambda: Silent, [Telling]),
     "partial": (lambda: functools.partial(settings_of, 3), [functools.partial(settings_of, 4)]),
@@ -116,6 +161,39 @@ def test_an_object_that_holds_itself():
     loop.me = loop
     own = {"class": "test_described.Silent"}
     assert settings_of(loop)["neighborhood me"] == own | {"a": 1, "me": own}
+
+
+def test_a_function_that_holds_itself():
+    def endless(mark):
+        def again(text):
+            return again(text.strip(mark))
+
+        return again
+
+    def both():
+        def ping(text):
+            return pong(text)
+
+        def pong(text):
+            return ping(text)
+
+        return ping
+
+    first, other = (settings_of(Holder(endless(mark))) for mark in "ab")
+    assert first == settings_of(Holder(endless("a")))
+    assert first != other
+    assert settings_of(Holder(both())) == settings_of(Holder(both()))
+
+
+@pytest.mark.parametrize("name", ["segments", "render", "baseline", "tokenizer", "kernel"])
+def test_functions_of_one_name_in_a_neighborhood(name):
+    make = {
+        "tokenizer": lambda function: nlf.Mask.text(["aab"], tokenizer=function),
+        "kernel": lambda function: nlf.Pool.from_data(np.eye(3), kernel=function),
+    }.get(name, lambda function: nlf.Mask(**{name: function}))
+    first, second = (settings_of(make(function)) for function in IN_A_LOOP)
+    assert first == settings_of(make(IN_A_LOOP[0]))
+    assert first != second
 
 
 def test_what_an_object_hides_is_its_own():

@@ -155,3 +155,65 @@ def test_bad_instances(X, error, message):
     with pytest.raises(error, match=message) as caught:
         explain(X, never)
     assert "\n" not in str(caught.value)
+
+
+# --- names of columns
+
+NUMBERS = pd.DataFrame(RNG.normal(size=(50, 3)), columns=list("abc"))
+SPREADS = NUMBERS.std()
+NAMED = {
+    "Gaussian.from_data": lambda: nlf.Gaussian.from_data(NUMBERS),
+    "Gaussian of a Series": lambda: nlf.Gaussian(SPREADS),
+    "Mask.from_data": lambda: nlf.Mask.from_data(NUMBERS),
+    "Mask of a Series": lambda: nlf.Mask(NUMBERS.mean()),
+}
+POOLS = {
+    "Pool.from_data": lambda: nlf.Pool.from_data(NUMBERS),
+    "Pool.gaussian": lambda: nlf.Pool.gaussian(NUMBERS.mean(), SPREADS),
+}
+
+
+def of_numbers(neighborhood, X, predict):
+    return nlf.NormLIME(predict, neighborhood, n_features=None, n_samples=50, rng=0).explain(X)
+
+
+@pytest.mark.parametrize("name", NAMED | POOLS)
+@pytest.mark.parametrize(
+    ("X", "got"),
+    [
+        (NUMBERS[list("cab")], "another order"),
+        (NUMBERS[list("ab")], r"none of \['c'\]"),
+        (NUMBERS.assign(d=1.0), r"\['d'\]"),
+        (NUMBERS.rename(columns={"b": "B"}), r"none of \['b'\]"),
+    ],
+)
+def test_columns_must_be_those_it_was_made_of(name, X, got):
+    def never(rows):
+        raise AssertionError("the model was asked")
+
+    message = rf"^X must have the columns that the neighborhood was made of, \['a', 'b', 'c'\], got {got}$"
+    with pytest.raises(ValueError, match=message):
+        of_numbers((NAMED | POOLS)[name](), X[:4], never)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_array_has_no_names_to_compare(name):
+    def predict(rows):
+        return np.asarray(rows) @ [1.0, 2.0, 4.0]
+
+    X = NUMBERS[:4]
+    expected, local = (of_numbers(NAMED[name](), rows, predict) for rows in (X, X.to_numpy()))
+    assert_array_equal(local.weights.toarray(), expected.weights.toarray())
+    assert local.weights.nnz == 12
+    assert (expected.feature_names, local.feature_names) == (("a", "b", "c"), None)
+
+
+def test_mean_and_scale_of_a_pool_must_have_one_order():
+    with pytest.raises(ValueError, match=r"^scale must have the columns .* \['a', 'b', 'c'\], got another order$"):
+        nlf.Pool.gaussian(NUMBERS.mean(), SPREADS[::-1])
+
+
+@pytest.mark.parametrize("categories", [[1], (1,), "work", {1: ["a"]}], ids=str)
+def test_categories_are_those_of_from_data(categories):
+    with pytest.raises(TypeError, match=r"^categories must be those that from_data finds, got "):
+        nlf.Gaussian(1.0, categories=categories)

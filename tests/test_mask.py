@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -7,6 +8,7 @@ import scipy.sparse as sp
 from lime.lime_image import LimeImageExplainer
 from masked_samples import SEED, samples
 from scipy.ndimage import gaussian_filter
+from sklearn.feature_extraction.text import CountVectorizer
 
 from normlime_fast import NormLIME
 from normlime_fast.kernels import masks
@@ -289,7 +291,30 @@ def test_explanations_do_not_depend_on_threads_and_batches(mask):
     assert first.weights.nnz > 0
 
 
+def test_memory_does_not_grow_with_what_is_absent():
+    """Twice the images, as the model gets a copy, a batch of samples with z and weights, and the blur of one image.
+
+    A third time the images is for what belongs to explanations, and is 20 times what their 5 weights take.
+    """
+    images = RNG.integers(256, size=(200, 64, 64), dtype=np.uint8)
+    batch = 300 * (64 * 64 + 64 * 4 + 2 * 8) + 3 * 64 * 64 * 8
+
+    def run(X):
+        explained(Mask("blur", segments=8), lambda some: some.mean(axis=(1, 2)), X, n_features=5, batch_size=300)
+
+    run(images[:2])  # compiles and imports
+    tracemalloc.start()
+    run(images)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * images.nbytes + batch
+
+
 # --- what is refused
+
+
+def predict_sums(rows):
+    return rows.sum(axis=1)
 
 
 def none(*args):
@@ -314,6 +339,10 @@ REFUSED = [
         lambda: samples(Mask(segments=LABELS * 2), IMAGES),
         "segments must have labels 0 to d - 1, got up to 12, but no 1",
     ),
+    (
+        lambda: samples(Mask(segments=np.where(LABELS, LABELS, 2**40)), IMAGES),
+        f"segments must have labels 0 to d - 1, got up to {2**40}, but no 0; np.unique",
+    ),
     (lambda: samples(Mask(segments=(3, 10)), IMAGES), "a grid of 1 to 9 pieces along axis 1 of a row, got 10"),
     (
         lambda: samples(Mask(segments=none), IMAGES),
@@ -334,6 +363,17 @@ REFUSED = [
     (lambda: samples(Mask(render=none), sp.eye_array(3)), "render must be None for sparse rows, got <function"),
     (lambda: samples(Mask(render=none), TABLE), r"render must return an input for each mask, shape \(40, 5\), got"),
     (lambda: samples(Mask(render=lambda row, on: row * on[1:]), TABLE), r"for each mask, .* got shape \(39, 5\)"),
+    (
+        lambda: explained(Mask(render=lambda row, on: np.where(on, row, np.nan)), predict_sums, TABLE, n_features=2),
+        "render must return finite numbers, got some of dtype float64 that are not",
+    ),
+    (
+        lambda: explained(
+            Mask(render=lambda row, on: np.where(on, 1e39, 0.0)), predict_sums, TABLE.astype("f4"), n_features=2
+        ),
+        "render must return inputs that float32 can hold, got an overflow",
+    ),
+    (lambda: Mask.text(CountVectorizer().fit(DOCUMENTS)), "documents must be a list of str, got a CountVectorizer"),
     (
         lambda: samples(Mask(), TABLE.astype(np.longdouble)[:, None]),
         None if np.longdouble(0).itemsize == 8 else "8 bytes",

@@ -1,5 +1,8 @@
 """A pool asks the model about n_samples points once, and weighs them for every instance as lime does."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -355,6 +358,49 @@ def test_bad_proximity(options, error, message):
 def test_bad_data(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("options", [{}, {"n_jobs": 2}], ids=str)
+def test_a_width_of_almost_nothing_leaves_too_few_points(options):
+    """Those at the instance itself; distances over the width overflow, which nobody is warned of."""
+    pool = nlf.Pool.from_data(DATA, width=1e-200)
+    with pytest.warns(UserWarning, match="18 empty because the effective sample size is below") as caught:
+        local = explain(pool, **options)
+    assert len(caught) == 1
+    assert_array_equal(local.status, 7)
+    assert_array_equal(local.effective_samples, 1)
+
+
+SUMS_OF_MANY = """
+import hashlib, numpy as np, normlime_fast as nlf
+data = np.random.default_rng(0).normal(size=(30_000, 2))
+pool = nlf.Pool.from_data(data, width="auto")
+explainer = nlf.NormLIME(lambda X: X[:, 0] * X[:, 1], pool, n_features=None, n_samples=30_000, rng=0)
+local = explainer.explain(data[:40] + 0.1)  # products by BLAS would differ for one in ten
+parts = [local.weights.data, local.intercept, local.r2, local.effective_samples]
+print(hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
+"""
+
+
+def test_sums_over_many_points_do_not_depend_on_the_threads_of_blas():
+    digests = []
+    for threads in "12":
+        environment = os.environ | {f"{name}_NUM_THREADS": threads for name in ("OPENBLAS", "MKL", "OMP")}
+        command = [sys.executable, "-c", SUMS_OF_MANY]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        digests.append(done.stdout)
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(("targets", "columns"), [("all", 2), ("predicted", 4), ([0], 1)])
+def test_a_model_with_other_outputs_for_the_points(targets, columns):
+    def fickle(rows):
+        return np.tile(model(rows), (1, 2))[:, : columns if len(rows) == 300 else 3]
+
+    message = f"^predict must return as many columns for all rows, got {columns} and then 3"
+    with pytest.raises(ValueError, match=message):
+        explain(nlf.Pool.from_data(DATA), predict=fickle, targets=targets)
 
 
 FRAME = pd.DataFrame(DATA, columns=list("abcde"))

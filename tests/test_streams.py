@@ -224,6 +224,53 @@ def test_batches_that_differ(make, batches, message):
     assert "this is batch 1 of the stream" in caught.value.__notes__[0]
 
 
+def never(rows):
+    raise AssertionError("the model was asked")
+
+
+@pytest.mark.parametrize("method", ["statistics", "importance"])
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (nlf.Mask(5.0), "baseline must be 0 for sparse rows, got 5.0"),
+        (nlf.Mask(segments=3), "segments must be None for sparse rows, got array"),
+        (nlf.Mask(render=never), "render must be None for sparse rows, got <function"),
+    ],
+)
+def test_batches_that_a_neighborhood_cannot_perturb(mask, message, method):
+    batches = iter([sparse.csr_array(PARSE[:9]), sparse.csr_array(PARSE[9:])])
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        getattr(nlf.NormLIME(never, mask, **OPTIONS), method)(batches)
+    assert "this is batch 0 of the stream" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "batches must have at least one row, got none"),
+        (lambda: iter(()), "batches must have at least one row, got none"),
+        ([FRAME[list("ab")]], "batch must have the columns .*, got none of "),
+        ([FRAME[list("lkjihgfedcba")]], "batch must have the columns .*, got another order"),
+        ([FRAME * np.nan], "batch must be finite"),
+    ],
+)
+def test_a_pool_asks_nothing_before_a_stream_is_seen(batches, message):
+    one = nlf.NormLIME(never, nlf.Pool.from_data(FRAME), n_features=4, n_samples=20, rng=0)
+    with pytest.raises(ValueError, match=message):
+        one.statistics(batches() if callable(batches) else batches)
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_batches_of_mixed_kinds(order):
+    batches = [ROWS[:9], sparse.csr_array(ROWS[9:])][order]
+    kinds = [type(batch).__name__ for batch in batches]
+    one = nlf.NormLIME(lambda rows: rows.sum(axis=1), nlf.Mask(), **OPTIONS)
+    with pytest.raises(TypeError, match=f"^batches must be of one kind, got {kinds[0]} and then {kinds[1]}") as caught:
+        one.statistics(iter(batches))
+    assert "\n" not in str(caught.value)
+    assert "this is batch 1 of the stream, which begins with row" in caught.value.__notes__[0]
+
+
 def test_batches_of_another_kind_of_rows():
     for make, batches in ((as_texts, IMAGES), (as_texts, "text"), (as_rows, IMAGES), (as_sparse_rows, ROWS)):
         with pytest.raises((TypeError, ValueError), match=r"^batch(es)? must"):

@@ -54,10 +54,10 @@ def random_words(seed: u64, instance: u64, purpose: u64, first: int, out: Array)
     """Fill the uint32 `out` with random words: word v of counter first + i goes to v * (size / 4) + i."""
     count = out.size // 4
     k0, k1, c2, c3 = u32(seed), u32(seed >> u64(32)), u32(instance), u32(instance >> u64(32))
+    start = (purpose << u64(48)) | u64(first)
     for i in range(count):
-        counter = u64(first) + u64(i)
-        c1 = u32((counter >> u64(32)) | (purpose << u64(16)))
-        out[i], out[count + i], out[2 * count + i], out[3 * count + i] = philox(u32(counter), c1, c2, c3, k0, k1)
+        c0, c1 = u32(start + u64(i)), u32((start + u64(i)) >> u64(32))
+        out[i], out[count + i], out[2 * count + i], out[3 * count + i] = philox(c0, c1, c2, c3, k0, k1)
 
 
 @kernel(inline="always")

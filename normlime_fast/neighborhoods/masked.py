@@ -13,6 +13,7 @@ from normlime_fast.neighborhoods.segments import Segments, absent_values
 from normlime_fast.neighborhoods.texts import Words, written
 from normlime_fast.rows import as_dtype
 
+SEGMENTS = 100  # about as many as users find in an image; it sets the size of batches alone
 ALONE = np.array([0, 1])  # where the only instance of a set begins and ends
 
 
@@ -68,7 +69,7 @@ def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values:
         masks.render(Z[None], ALONE, _bits(X), _bits(others), segments.of_values, _bits(flat))
         return Drawn(flat.reshape(len(Z), *x.shape[1:]), Z, weights, segments.places())
 
-    return Listed(draw, Segments.found(find, values[0]).count)
+    return Listed(draw, min(SEGMENTS, values[0].size))
 
 
 def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any, values: Array) -> Listed:
@@ -92,7 +93,7 @@ def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any,
             inputs = as_dtype(inputs, dtype, "render must return inputs")
         return Drawn(inputs, Z, weights, own.places() if callable(segments) else None)
 
-    return Listed(draw, segments_of(0).count)
+    return Listed(draw, min(SEGMENTS, values[0].size) if callable(segments) else segments_of(0).count)
 
 
 def sparse(draws: Draws, values: Any) -> Listed:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from normlime_fast.checks import Array, as_array, as_count, as_nonnegative, shown
+from normlime_fast.checks import Array, as_array, as_count, as_nonnegative, quiet, shown
 from normlime_fast.kernels import sharing
 from normlime_fast.neighborhoods.samplers import Axis, Shared
 from normlime_fast.rows import Rows, check_names
@@ -48,6 +48,7 @@ class Proximity:
         """Fill in the share."""
         return cls(width, kernel, nearest, (0.1 if nearest is None else 0.5) if share is None else share)
 
+    @quiet
     def weights(self, squares: Array, d: int) -> Array:
         """Return the weights, at most 1, of samples at these squared distances in d columns; the instance is first."""
         near = squares <= FAR
