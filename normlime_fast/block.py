@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -221,8 +222,9 @@ class _Run:
             self.ended = True
             for place in places:
                 wait(place.pieces)
-            for place in sorted(places, key=lambda place: place.batch.rows.start):
-                self._finish(place, lambda done: None)  # what was asked is fitted, but nobody is told
+            with suppress(Exception):  # of a fit, such as of memory: what comes after it is not finished
+                for place in sorted(places, key=lambda place: place.batch.rows.start):
+                    self._finish(place, lambda done: None)  # what was asked is fitted, but nobody is told
             raise
 
     def _finish(self, place: "_Place", report: Report) -> None:

@@ -386,3 +386,20 @@ def test_refused_in_one_line(call, message):
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_20_000_sparse_rows_of_20_000_columns():
+    """Two of 8 features have the same 64 masks with probability 28 * 2^-63: the linear model's weights are exact."""
+    rng = np.random.default_rng(0)
+    n, k = 20_000, 8
+    entries = rng.normal(size=n * k), rng.integers(0, n, n * k), np.arange(0, n * k + 1, k)
+    X, effects = sp.csr_array(entries, shape=(n, n)), rng.normal(size=n)
+    explainer = NormLIME(lambda X: X @ effects, Mask(), n_features=None, n_samples=64, rng=0)
+    tracemalloc.start()
+    local = explainer.explain(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 2**20  # dense rows would take 3.2 GB, and a row of weights for each of its columns as much
+    assert (local.status == 0).all()
+    # Paths end at a millionth of the first alpha, which is below the sum of a row's weights: below 20.
+    assert abs(local.weights - X.multiply(effects[None])).max() < 20e-6
