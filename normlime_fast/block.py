@@ -23,7 +23,7 @@ from normlime_fast.errors import attach
 from normlime_fast.explanations import COLUMNS, MODEL_FAILED, LocalExplanations
 from normlime_fast.kernels.surrogate import NO_FEATURES
 from normlime_fast.neighborhoods.samplers import Filled, Listed, Sampler, Shared
-from normlime_fast.prediction import Predict, predict_rows
+from normlime_fast.prediction import predict_rows, target_names, targets_of
 from normlime_fast.rows import Rows
 from normlime_fast.surrogates import Fits, fit_samples
 from normlime_fast.threads import Pieces, Start
@@ -186,12 +186,12 @@ class _Run:
         self.n_outputs = outputs.shape[1]
         if isinstance(sampler, Shared):
             check_same_outputs(len(sampler.outputs), self.n_outputs)
-        self.target_names = _target_names(settings.predict, self.n_outputs)
+        self.target_names = target_names(settings.predict, self.n_outputs)
         most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
         self.batch_size = rows_a_batch(settings, most)
         if isinstance(sampler, Shared):
             self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
-        self.targets = _targets_of(settings.targets, outputs)
+        self.targets = targets_of(settings.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.failed = np.zeros(len(numbers), bool)
         self.parts: list[_Part] = []
@@ -399,27 +399,3 @@ def _landed(fitted: _Fitted, t: int) -> _Part:
         values.append(weights)
     lengths = np.array([len(each) for each in values])
     return _Part(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)
-
-
-def _targets_of(targets: str | Array, outputs: Array) -> Array:
-    """Which outputs to explain for each instance, (n_instances, t)."""
-    n_instances, n_outputs = outputs.shape
-    if isinstance(targets, str):
-        if targets == "predicted":
-            predicted: Array = np.argmax(outputs, axis=1, keepdims=True)
-            return predicted
-        targets = np.arange(n_outputs)
-    if targets.max() >= n_outputs:
-        raise ValueError(f"targets must be below the model's {n_outputs} outputs, got {targets.max()}")
-    return np.broadcast_to(targets, (n_instances, len(targets)))
-
-
-def _target_names(predict: Predict, n_outputs: int) -> tuple[str, ...] | None:
-    """Class names of a scikit-learn classifier whose method `predict` is, where they fit its outputs."""
-    model = getattr(predict, "__self__", None)
-    classes = getattr(model, "classes_", None)
-    pairs = getattr(model, "decision_function_shape", None) == "ovo"  # outputs of a support vector machine
-    scores = getattr(predict, "__name__", "") in ("predict_proba", "predict_log_proba", "decision_function")
-    if not scores or pairs or n_outputs == 1 or not isinstance(classes, np.ndarray) or classes.shape != (n_outputs,):
-        return None
-    return tuple(str(name) for name in classes)

@@ -165,7 +165,10 @@ def _found(column: Any, name: str) -> tuple[list[Any], Array]:
     codes, uniques = _factorized(column, name)
     label = shown(column.name)
     if (codes < 0).any():
-        raise ValueError(f"{name} must not miss categories, got none in column {label}, row {(codes < 0).argmax()}")
+        raise ValueError(
+            f"{name} must not have missing categories, got one in column {label}, row {(codes < 0).argmax()};"
+            " fill it, such as by 'missing'"
+        )
     if any(isinstance(value, float) and not math.isfinite(value) for value in uniques):
         raise ValueError(f"{name} must be finite, got infinite values in column {label}")
     try:

@@ -30,8 +30,9 @@ class LocalExplanations:
     Attributes
     ----------
     weights : csr_array of shape (n_explanations, d), float64
-        Change of the output per unit of z (for the Gaussian: per standard deviation of the noise). A feature that was
-        not selected is not stored.
+        Change of the output per unit of z: for `Gaussian` and `Pool` per standard deviation of the noise or the data;
+        for categories, bins and masks, what being the instance's, or being there, adds to the output. A feature that
+        was not selected is not stored.
     intercept : ndarray of shape (n_explanations,)
         Value of the surrogate at the instance itself.
     r2 : ndarray of shape (n_explanations,)

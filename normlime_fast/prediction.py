@@ -88,3 +88,27 @@ def _named(instances: Array) -> str:
         return f"instances {instances[0]} to {instances[-1]}"
     some = ", ".join(map(str, instances[:5]))
     return f"instances {some}" if len(instances) <= 5 else f"{len(instances)} instances, the first {some}"
+
+
+def targets_of(targets: str | Array, outputs: Array) -> Array:
+    """Which outputs to explain for each instance, (n_instances, t)."""
+    n_instances, n_outputs = outputs.shape
+    if isinstance(targets, str):
+        if targets == "predicted":
+            predicted: Array = np.argmax(outputs, axis=1, keepdims=True)
+            return predicted
+        targets = np.arange(n_outputs)
+    if targets.max() >= n_outputs:
+        raise ValueError(f"targets must be below the model's {n_outputs} outputs, got {targets.max()}")
+    return np.broadcast_to(targets, (n_instances, len(targets)))
+
+
+def target_names(predict: Predict, n_outputs: int) -> tuple[str, ...] | None:
+    """Class names of a scikit-learn classifier whose method `predict` is, where they fit its outputs."""
+    model = getattr(predict, "__self__", None)
+    classes = getattr(model, "classes_", None)
+    pairs = getattr(model, "decision_function_shape", None) == "ovo"  # outputs of a support vector machine
+    scores = getattr(predict, "__name__", "") in ("predict_proba", "predict_log_proba", "decision_function")
+    if not scores or pairs or n_outputs == 1 or not isinstance(classes, np.ndarray) or classes.shape != (n_outputs,):
+        return None
+    return tuple(str(name) for name in classes)

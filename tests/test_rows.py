@@ -158,7 +158,7 @@ FROM_DATA_REFUSED = {
     "too large": (FRAME, [3], ValueError, "categorical must hold positions from 0 to 2, got 3"),
     "negative": (FRAME, [-1], ValueError, "categorical must hold positions from 0 to 2, got -1"),
     "twice": (FRAME, ["c", 1], ValueError, "categorical must have every column once, got 1 twice"),
-    "missing": (FRAME.replace("b", None), ["c"], ValueError, "X must not miss categories, .* column 'c', row 1"),
+    "missing": (FRAME.replace("b", None), ["c"], ValueError, "X must not have missing categories, .* 'c', row 1"),
     "infinite": (FRAME.replace(1.0, np.inf), ["x"], ValueError, "X must be finite, got infinite .* column 'x'"),
     "no order": (
         FRAME.replace("b", 1),

@@ -65,7 +65,8 @@ class Pool:
         width : float or "auto", optional
             Standard deviation of the kernel, in standard deviations of the data: weights are
             ``exp(-distance**2 / (2 * width**2))`` of the Euclidean distance. "auto" chooses it for every instance so
-            that the effective sample size, ``sum(p)**2 / sum(p**2)``, is `share` of the points that count.
+            that the effective sample size, ``sum(p)**2 / sum(p**2)``, is `share` of the points that count; far from
+            all points it becomes wide, which a low `r2` shows.
         kernel : {"gaussian", "exponential"} or callable, default "gaussian"
             "exponential" is what lime calls the same function, and `width` is then by default lime's, 0.75 sqrt(d);
             otherwise it is "auto". A callable gets the distances (n,) from an instance and returns weights.
