@@ -139,18 +139,26 @@ def _positions(categorical: Any, d: int, names: Any, name: str) -> tuple[int, ..
         raise TypeError(f"categorical must be a list of columns, got {shown(categorical)}")
     columns = []
     for entry in categorical:
-        if names is not None and _is_in(entry, names):
-            columns.append(int(names.get_loc(entry)))
-        elif isinstance(entry, numbers.Integral) and not isinstance(entry, bool | np.bool_):
-            if not 0 <= int(entry) < d:
-                raise ValueError(f"categorical must hold positions from 0 to {d - 1}, got {shown(entry)}")
-            columns.append(int(entry))
-        else:
+        column = column_at(entry, d, names)
+        if column is None:
             known = "positions of columns" if names is None else "names or positions of columns"
-            raise ValueError(f"categorical must hold {known} of {name}, got {shown(entry)}")
+            within = f"positions from 0 to {d - 1}" if _is_position(entry) else f"{known} of {name}"
+            raise ValueError(f"categorical must hold {within}, got {shown(entry)}")
+        columns.append(column)
         if columns[-1] in columns[:-1]:
             raise ValueError(f"categorical must have every column once, got {shown(entry)} twice")
     return tuple(sorted(columns))
+
+
+def column_at(entry: Any, d: int, names: Any) -> int | None:
+    """Return the position of one of d columns, which is given itself, or by one of `names`, if there are any."""
+    if names is not None and _is_in(entry, names):
+        return int(names.get_loc(entry))
+    return int(entry) if _is_position(entry) and 0 <= int(entry) < d else None
+
+
+def _is_position(entry: Any) -> bool:
+    return isinstance(entry, numbers.Integral) and not isinstance(entry, bool | np.bool_)
 
 
 def _is_in(entry: Any, names: Any) -> bool:

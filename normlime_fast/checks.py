@@ -47,6 +47,14 @@ def as_nonnegative(value: object, name: str) -> float:
     return number
 
 
+def as_positive(value: object, name: str) -> float:
+    """Return `value` as a finite float larger than 0."""
+    number = as_nonnegative(value, name)
+    if number == 0.0:
+        raise ValueError(f"{name} must be larger than 0, got 0.0")
+    return number
+
+
 def as_seed(rng: object) -> np.uint64:
     """Draw the 64-bit key of all samples from `rng`: None, an int, a SeedSequence or a numpy Generator (SPEC 7)."""
     known = numbers.Integral | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
@@ -100,9 +108,7 @@ def as_names(index: Any) -> tuple[str, ...]:
 @quiet
 def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""
-    if "scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(values):
-        raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
-    array = as_array(values, name)
+    array = as_dense(values, name)
     try:
         if array.dtype.kind not in "fiubO" or (
             array.dtype == object and any(isinstance(v, str | bytes) or v is np.ma.masked for v in array.flat)
@@ -112,19 +118,41 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
             array = array.astype(np.float64, copy=False)  # a long double may become infinite, which is said below
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must hold real numbers, got dtype {shown(array.dtype, str)}") from None
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} must not have masked values; fill them, as in {name}.filled(...)")
+    check_unmasked(values, name)
     if array.ndim not in ndim:
         expected = " or ".join(f"{n}-D" for n in ndim)
         raise ValueError(f"{name} must be {expected}, got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        place = tuple(int(i) for i in np.argwhere(~finite)[0])
-        count = array.size - np.count_nonzero(finite)
-        raise ValueError(f"{name} must be finite, got {count} NaN or infinite values, the first at {place}")
+    check_finite(array, name)
     return array
+
+
+def is_sparse(values: object) -> bool:
+    """Whether this is a sparse matrix or array of scipy."""
+    return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(values))
+
+
+def as_dense(values: object, name: str) -> Array:
+    """Return `values`, which are not a sparse matrix, as whatever array NumPy makes of it."""
+    if is_sparse(values):
+        raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
+    return as_array(values, name)
+
+
+def check_unmasked(values: object, name: str) -> None:
+    """Refuse an array with masked entries."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must not have masked values; fill them, as in {name}.filled(...)")
+
+
+def check_finite(values: Array, name: str, place: Callable[[Array], Any] = lambda bad: np.argwhere(bad)[0]) -> None:
+    """Refuse NaN and infinite values; place(bad) says where the first is, of those that are True."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = tuple(int(i) for i in place(bad))
+        count = np.count_nonzero(bad)
+        raise ValueError(f"{name} must be finite, got {count} NaN or infinite values, the first at {first}")
 
 
 @quiet

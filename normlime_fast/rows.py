@@ -1,7 +1,7 @@
 """The user's rows, whatever they are made of, and how to make more of the same kind."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 
 from normlime_fast.categories import Categories, listed
-from normlime_fast.checks import Array, as_array, as_frame, as_names, as_numbers, quiet, shown
+from normlime_fast.checks import (
+    Array,
+    as_array,
+    as_dense,
+    as_frame,
+    as_names,
+    as_numbers,
+    check_finite,
+    check_unmasked,
+    is_sparse,
+    quiet,
+    shown,
+)
 
 
 @dataclass(frozen=True)
@@ -173,25 +185,22 @@ def as_arrays(X: object, name: str = "X") -> Rows:
     """Return an array of numbers with 2 or more dimensions as `Rows`, of its own dtype."""
     if as_frame(X, name) is not None:
         raise TypeError(f"{name} must be an array, got a DataFrame; pass {name}.to_numpy()")
-    if _is_sparse(X):
-        raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
-    array = as_array(X, name)
+    array = as_dense(X, name)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got dtype {shown(array.dtype, str)}")
-    if np.ma.is_masked(X):
-        raise ValueError(f"{name} must not have masked values; fill them, as in {name}.filled(...)")
+    check_unmasked(X, name)
     if array.ndim < 2:
         raise ValueError(f"{name} must have 2 dimensions or more, got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    _check_finite(array, name, lambda bad: np.argwhere(bad)[0])
+    check_finite(array, name)
     return Rows(np.require(array, array.dtype.newbyteorder("="), ["C", "A"]))
 
 
 @quiet
 def as_sparse_rows(X: Any, name: str = "X") -> Rows:
     """Return a sparse matrix or array of scipy as `Rows`: csr, each entry once and in order, none of them 0."""
-    if not _is_sparse(X):
+    if not is_sparse(X):
         raise TypeError(f"{name} must be a scipy sparse matrix, got {type(X).__name__}; pass csr_array({name})")
     if X.ndim != 2 or X.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be 2-D with real numbers, got shape {X.shape} and dtype {X.dtype}")
@@ -208,8 +217,7 @@ def as_sparse_rows(X: Any, name: str = "X") -> Rows:
         matrix.eliminate_zeros()
     if matrix.dtype != np.float32:
         matrix = matrix.astype(np.float64, copy=False)
-    entry = lambda bad: _place(matrix, int(bad.argmax()))  # noqa: E731
-    _check_finite(matrix.data, name, entry)
+    check_finite(matrix.data, name, lambda bad: _place(matrix, int(bad.argmax())))
     return Rows(matrix)
 
 
@@ -232,7 +240,7 @@ def as_texts(X: Any, name: str = "X") -> Rows:
 
 def as_any_rows(X: Any, name: str = "X") -> Rows:
     """Return a table, an array, a sparse matrix or texts as `Rows`."""
-    if _is_sparse(X):
+    if is_sparse(X):
         return as_sparse_rows(X, name)
     if hasattr(X, "columns") or hasattr(X, "schema"):
         return as_rows(X, name)
@@ -246,23 +254,11 @@ def as_any_rows(X: Any, name: str = "X") -> Rows:
 def as_dtype(values: Any, dtype: Any, what: str) -> Any:
     """Return finite values, an array or a csr matrix, in a floating dtype that can hold them."""
     cast = values.astype(dtype, copy=False)
-    if cast is not values and not np.isfinite(getattr(cast, "data", cast) if _is_sparse(cast) else cast).all():
+    if cast is not values and not np.isfinite(getattr(cast, "data", cast) if is_sparse(cast) else cast).all():
         raise ValueError(f"{what} that {dtype} can hold, got an overflow")
     return cast
-
-
-def _is_sparse(X: object) -> bool:
-    return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(X))
 
 
 def _place(matrix: Any, entry: int) -> tuple[int, int]:
     """Row and column of a csr matrix's entry."""
     return int(np.searchsorted(matrix.indptr, entry, side="right")) - 1, int(matrix.indices[entry])
-
-
-def _check_finite(values: Array, name: str, place: Callable[[Array], Any]) -> None:
-    bad = ~np.isfinite(values)
-    if bad.any():
-        first = tuple(int(i) for i in place(bad))
-        count = np.count_nonzero(bad)
-        raise ValueError(f"{name} must be finite, got {count} NaN or infinite values, the first at {first}")

@@ -126,3 +126,11 @@ def importance(W, kind="normlime", sign="absolute"):
     values = [reduce(part) if len(part) else 0.0 for part in members(W, kind, sign)]
     counts = {"positive": W > 0, "negative": W < 0}.get(sign, W != 0).sum(axis=0)
     return np.array(values), counts
+
+
+def lime_weights(explanation, target, d):
+    """Weights of d features, of which lime lists those that it uses."""
+    weights = np.zeros(d)
+    for feature, weight in explanation.local_exp[target]:
+        weights[feature] = weight
+    return weights

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from lime.lime_tabular import LimeTabularExplainer
 from numpy.testing import assert_allclose, assert_array_equal
+from reference import lime_weights
 from scipy.optimize import brentq
 
 import normlime_fast as nlf
@@ -75,9 +76,7 @@ def test_weights_are_limes_on_the_points_that_lime_draws(categorical, selection,
         pool = replace(pool, center=lime.scaler.mean_, scale=lime.scaler.scale_)
         local = explain(pool, x[None], n_features=K, n_samples=399, ridge=1.0)
         for target in range(3):
-            expected = np.zeros(5)
-            for feature, weight in theirs.local_exp[target]:
-                expected[feature] = weight
+            expected = lime_weights(theirs, target, 5)
             weights = local.weights[[target]].toarray()[0]
             assert_array_equal(weights != 0, expected != 0)
             assert_allclose(weights, expected, rtol=0, atol=1e-6 * np.abs(expected).max())

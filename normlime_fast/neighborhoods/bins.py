@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.categories import Categories
+from normlime_fast.categories import Categories, column_at
 from normlime_fast.checks import Array, as_count, as_numbers, quiet, shown
 from normlime_fast.rows import Rows
 
@@ -134,11 +134,8 @@ def _own_edges(edges: Mapping[int | str, ArrayLike], rows: Rows, names: tuple[st
         raise TypeError(f"edges must be a dict of columns and their edges, got {shown(edges)}")
     own = {}
     for key, values in edges.items():
-        if rows.frame is not None and key in rows.frame.columns:
-            j = int(rows.frame.columns.get_loc(key))
-        elif isinstance(key, int | np.integer) and not isinstance(key, bool) and 0 <= key < len(names):
-            j = int(key)
-        else:
+        j = column_at(key, len(names), None if rows.frame is None else rows.frame.columns)
+        if j is None:
             raise ValueError(f"edges must be of columns of X, by name or position, got {shown(key)}")
         if j in own:
             raise ValueError(f"edges must have every column once, got column {names[j]} twice")

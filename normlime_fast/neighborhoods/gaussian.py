@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from normlime_fast.categories import Categories
-from normlime_fast.checks import Array, as_count, as_nonnegative, as_numbers, as_seed, quiet, shown
+from normlime_fast.checks import Array, as_count, as_numbers, as_positive, as_seed, quiet, shown
 from normlime_fast.kernels import categories as redraws
 from normlime_fast.kernels import gaussian, quasirandom
 from normlime_fast.neighborhoods.samplers import Axis, Filled
@@ -110,18 +110,9 @@ class Gaussian:
         >>> nlf.Gaussian.from_data([[0.0, 10.0], [2.0, 50.0]], width=0.5).scale
         array([ 0.5, 10. ])
         """
-        width = as_nonnegative(width, "width")
-        if width == 0.0:
-            raise ValueError("width must be larger than 0, got 0.0")
+        width = as_positive(width, "width")
         categories = Categories.from_data(X, categorical)
-        values = as_rows(X, categories=categories).values.astype(np.float64)
-        exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
-        scale = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
-        scale[(values == values[0]).all(axis=0)] = 0.0  # the mean of equal values may be off by a rounding
-        scale[list(categories.columns)] = 0.0
-        if not np.isfinite(scale).all():
-            column = int(np.flatnonzero(~np.isfinite(scale))[0])
-            raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
+        scale = deviations(as_rows(X, categories=categories).values, width, categories.columns)
         return cls(scale, sampling, categories if categories.columns or categories.table else None)
 
     def rows(self, X: object, name: str = "X") -> Rows:
@@ -173,6 +164,19 @@ class Gaussian:
                 f"X and scale must leave room to perturb in {X.dtype}, got an overflow in column {far.argmax()}"
             )
         return scale
+
+
+def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> Array:
+    """Return the standard deviations of the columns of X times `width`; 0 of `fixed` ones, and of equal values."""
+    values = values.astype(np.float64)
+    exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
+    scale: Array = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
+    scale[(values == values[0]).all(axis=0)] = 0.0  # the mean of equal values may be off by a rounding
+    scale[list(fixed)] = 0.0
+    if not np.isfinite(scale).all():
+        column = int(np.flatnonzero(~np.isfinite(scale))[0])
+        raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
+    return scale
 
 
 def _redrawn(categories: Categories) -> tuple[Array, Array, Array, Array]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, as_nonnegative, as_numbers, quiet, shown
+from normlime_fast.checks import Array, as_nonnegative, as_numbers, as_positive, quiet, shown
 from normlime_fast.neighborhoods.masked import Draws, filled, rendered, segmented, sparse, texts
 from normlime_fast.neighborhoods.samplers import Axis, Filled, Listed
 from normlime_fast.neighborhoods.segments import Segments, absent_values, as_segments
@@ -94,11 +94,9 @@ class Mask:
         object.__setattr__(self, "segments", as_segments(self.segments))
         if self.render is not None and not callable(self.render):
             raise TypeError(f"render must be callable, got {shown(self.render)}")
-        probability, width = as_nonnegative(self.probability, "probability"), as_nonnegative(self.width, "width")
+        probability, width = as_nonnegative(self.probability, "probability"), as_positive(self.width, "width")
         if not 0.0 < probability < 1.0:
             raise ValueError(f"probability must be between 0 and 1, got {shown(self.probability)}")
-        if width == 0.0:
-            raise ValueError(f"width must be larger than 0, got {shown(self.width)}")
         object.__setattr__(self, "probability", probability)
         object.__setattr__(self, "width", width)
         if not isinstance(self.scheme, str) or self.scheme not in ("bernoulli", "text"):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from normlime_fast.categories import Categories
 from normlime_fast.checks import Array, as_numbers, check_count, quiet
 from normlime_fast.kernels import gaussian
-from normlime_fast.neighborhoods.gaussian import Gaussian
+from normlime_fast.neighborhoods.gaussian import Gaussian, deviations
 from normlime_fast.neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
 from normlime_fast.neighborhoods.samplers import Axis
 from normlime_fast.rows import Rows, as_rows, check_names, names_of
@@ -99,7 +99,7 @@ class Pool:
         proximity = Proximity.of(width, kernel, nearest, share)
         categories = Categories.from_data(X, categorical)
         data = as_rows(X, categories=categories)
-        scale = Gaussian.from_data(data.values).scale
+        scale = deviations(data.values)
         center = data.values.mean(axis=0, dtype=np.float64)
         plain = list(categories.columns)
         center[plain], scale = 0.0, np.where(categories.mask(len(center)), 1.0, scale)

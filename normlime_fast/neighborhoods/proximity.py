@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from normlime_fast.checks import Array, as_array, as_count, as_nonnegative, quiet, shown
+from normlime_fast.checks import Array, as_array, as_count, as_nonnegative, as_positive, quiet, shown
 from normlime_fast.kernels import sharing
 from normlime_fast.neighborhoods.samplers import Axis, Shared
 from normlime_fast.rows import Rows, check_names
@@ -34,9 +34,7 @@ class Proximity:
         if isinstance(self.width, str) and self.width != "auto":
             raise ValueError(f'width must be a number or "auto", got {shown(self.width)}')
         if self.width is not None and not isinstance(self.width, str):
-            object.__setattr__(self, "width", as_nonnegative(self.width, "width"))
-            if self.width == 0.0:
-                raise ValueError("width must be larger than 0, got 0.0")
+            object.__setattr__(self, "width", as_positive(self.width, "width"))
         if self.nearest is not None:
             object.__setattr__(self, "nearest", as_count(self.nearest, "nearest"))
         object.__setattr__(self, "share", as_nonnegative(self.share, "share"))
@@ -157,7 +155,6 @@ class Asked:
 
     def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Shared:
         """Return what compares these rows with the points."""
-        self.check(rows)
         instances = self.source.coordinates(rows.values)
         apart = self.source.apart(rows.values)
         count, d = self.points.shape
