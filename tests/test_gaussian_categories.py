@@ -128,6 +128,7 @@ def test_shared_samples_are_the_same_however_they_are_cut(options):
 def test_numbers_as_categories_of_an_array():
     X = np.column_stack([RNG.normal(size=100), RNG.choice([0.5, 3.0], 100)])
     gaussian = nlf.Gaussian.from_data(X, categorical=[1])
+    assert_array_equal(gaussian.scale != 0, [True, False])
     explainer = nlf.NormLIME(lambda X: X[:, 0] * 2 + X[:, 1], gaussian, n_features=None, n_samples=100, rng=0)
     expected = np.column_stack([np.full(9, 2 * X[:, 0].std()), np.where(X[:9, 1] == 3, 2.5, -2.5)])
     assert_allclose(explainer.explain(X[:9]).weights.toarray(), expected, rtol=1e-6)

@@ -154,8 +154,6 @@ class Gaussian:
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
-        if self.categories is not None:
-            scale[list(self.categories.columns)] = 0.0
         scale[scale < np.finfo(np.float64).tiny] = 0.0  # as they are where subnormal numbers are flushed
         room = np.finfo(X.dtype).max / 8  # all in eighths: the check itself must not overflow
         far = np.abs(X).max(axis=0).astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room
