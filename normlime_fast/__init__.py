@@ -7,8 +7,9 @@ Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neu
 from normlime_fast.errors import IncompleteRunError
 from normlime_fast.explainer import NormLIME
 from normlime_fast.explanations import LocalExplanations
-from normlime_fast.importance import Importance, ImportanceStatistics, aggregate
+from normlime_fast.importance import ImportanceStatistics, aggregate
 from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, sample_gaussian
+from normlime_fast.ranking import Importance
 from normlime_fast.surrogates import Surrogates, fit_surrogates
 
 __all__ = [

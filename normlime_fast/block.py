@@ -20,12 +20,13 @@ from normlime_fast.asking import (
 from normlime_fast.buffers import Batch, Samples, SharedBuffer, room_for
 from normlime_fast.checks import Array, check_count
 from normlime_fast.errors import attach
-from normlime_fast.explanations import COLUMNS, MODEL_FAILED, LocalExplanations
+from normlime_fast.explanations import COLUMNS, LocalExplanations
 from normlime_fast.kernels.surrogate import NO_FEATURES
 from normlime_fast.neighborhoods.samplers import Filled, Listed, Sampler, Shared
 from normlime_fast.prediction import predict_rows, target_names, targets_of
 from normlime_fast.rows import Rows
 from normlime_fast.surrogates import Fits, fit_samples
+from normlime_fast.terms import MODEL_FAILED
 from normlime_fast.threads import Pieces, Start
 
 PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms

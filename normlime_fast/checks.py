@@ -5,6 +5,7 @@ import numbers
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,14 @@ def shown(value: object, as_text: Callable[[object], str] = repr) -> str:
     except Exception:  # the user's own; or an int with too many digits
         return f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def needed(package: str, what: str, install: str) -> Any:
+    """Import an optional package, or say in one line what needs it and what to install."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(f"{what} needs {package}; install it with: pip install {install}") from error
 
 
 def as_count(value: object, name: str, minimum: int = 1) -> int:

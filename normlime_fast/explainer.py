@@ -27,14 +27,16 @@ from normlime_fast.checks import (
     shown,
 )
 from normlime_fast.errors import not_lost
-from normlime_fast.explanations import MODEL_FAILED, LocalExplanations
-from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign
+from normlime_fast.explanations import LocalExplanations
+from normlime_fast.importance import ImportanceStatistics
 from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast.prediction import Predict
 from normlime_fast.progress import Report, reporter
+from normlime_fast.ranking import Importance
 from normlime_fast.runs import Options, checked_rows, explain_table, sum_stream
 from normlime_fast.streams import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast.surrogates import as_selection, warn_of_counts
+from normlime_fast.terms import MODEL_FAILED, Kind, Sign
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
@@ -135,6 +137,11 @@ class NormLIME:
         self.batch_size = None if batch_size is None else as_count(batch_size, "batch_size")
         self.seed = as_seed(rng)
         self._any_seed = rng is None
+
+    def __repr__(self) -> str:
+        given = ("n_features", "n_samples", "selection", "targets", "ridge", "shared_samples", "n_jobs", "batch_size")
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
+        return f"<NormLIME: {shown(self.predict)}, {shown(self.neighborhood)}, {settings}>"
 
     def explain(
         self,

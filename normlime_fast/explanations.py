@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast import storage
-from normlime_fast.checks import Array, as_labels, quiet, shown
-from normlime_fast.importance import Importance, ImportanceStatistics, Kind, Sign, aggregate
-from normlime_fast.kernels.surrogate import CONSTANT_OUTPUT, NO_FEATURES, NO_WEIGHT, OVERFLOW, TOO_FEW
+from normlime_fast import storage, tables
+from normlime_fast.checks import Array
+from normlime_fast.grouping import grouped
+from normlime_fast.importance import ImportanceStatistics, aggregate
+from normlime_fast.intact import check_local
+from normlime_fast.ranking import Importance
+from normlime_fast.terms import UNKNOWN, Fits, Kind, Layout, Sign
 
 if TYPE_CHECKING:
+    import pandas
     from scipy.sparse import csr_array
 
-MODEL_FAILED = 6  # a status beside those of the fits: there was nothing to fit
-UNKNOWN = (MODEL_FAILED, TOO_FEW, NO_FEATURES)  # statuses of what is no explanation at all
+    from normlime_fast.submodular import Picked
+
 COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one of each per row
 _PARTS = ("data", "indices", "indptr")
-_EMPTY = (CONSTANT_OUTPUT, NO_WEIGHT, OVERFLOW, *UNKNOWN)  # statuses of explanations without weights
-_LAST_STATUS = max(UNKNOWN)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalExplanations:
     """One sparse linear explanation per instance and target, as `NormLIME.explain` returns them.
 
@@ -36,9 +38,9 @@ class LocalExplanations:
     intercept : ndarray of shape (n_explanations,)
         Value of the surrogate at the instance itself.
     r2 : ndarray of shape (n_explanations,)
-        In-sample R^2 of the surrogate; 0 for an empty one.
+        In-sample R^2 of the surrogate; 0 for an empty one; NaN where another tool did not keep it.
     prediction : ndarray of shape (n_explanations,)
-        The model's output for the instance and target.
+        The model's output for the instance and target; NaN where another tool did not keep it.
     status : ndarray of int of shape (n_explanations,)
         0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
         4 not converged (approximate); 5 the output's range overflows (empty). The others are no explanation at all:
@@ -108,26 +110,175 @@ class LocalExplanations:
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        if isinstance(by, str):
-            if by != "target":
-                raise ValueError(f'by must be None, "target" or one label per instance, got {shown(by)}')
-            groups: Array | None = self.target
-        elif by is None:
-            groups = None
-        else:
-            numbers, first, position = np.unique(self.instance, return_index=True, return_inverse=True)
-            order = np.argsort(np.argsort(first))  # of the numbers, as X had them
-            groups = as_labels(by, "by", len(numbers), "instance")[order[position]]
-        statistics = self._statistics(groups)
+        statistics = self._statistics(grouped(self.instance, self.target, by))
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
             statistics = named(statistics, self.target_names)
         return statistics.importance(kind, sign, min_count)
 
+    def to_frame(self, layout: Layout | Fits = "long") -> "pandas.DataFrame":
+        """Return a pandas DataFrame.
+
+        Parameters
+        ----------
+        layout : {"long", "wide", "fits"}
+            "long": one row per weight. "wide": one row per explanation and one column per feature, 0 where it is not
+            used; this takes 8 bytes for each. "fits": one row per explanation, without the weights.
+
+        Returns
+        -------
+        pandas.DataFrame
+            "long" has the columns ``instance``, ``target`` (a name, where targets have names), ``feature`` and
+            ``weight``; "wide" an index of instance and target; "fits" ``n_features``, ``intercept``, ``r2``,
+            ``prediction``, ``status`` and ``effective_samples`` beside instance and target.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If `layout` is another.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> explainer.explain(np.zeros((1, 3))).to_frame().round(3)
+           instance  target  feature  weight
+        0         0       0        0     1.0
+        1         0       0        1    -2.0
+        """
+        frame: pandas.DataFrame = tables.local_frame(self, layout)
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanations as dicts, lists, numbers and text alone, as `json.dumps` takes them.
+
+        Returns
+        -------
+        dict
+            ``columns``, the number of features, and ``explanations``: a list of dicts with ``instance``, ``target``,
+            ``status``, ``intercept``, ``r2``, ``prediction``, ``effective_samples`` (None for NaN) and ``weights``, a
+            list of dicts with ``feature`` and ``weight``, the largest |weight| first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [0.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=1, rng=0)
+        >>> [one["feature"] for one in explainer.explain(np.zeros((1, 3))).to_dict()["explanations"][0]["weights"]]
+        [1]
+        """
+        return tables.local_dict(self)
+
+    def to_shap(self, X: Any = None) -> Any:
+        """Return the explanations as one `shap.Explanation`, which shap's plots draw.
+
+        `values` are the weights and `base_values` is the rest of the surrogate, so that ``base_values + values.sum(1)``
+        is the surrogate at the instance, `intercept`: the f(x) of `shap.plots.waterfall`. For `Binned`, `Mask` and
+        categories, `base_values` is the surrogate where nothing is as in the instance, and a value is what being as in
+        the instance adds. For continuous columns of `Gaussian` and `Pool` a value is the change per standard deviation,
+        and `base_values` the surrogate one standard deviation below the instance in each of them, which says little by
+        itself. The plots call all of these SHAP values; they are weights of a LIME surrogate.
+
+        Parameters
+        ----------
+        X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
+            What was explained, one row per instance, in the order given to `explain`; explanations with status 6, 7 or
+            8 are left out, and so are their rows of X. It becomes `data`: numbers, or as an array of objects if a
+            column holds something else. bar, beeswarm, decision, heatmap, violin and waterfall work without it (violin
+            fails with what is no number), scatter does not. Leave out texts, images and whatever else has no column per
+            feature.
+
+        Returns
+        -------
+        shap.Explanation
+            `values` of shape (n, d), one row per explanation. Where every instance has the same several targets, of
+            shape (n, d, t), with the targets in ascending order: pick one for a plot by its place or name, as in
+            ``explanation[:, :, 0]``. `output_names` has the targets' names, unless rows differ in their target. The
+            arrays are dense: 8 n d t bytes for `values`, and up to 8 n d more for `data`.
+
+        Raises
+        ------
+        ImportError
+            If shap is not installed.
+        TypeError, ValueError
+            If X is not of shape (n_instances, d) or has columns of other names, or all explanations have status 6, 7 or
+            8.
+        MemoryError
+            If the dense arrays do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> X = np.zeros((4, 3))
+        >>> explainer.explain(X).to_shap(X).values[0].round(3)  # for shap.plots.beeswarm and others
+        array([ 1., -2.,  0.])
+        """
+        from normlime_fast.interop.shap import local_to_shap
+
+        return local_to_shap(self, X)
+
+    def submodular_pick(self, budget: int, by: str | ArrayLike | None = None) -> "Picked | dict[Any, Picked]":
+        """Pick a few instances to look at, which together use as much of the importance as possible.
+
+        This is SP-LIME. A feature's importance is the root of the sum of |W| over the instances, where W is its weight
+        in the explanation of an instance, or the signed sum of its weights where several targets are explained. One
+        instance after the other is picked: the one whose features add most to the importance that those picked before
+        cover. That covers at least 1 - 1/e = 63 % of what the best choice of as many instances would.
+
+        Parameters
+        ----------
+        budget : int
+            How many instances to pick, at most: where every feature in use is covered there is nothing to gain, and
+            fewer are returned (lime's `SubmodularPick` then adds any others).
+        by : None, "target", or array_like of shape (n_instances,)
+            As for `LocalExplanations.importance`: pick from all; or for each target, from its explanations alone; or
+            for each label, given for every instance in the order of X.
+
+        Returns
+        -------
+        Picked, or dict of a Picked for every target or label
+            Of instances that add the same, the first in the order of X is picked (lime's `SubmodularPick` takes the
+            last). Those without weights never are. Targets go by their names, if these are there and all differ.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `budget` is not an integer of at least 1, `by` is none of these, no explanation has a weight, or the
+            weights are not finite or cancel: those of all targets of a classifier add up to nothing, so choose
+            ``by="target"``.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X**2 @ [1.0, 1.0], nlf.Gaussian(0.1), n_features=1, rng=0)
+        >>> picked = explainer.explain([[0.0, 2.0], [3.0, 0.0], [2.5, 0.0]]).submodular_pick(budget=2)
+        >>> picked.instances, picked.coverage.round(2)
+        (array([1, 0]), array([0.62, 1.  ]))
+        """
+        from normlime_fast.submodular import submodular_pick
+
+        return submodular_pick(self, budget, by)
+
+    def __repr__(self) -> str:
+        return f"<LocalExplanations: {tables.local_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        line = f"LocalExplanations: {tables.local_line(self)}"
+        return tables.html(line, self.importance() if self._known().any() else None)
+
+    def _known(self) -> Array:
+        """Which are explanations at all."""
+        return ~np.isin(self.status, list(UNKNOWN))
+
     def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
         """Sums over the explanations that there are, by their groups; None if there are none."""
-        weights, known = self.weights, ~np.isin(self.status, UNKNOWN)
+        weights, known = self.weights, self._known()
         if not known.any():
             return None
         if not known.all():
@@ -238,7 +389,7 @@ class LocalExplanations:
         names = {"feature_names": self.feature_names, "target_names": self.target_names}
         header = {"columns": int(self.weights.shape[1]), **names}
         content = storage.pack("LocalExplanations", arrays, header)
-        _check(self)
+        check_local(self)
         return content
 
     @classmethod
@@ -256,7 +407,7 @@ class LocalExplanations:
         if version == 1:
             arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
         result = cls(weights, **arrays, **header)
-        _check(result)
+        check_local(result)
         return result
 
 
@@ -289,61 +440,11 @@ def _stacked(matrices: "list[csr_array]") -> "csr_array":
     return csr_array((data, indices, indptr), shape=shape)
 
 
-def _check(local: LocalExplanations) -> None:
-    """Raise ValueError if the fields, which are of the right types, do not fit together."""
-    weights = local.weights
-    indptr, indices = weights.indptr, weights.indices
-    if not len(indptr) - 1 == len(local.status) == weights.shape[0]:
-        raise ValueError(f"weights must have one row per status, {len(local.status)}, got {len(indptr) - 1}")
-    if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
-        raise ValueError("weights must have an indptr that goes from 0 to the number of weights and never decreases")
-    if indices.size and not (indices.min() >= 0 and indices.max() < weights.shape[1]):
-        raise ValueError(f"weights must have column indices from 0 to {weights.shape[1] - 1}")
-    rises = np.append(indices[1:] > indices[:-1], True)
-    rises[indptr[1:] - 1] = True
-    if not rises.all():
-        raise ValueError("weights must have the columns of each row in order and once, as sum_duplicates() makes them")
-    if not np.isfinite(weights.data).all():
-        raise ValueError("weights must be finite")
-    if not np.isin(local.status, range(_LAST_STATUS + 1)).all():
-        raise ValueError(f"status must be from 0 to {_LAST_STATUS}")
-    if np.diff(indptr)[np.isin(local.status, _EMPTY)].any():
-        raise ValueError(f"weights must be none where status is one of {_EMPTY}")
-    _check_rows(local)
-
-
-@quiet  # some releases of numpy take NaN >= 0 for invalid
-def _check_rows(local: LocalExplanations) -> None:
-    failed = local.status == MODEL_FAILED
-    for name in ("intercept", "r2", "prediction"):
-        values = getattr(local, name)
-        if not (np.isfinite(values) | (failed & np.isnan(values))).all():
-            raise ValueError(f"{name} must be finite")
-    effective = local.effective_samples
-    most = np.where(np.isin(local.status, (MODEL_FAILED, NO_FEATURES)), 0.0, np.finfo(np.float64).max)
-    if not (((effective >= 0) & (effective <= most)) | np.isnan(effective)).all():
-        raise ValueError(
-            f"effective_samples must be finite, at least 0, and 0 where status is {MODEL_FAILED} or {NO_FEATURES}"
-        )
-    if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
-        raise ValueError("instance and target must be at least 0")
-    d = local.weights.shape[1]
-    if local.feature_names is not None and len(local.feature_names) != d:
-        raise ValueError(f"feature_names must have {d} names, got {len(local.feature_names)}")
-    if local.target_names is not None and (local.target >= len(local.target_names)).any():
-        raise ValueError(f"target must be below the number of target_names, {len(local.target_names)}")
-
-
 def _why_unknown(statuses: Array) -> str:
     if not statuses.size:
         return "got none"
-    reasons = {
-        MODEL_FAILED: "the model failed",
-        TOO_FEW: "too few effective samples",
-        NO_FEATURES: "nothing to perturb",
-    }
     counts = {status: np.count_nonzero(statuses == status) for status in UNKNOWN}
-    found = [f"{count} with status {status} ({reasons[status]})" for status, count in counts.items() if count]
+    found = [f"{count} with status {status} ({UNKNOWN[status]})" for status, count in counts.items() if count]
     return f"but all {statuses.size} are empty: {', '.join(found)}"
 
 

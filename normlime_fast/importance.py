@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast import storage
+from normlime_fast import storage, tables
 from normlime_fast.checks import Array, as_array, as_count, as_labels, quiet, shown
+from normlime_fast.intact import check_statistics
 from normlime_fast.kernels import aggregation
-from normlime_fast.ranking import Importance, Kind, Sign
+from normlime_fast.ranking import Importance
+from normlime_fast.terms import Kind, Sign
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-__all__ = ["Importance", "ImportanceStatistics", "Kind", "Sign", "aggregate"]
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED = range(aggregation.SUMS)
 
@@ -38,10 +38,10 @@ _FORMULAS = {
     "mean": _Formula(_ABSOLUTE, _SQUARED, "explanations", signed=True),
     "sum": _Formula(_ABSOLUTE, signed=True),
 }
-_SIGNS = ("absolute", "positive", "negative", "net")
+_SIGNS = get_args(Sign)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImportanceStatistics:
     """The sums behind every importance. Two of them merge into what one pass over both inputs would have given.
 
@@ -62,6 +62,9 @@ class ImportanceStatistics:
     explanations: Array
     groups: Array | None = None
     feature_names: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ImportanceStatistics: {tables.statistics_line(self)}>"
 
     @quiet
     def merge(self, other: "ImportanceStatistics") -> "ImportanceStatistics":
@@ -231,7 +234,7 @@ class ImportanceStatistics:
         arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
         header = {"groups": labels, "feature_names": self.feature_names}
         content = storage.pack("ImportanceStatistics", arrays, header)
-        _check(self)
+        check_statistics(self)
         return content
 
     @classmethod
@@ -243,31 +246,8 @@ class ImportanceStatistics:
     def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "ImportanceStatistics":
         groups = storage.labels_in(arrays.pop("groups", None), header.pop("groups"))
         result = cls(**arrays, groups=groups, **header)
-        _check(result)
+        check_statistics(result)
         return result
-
-
-@quiet  # some releases of numpy take NaN >= 0 for invalid
-def _check(one: ImportanceStatistics) -> None:
-    """Raise ValueError if fields of the right types do not fit together."""
-    if one.groups is None and len(one.sums) != 1:
-        raise ValueError(f"groups must be there for {len(one.sums)} groups")
-    if one.groups is not None:
-        if one.groups.shape != one.explanations.shape:
-            raise ValueError(f"groups must be one per row of sums, {len(one.sums)}, got shape {one.groups.shape}")
-        try:
-            distinct = len(np.unique(one.groups)) == len(one.groups) and not np.any(one.groups != one.groups)
-        except TypeError:  # objects without an order
-            distinct = False
-        if not distinct:
-            raise ValueError("groups must be labels that can be sorted, each once")
-    if one.feature_names is not None and len(one.feature_names) != one.sums.shape[2]:
-        raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
-    if not (one.sums >= 0).all():
-        raise ValueError("sums must be at least 0")
-    counts = one.sums[..., _COUNT]
-    if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= one.explanations[:, None]).all():
-        raise ValueError("sums must begin with counts: whole numbers, no more than there are explanations")
 
 
 def _mean_and_error(total: Array, squares: Array, n: Array) -> tuple[Array, Array]:

@@ -2,18 +2,17 @@
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast import storage
+from normlime_fast import storage, tables
 from normlime_fast.checks import Array, as_count, quiet, shown
+from normlime_fast.intact import check_importance
+from normlime_fast.terms import Layout
 
 if TYPE_CHECKING:
     import pandas
-
-Kind = Literal["normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"]
-Sign = Literal["absolute", "positive", "negative", "net"]
 
 
 class Ranked(NamedTuple):
@@ -26,7 +25,7 @@ class Ranked(NamedTuple):
     stderr: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Importance:
     """How important each feature is, over all explanations or per group.
 
@@ -61,13 +60,6 @@ class Importance:
     kind: str
     sign: str
     min_count: int = 1
-
-    def _rows(self) -> list[tuple[Any, Array, Array, Array | None]]:
-        """One (label, values, counts, stderr) per group."""
-        if self.groups is None:
-            return [(None, self.values, self.counts, self.stderr)]
-        errors = [None] * len(self.groups) if self.stderr is None else self.stderr
-        return list(zip(self.groups.tolist(), self.values, self.counts, errors, strict=True))
 
     @quiet
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:
@@ -142,7 +134,7 @@ class Importance:
         """
         k = as_count(k, "k")
         ranked = []
-        for group, values, counts, errors in self._rows():
+        for group, values, counts, errors in tables.rows(self):
             used = np.flatnonzero(counts >= self.min_count)
             for j in used[np.argsort(-np.abs(values[used]), kind="stable")][:k].tolist():
                 name = j if self.feature_names is None else self.feature_names[j]
@@ -150,22 +142,30 @@ class Importance:
                 ranked.append(Ranked(group, name, float(values[j]), int(counts[j]), error))
         return ranked
 
-    def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas DataFrame with one row per feature (and group), also of those that `min_count` hides.
+    def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
+        """Return a pandas DataFrame of all features, also of those that `min_count` hides.
 
         Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has those
         that `top` ranks.
 
+        Parameters
+        ----------
+        layout : {"long", "wide"}
+            "long": one row per feature (and group). "wide": the values alone, one column per feature and one row per
+            group, or one that is called as the kind.
+
         Returns
         -------
         pandas.DataFrame
-            Columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr`` (if the kind is
-            a mean), in the order of groups and features.
+            "long" has the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr``
+            (if the kind is a mean), in the order of groups and features.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
+        ValueError
+            If `layout` is another.
 
         Examples
         --------
@@ -174,22 +174,76 @@ class Importance:
            feature     value  count
         0        0  1.000000      1
         1        1  3.605551      2
+        >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], groups=["a", "b"]).importance().to_frame("wide").loc["b"].tolist()
+        [0.25, 2.25]
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas; install it with: pip install pandas") from error
-        d = self.values.shape[-1]
-        columns: dict[str, Any] = {}
-        if self.groups is not None:
-            columns["group"] = np.repeat(self.groups, d)
-        names = range(d) if self.feature_names is None else self.feature_names
-        columns["feature"] = list(names) * (1 if self.groups is None else len(self.groups))
-        columns["value"] = self.values.ravel()
-        columns["count"] = self.counts.ravel()
-        if self.stderr is not None:
-            columns["stderr"] = self.stderr.ravel()
-        return pandas.DataFrame(columns)
+        frame: pandas.DataFrame = tables.importance_frame(self, layout)
+        return frame
+
+    def to_dict(self, k: int | None = None) -> dict[str, Any]:
+        """Return the importance as dicts, lists, numbers and text alone, as `json.dumps` takes them.
+
+        Parameters
+        ----------
+        k : int, optional
+            Only the `top` k features of each group, in that order; by default all, in their own.
+
+        Returns
+        -------
+        dict
+            ``kind``, ``sign``, ``min_count`` and ``groups``: a list of dicts with ``group`` (None where there are no
+            groups), ``explanations`` and ``features``, a list of dicts with ``feature``, ``value``, ``count`` and
+            ``stderr`` (None where there is none).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is not an integer of at least 1.
+
+        Examples
+        --------
+        >>> import json
+        >>> import normlime_fast as nlf
+        >>> importance = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], feature_names=["a", "b"]).importance("l2")
+        >>> print(json.dumps(importance.to_dict(1)["groups"][0]["features"]))
+        [{"feature": "b", "value": 3.605551275463989, "count": 2, "stderr": null}]
+        """
+        return tables.importance_dict(self, k)
+
+    def to_shap(self) -> Any:
+        """Return the importance as `shap.Explanation` objects that `shap.plots.bar` draws as they are, signs included.
+
+        shap calls the axis ``normlime(SHAP value)``, after the kind. Its last bar is the sum of the features that it
+        does not show: pass ``max_display`` for more.
+
+        Returns
+        -------
+        shap.Explanation, or dict of label to shap.Explanation
+            `values` of shape (d,); the dict where there are groups. `shap.plots.bar` draws a dict as bars side by side,
+            with the number of explanations beside each label; it has patterns for 10 groups, so leave some out where
+            there are more.
+
+        Raises
+        ------
+        ImportError
+            If shap is not installed.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> importance = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], feature_names=["a", "b"]).importance()
+        >>> importance.to_shap().values  # for shap.plots.bar
+        array([0.25 , 2.125])
+        """
+        from normlime_fast.interop.shap import importance_to_shap
+
+        return importance_to_shap(self)
+
+    def __repr__(self) -> str:
+        return f"<Importance: {tables.importance_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return tables.html(f"Importance: {tables.importance_line(self)}", self)
 
     def save(self, path: storage.PathLike) -> None:
         """Write the importance to a file, from which `load` gets it back to the bit.
@@ -248,7 +302,7 @@ class Importance:
         arrays = {name: getattr(self, name) for name in names}
         header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count")}
         content = storage.pack("Importance", arrays | {"groups": groups}, {"groups": labels, **header})
-        _check(self)
+        check_importance(self)
         return content
 
     @classmethod
@@ -260,30 +314,5 @@ class Importance:
     def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "Importance":
         groups = storage.labels_in(arrays.pop("groups", None), header.pop("groups"))
         result = cls(**{"stderr": None} | arrays, groups=groups, **header)
-        _check(result)
+        check_importance(result)
         return result
-
-
-@quiet  # some releases of numpy take NaN < 0 for invalid
-def _check(one: Importance) -> None:
-    """Raise ValueError if fields of the right types do not fit together."""
-    if one.counts.shape != one.values.shape or (one.stderr is not None and one.stderr.shape != one.values.shape):
-        raise ValueError(f"counts and stderr must have the shape of values, {one.values.shape}")
-    shape = one.values.shape[:-1]
-    if one.explanations.shape != shape or shape != (() if one.groups is None else one.groups.shape):
-        raise ValueError(f"groups must be one per row of values, of shape {one.values.shape}")
-    if one.feature_names is not None and len(one.feature_names) != one.values.shape[-1]:
-        raise ValueError(f"feature_names must have {one.values.shape[-1]} names, got {len(one.feature_names)}")
-    if one.kind not in get_args(Kind) or one.sign not in get_args(Sign):
-        raise ValueError(f"kind and sign must be among those of today, got {one.kind!r:.50} and {one.sign!r:.50}")
-    if (one.stderr is None) != (one.kind in ("l2", "sp_lime", "sum")):
-        raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {one.kind!r}")
-    if one.stderr is not None and (one.stderr < 0).any():
-        raise ValueError("stderr must be at least 0")
-    if np.isnan(one.values).any():
-        raise ValueError("values must not be NaN")
-    if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
-        raise ValueError("counts must be from 0 to the number of explanations")
-    hidden = one.counts < one.min_count
-    if one.min_count > 1 and (one.values[hidden].any() or (one.stderr is not None and (one.stderr[hidden] >= 0).any())):
-        raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")

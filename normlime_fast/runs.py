@@ -17,14 +17,12 @@ from normlime_fast.block import Explained, explain_block, failed_explanations
 from normlime_fast.checkpoint import Checkpoint
 from normlime_fast.checks import Array, shown
 from normlime_fast.errors import attach
-from normlime_fast.explanations import MODEL_FAILED, LocalExplanations, named
+from normlime_fast.explanations import LocalExplanations, named
 from normlime_fast.importance import ImportanceStatistics
-from normlime_fast.kernels.surrogate import NO_FEATURES
 from normlime_fast.rows import Rows
 from normlime_fast.streams import Block, Partitions, Table
+from normlime_fast.terms import MODEL_FAILED, N_STATUSES
 from normlime_fast.threads import pool
-
-N_STATUSES = NO_FEATURES + 1
 
 Progress = Callable[[int], object]
 

@@ -10,7 +10,9 @@ from test_storage import assert_same
 
 import normlime_fast as nlf
 from normlime_fast import LocalExplanations
-from normlime_fast.explanations import COLUMNS, MODEL_FAILED, NO_FEATURES, TOO_FEW
+from normlime_fast.explanations import COLUMNS
+from normlime_fast.kernels.surrogate import NO_FEATURES, TOO_FEW
+from normlime_fast.terms import MODEL_FAILED
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 

@@ -179,7 +179,7 @@ HOSTILE = {
     "NaN weight": (lambda: with_array("data", np.array([0, 2, 1, 1, np.nan])), "weights must be finite"),
     "infinite r2": (lambda: with_array("r2", np.array([0, 0, 0, 0, 0, np.inf, 0, 0])), "r2 must be finite"),
     "NaN intercept": (lambda: with_array("intercept", [0, 0, 0, 0, 0, 0, np.nan, 0]), "intercept must be finite"),
-    "NaN prediction": (lambda: with_array("prediction", np.array([0.0] * 7 + [np.nan])), "prediction must be finite"),
+    "infinite prediction": (lambda: with_array("prediction", np.array([0.0] * 7 + [np.inf])), "prediction must be finite"),
     "unknown status": (lambda: with_array("status", np.array([0, 0, 0, 0, 0, 6, 7, 9])), "status must be from 0 to 8"),
     "weights of none": (lambda: with_array("status", np.full(8, 6)), "weights must be none where status is one of"),
     "weights of too few": (lambda: with_array("status", np.full(8, 7)), "weights must be none where status is one of"),

@@ -1,7 +1,7 @@
 """Bins and categories, as lime takes tables by default."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class Binned:
     bins: Bins
     features: Literal["column", "bin"]
     proximity: Proximity
-    data: Rows  # none of it but how rows look
+    data: Rows = field(repr=False)  # none of it but how rows look
 
     @classmethod
     @quiet

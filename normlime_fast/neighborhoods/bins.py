@@ -64,11 +64,14 @@ class Choice(NamedTuple):
         return self.numbers[codes]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bins:
     """What is learned from training rows: of every column its bins or categories."""
 
     columns: tuple[Interval | Choice, ...]
+
+    def __repr__(self) -> str:
+        return f"<Bins: {', '.join(str(len(column.names)) for column in self.columns)}>"
 
     @classmethod
     @quiet

@@ -1,7 +1,7 @@
 """One set of points, asked about once, that serves all instances."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class Pool:
     center: Array
     scale: Array
     proximity: Proximity
-    data: Rows  # to choose from; where points are drawn, one row like them
+    data: Rows = field(repr=False)  # to choose from; where points are drawn, one row like them
     drawn: bool = False
 
     @classmethod

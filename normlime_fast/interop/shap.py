@@ -1,0 +1,104 @@
+"""Results as `shap.Explanation` objects, for the plots of shap."""
+
+from typing import Any
+
+import numpy as np
+
+from normlime_fast.checks import Array, as_array, as_frame, as_names, is_sparse, needed, quiet, shown
+from normlime_fast.grouping import in_order, listed
+from normlime_fast.terms import UNKNOWN
+
+_SHAP = ("shap", "to_shap", '"normlime-fast[shap]"')
+_Names = tuple[str, ...] | None
+
+
+@quiet
+def local_to_shap(local: Any, X: Any = None) -> Any:
+    """Return local explanations as `LocalExplanations.to_shap` says."""
+    shap = needed(*_SHAP)
+    d = local.weights.shape[1]
+    numbers, rows = in_order(local.instance)  # rows of X, for every explanation
+    names = local.feature_names
+    data, names = (None, names) if X is None else _as_data(X, (len(numbers), d), names)
+    known = np.flatnonzero(~np.isin(local.status, list(UNKNOWN)))
+    if not known.size:
+        raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6, 7 or 8")
+    targets = np.unique(local.target[known])
+    order = known[np.lexsort((local.target[known], rows[known]))]
+    gridded = len(targets) > 1 and _is_grid(rows[order], local.target[order], targets)
+    order = order if gridded else known
+    try:
+        values: Array = local.weights[order].toarray()
+        base = local.intercept[order] - values.sum(axis=1)
+        if gridded:
+            values = values.reshape(-1, len(targets), d).swapaxes(1, 2)
+            base = base.reshape(-1, len(targets))
+            order = order[:: len(targets)]
+        if data is not None:
+            data = data[rows[order]]
+    except MemoryError:
+        size = f"{len(known) * d * 8 / 2**30:.1f} GiB"
+        raise MemoryError(f"to_shap needs {size} for dense weights of {len(known)} explanations, {d} columns") from None
+    outputs: Any = _target_names(local, targets)
+    if not gridded:
+        outputs = outputs[0] if len(targets) == 1 and local.target_names is not None else None
+    return shap.Explanation(values, base, data, feature_names=_names(names, d), output_names=outputs)
+
+
+@quiet
+def importance_to_shap(importance: Any) -> Any:
+    """Return an importance as `Importance.to_shap` says."""
+    shap = needed(*_SHAP)
+    names = _names(importance.feature_names, importance.values.shape[-1])
+    what = importance.kind if importance.sign == "absolute" else f"{importance.sign} {importance.kind}"
+
+    def explanation(values: Array, count: int) -> Any:
+        one = shap.Explanation(values[None], feature_names=names).mean(0)  # of one row: itself, with a history
+        step = one.op_history[-1]  # where `bar` looks for the name of its axis and the size of the group
+        step.name, step.prev_shape = what, (count, values.size)
+        return one
+
+    if importance.groups is None:
+        return explanation(importance.values, int(importance.explanations))
+    rows = zip(listed(importance.groups), importance.values, importance.explanations.tolist(), strict=True)
+    return {label: explanation(values, count) for label, values, count in rows}
+
+
+def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Names]:
+    """Return X as an array, of floats or, if not all columns are numbers, of what they hold; and its columns' names."""
+    frame = as_frame(X, "X")
+    table: Any = frame if frame is not None else X if is_sparse(X) else as_array(X, "X")
+    if table.shape != shape:
+        expected = f"X must have one row per instance and one column per feature, shape {shape}"
+        raise ValueError(f"{expected}, got shape {table.shape}; leave X out if features are no columns of it")
+    if frame is None:
+        array = np.asarray(table.toarray() if is_sparse(table) else table)
+        return array.astype(np.float64) if array.dtype.kind in "iub" else array, names
+    found = as_names(frame.columns)
+    for known, name in zip(names or found, found, strict=True):
+        if name != known:
+            raise ValueError(f"X must have the columns that were explained, got {shown(name)} where {shown(known)} was")
+    plain = all(dtype.kind in "fiub" for dtype in frame.dtypes)
+    return np.asarray(frame.to_numpy(np.float64, na_value=np.nan) if plain else frame.to_numpy(object)), found
+
+
+def _is_grid(rows: Array, target: Array, targets: Array) -> bool:
+    """Whether every row has each of the targets once, these being sorted by row and target."""
+    shape = -1, len(targets)
+    if len(target) % len(targets) or (target.reshape(shape) != targets).any():
+        return False
+    by_row = rows.reshape(shape)
+    return bool((by_row == by_row[:, :1]).all())
+
+
+def _target_names(local: Any, targets: Array) -> list[str]:
+    if local.target_names is None:
+        return [f"Output {target}" for target in targets]
+    return [local.target_names[target] for target in targets]
+
+
+def _names(names: _Names, d: int) -> list[str]:
+    """Names for every column, as shap gives them where there are none, that Matplotlib does not take for formulas."""
+    if names is None:
+        return [f"Feature {j}" for j in range(d)]  # without names some plots fail
+    return [name if name.count("$") % 2 else name.replace("$", r"\$") for name in names]
