@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from normlime_fast import __main__, demo
+from normlime_fast.commands import failures
 
 IMAGES, PIXELS, SAMPLES = 1797, 64, 60
 
@@ -20,7 +21,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
         patch.setattr(demo, "N_SAMPLES", SAMPLES)
         patch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-        __main__.main(["demo", "--out", str(out)])
+        assert __main__.main(["demo", "--out", str(out)]) == 0
         assert "matplotlib.pyplot" not in sys.modules  # which chooses a backend for the whole process
     return out, printed.getvalue()
 
@@ -110,18 +111,21 @@ def test_progress_only_on_a_terminal(monkeypatch, terminal):
 
 
 @pytest.mark.parametrize("missing", ["sklearn", "matplotlib"])
-def test_missing_package_is_one_line(monkeypatch, tmp_path, missing):
-    monkeypatch.setattr(__main__, "find_spec", lambda name: None if name == missing else name)
-    with pytest.raises(SystemExit) as stopped:
-        __main__.main(["demo", "--out", str(tmp_path / "out")])
-    assert stopped.value.code == 'the demo needs scikit-learn and matplotlib: pip install "normlime-fast[demo]"'
+def test_missing_package_is_one_line(monkeypatch, tmp_path, capsys, missing):
+    monkeypatch.setattr(failures, "find_spec", lambda name: None if name == missing else name)
+    assert __main__.main(["demo", "--out", str(tmp_path / "out")]) == 2
+    package = {"sklearn": "scikit-learn"}.get(missing, missing)
+    expected = f'the demo needs {package}; install it with: pip install "normlime-fast[demo]"'
+    assert capsys.readouterr() == ("", f"normlime-fast: error: {expected}\n")
     assert not (tmp_path / "out").exists()
 
 
-def test_folder_that_cannot_be_is_one_line(tmp_path):
+def test_folder_that_cannot_be_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit, match=r"^the demo cannot create the folder \S+: .+$"):
-        __main__.main(["demo", "--out", str(tmp_path / "file")])
+    assert __main__.main(["demo", "--out", str(tmp_path / "file")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"normlime-fast: error: the demo cannot create the folder \S+: .+\n", err)
 
 
 def test_default_folder(monkeypatch, tmp_path):

@@ -1,0 +1,115 @@
+"""The command `importance`: a file of local explanations in, a table, JSON, CSV or a picture out."""
+
+import argparse
+import csv
+import json
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normlime_fast import Importance, LocalExplanations
+from normlime_fast.commands.failures import (
+    UsageError,
+    check_readable,
+    check_writable,
+    needs,
+    one_line,
+    one_line_warnings,
+    printable,
+)
+
+PICTURES = (".png", ".jpg", ".svg", ".pdf")
+WIDEST = 60  # characters of a feature's name in a table
+
+
+def importance(arguments: argparse.Namespace) -> None:
+    """Aggregate the explanations of a file, and print or draw the most important features."""
+    if arguments.plot:
+        needs("matplotlib", "--plot", "plot")
+        check_writable(arguments.plot, arguments.force)
+        if Path(arguments.plot).suffix.lower() not in PICTURES:
+            raise UsageError(f"--plot must be a picture, *{', *'.join(PICTURES)}, got {arguments.plot}")
+    check_readable(arguments.file)
+    try:
+        local = LocalExplanations.load(arguments.file)
+        result = local.importance(arguments.kind, arguments.by, arguments.sign, arguments.min_count)
+    except (TypeError, ValueError, OSError) as error:
+        raise UsageError(one_line(error)) from error
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that it has no letters for
+    if arguments.json:
+        print(json.dumps(result.to_dict(arguments.top), indent=1, allow_nan=False))
+    elif arguments.csv:
+        _print_csv(result, arguments.top)
+    elif arguments.plot:
+        _draw(result, arguments)
+    else:
+        _print_table(result, arguments.top)
+
+
+def _best(result: Importance, top: int | None) -> list[list[object]]:
+    """Rows of group, feature, value, count and standard error."""
+    return [list(row) for row in result.top(top or result.values.shape[-1])]
+
+
+def _print_csv(result: Importance, top: int | None) -> None:
+    """Print CSV; without groups there is no column for them."""
+    first = 0 if result.groups is not None else 1
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(["group", "feature", "value", "count", "stderr"][first:])
+    table.writerows(row[first:] for row in _best(result, top))
+
+
+def _print_table(result: Importance, top: int | None) -> None:
+    """Print a table for people, one for each group."""
+    labels = [None] if result.groups is None else result.groups.tolist()
+    explanations = [int(n) for n in result.explanations.reshape(-1)]
+    sign = "" if result.sign == "absolute" else f", {result.sign}"
+    best = _best(result, top)
+    for label, number in zip(labels, explanations, strict=True):
+        here = [row for row in best if row[0] == label]
+        group = "" if label is None else f"target {printable(str(label))}: "
+        print(f"{group}{result.kind}{sign}, of {number:,} explanations")
+        rows = [["feature", result.kind, "stderr", "count"]]
+        rows += [[_name(feature), _number(value), _number(error), f"{n:,}"] for _, feature, value, n, error in here]
+        widths = [max(_width(row[k]) for row in rows) for k in range(4)]
+        for name, *cells in rows:
+            padding = " " * (widths[0] - _width(name))
+            print(f"  {name}{padding}" + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True)))
+        if label != labels[-1]:
+            print()
+
+
+def _name(feature: object) -> str:
+    text = printable(str(feature))
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+
+
+def _number(value: object) -> str:
+    return "" if value is None or value != value else f"{value:.4g}"
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal a text takes."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _draw(result: Importance, arguments: argparse.Namespace) -> None:
+    """Write a picture, without a display."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from normlime_fast import plotting
+
+    k = arguments.top or result.values.shape[-1]
+    with one_line_warnings():
+        try:
+            axes = plotting.bars(result, k) if result.groups is None else plotting.group_bars(result, k)
+        except ValueError as error:  # such as of a result without features
+            raise UsageError(f"--plot: {one_line(error)}") from error
+        figure: Any = np.atleast_1d(np.asarray(axes)).flat[0].figure
+        figure.savefig(arguments.plot, bbox_inches="tight")
+    print(f"wrote {arguments.plot}", file=sys.stderr)

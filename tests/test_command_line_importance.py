@@ -1,0 +1,91 @@
+"""The command importance: tables, JSON, CSV and pictures of a file of explanations."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import run
+
+import normlime_fast as nlf
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """Explanations of two classes, in local.npz here, with a feature name that nobody wants on a terminal."""
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 3)), columns=["a\n\x1b[31m", "b" * 70, "\u540d\u524d"])
+    explainer = nlf.NormLIME(
+        lambda X: np.stack([X.iloc[:, 0] + X.iloc[:, 2] ** 2, 2 * X.iloc[:, 1]], axis=1),
+        nlf.Gaussian.from_data(X),
+        n_features=2,
+        n_samples=100,
+        rng=0,
+    )
+    monkeypatch.chdir(tmp_path)
+    local = explainer.explain(X)
+    local.save("local.npz")
+    return local
+
+
+def test_importance_as_a_table(local, capsys):
+    code, out, err = run(capsys, "importance", "local.npz", "--by", "target", "--kind", "mean_abs", "--top", 2)
+    assert (code, err) == (0, "")
+    expected = local.importance("mean_abs", "target")
+    blocks = [block.splitlines() for block in out.strip("\n").split("\n\n")]
+    assert len(blocks) == 2
+    for group, (title, header, *lines) in enumerate(blocks):
+        assert title == f"target {group}: mean_abs, of {expected.explanations[group]} explanations"
+        assert header.split() == ["feature", "mean_abs", "stderr", "count"]
+        best = [row for row in expected.top(2) if row.group == group]
+        assert [line.split()[1:] for line in lines] == [
+            [f"{row.value:.4g}", f"{row.stderr:.4g}", str(row.count)] for row in best
+        ]
+        # a Chinese character takes two places
+        assert len({len(line) + sum(c > "\u4e00" for c in line) for line in (header, *lines)}) == 1
+    assert "a \\x1b" not in out
+    assert all(c.isprintable() or c == "\n" for c in out)
+    assert f"{'b' * 57}..." in run(capsys, "importance", "local.npz", "--top", "all")[1]
+
+
+def test_importance_as_json(local, capsys):
+    code, out, err = run(
+        capsys, "importance", "local.npz", "--by", "target", "--sign", "positive", "--json", "--top", 1
+    )
+    assert (code, err) == (0, "")
+    parsed = json.loads(out, parse_constant=pytest.fail)
+    expected = local.importance(by="target", sign="positive")
+    assert (parsed["kind"], parsed["sign"], parsed["min_count"]) == ("normlime", "positive", 1)
+    assert [group["explanations"] for group in parsed["groups"]] == expected.explanations.tolist()
+    best = [group["features"][0] for group in parsed["groups"]]
+    assert [tuple(one.values()) for one in best] == [row[1:] for row in expected.top(1)]
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "target"]])
+@pytest.mark.parametrize("kind", ["normlime", "l2"])
+def test_importance_as_csv(local, capsys, by, kind):
+    command = ["importance", "local.npz", *by, "--kind", kind, "--min-count", 3, "--top", "all", "--csv"]
+    code, out, err = run(capsys, *command)
+    assert (code, err) == (0, "")
+    header, *rows = csv.reader(io.StringIO(out, newline=""))
+    assert header == [*["group"][: len(by)], "feature", "value", "count", "stderr"]
+    expected = local.importance(kind, "target" if by else None, min_count=3).top(3)
+    text = [["" if entry is None else str(entry) for entry in row[0 if by else 1 :]] for row in expected]
+    assert rows == text
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "target"]])
+@pytest.mark.parametrize(("name", "begin"), [("out.png", b"\x89PNG"), ("out.SVG", b"<?xml"), ("out.pdf", b"%PDF")])
+def test_importance_as_a_picture(capsys, tmp_path, monkeypatch, by, name, begin):
+    monkeypatch.chdir(tmp_path)
+    gaussian = nlf.Gaussian.from_data(np.eye(4))
+    explainer = nlf.NormLIME(lambda X: X @ np.eye(4)[:, :2], gaussian, n_features=2, n_samples=50, rng=0)
+    explainer.explain(np.eye(4)).save("local.npz")
+    code, out, err = run(capsys, "importance", "local.npz", *by, "--plot", name)
+    assert (code, out, err) == (0, "", f"wrote {name}\n")
+    assert Path(name).read_bytes().startswith(begin)
+    code, _, err = run(capsys, "importance", "local.npz", *by, "--plot", name)
+    assert (code, err) == (2, f"normlime-fast: error: {name} exists; --force overwrites it\n")
+    assert run(capsys, "importance", "local.npz", *by, "--plot", name, "--force")[0] == 0
