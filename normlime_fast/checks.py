@@ -200,14 +200,14 @@ def as_skip(on_error: str) -> bool:
     return on_error == "skip"
 
 
-def as_index(index: ArrayLike | None, n_instances: int) -> Array:
+def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") -> Array:
     """Return the numbers of instances, by default their positions."""
     if index is None:
         return np.arange(n_instances)
     numbers = as_array(index, "index")
     if numbers.shape != (n_instances,) or numbers.dtype.kind not in "iu":
         raise ValueError(
-            f"index must have one integer per row of X, shape ({n_instances},),"
+            f"index must have one integer per {of}, shape ({n_instances},),"
             f" got shape {numbers.shape} and dtype {shown(numbers.dtype, str)}"
         )
     if numbers.min() < 0:

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from normlime_fast import storage, tables
 from normlime_fast.checks import Array
-from normlime_fast.grouping import grouped
+from normlime_fast.grouping import grouped, in_words, known
 from normlime_fast.importance import ImportanceStatistics, aggregate
 from normlime_fast.intact import check_local
 from normlime_fast.ranking import Importance
-from normlime_fast.terms import UNKNOWN, Fits, Kind, Layout, Sign
+from normlime_fast.terms import UNKNOWN, Kind, LocalLayout, Sign
 
 if TYPE_CHECKING:
     import pandas
@@ -84,7 +84,8 @@ class LocalExplanations:
             What to compute; see `ImportanceStatistics.importance`. The default is S(c_i), Eq. 3.
         by : None, "target", or array_like of shape (n_instances,)
             One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, where each instance was
-            explained for its predicted class); or one per label, given for every instance in the order of X.
+            explained for its predicted class); or one per label, given for every instance in the order of X: by
+            position, whatever the index of a Series.
         min_count : int, default 1
             Hides features that fewer explanations use (of the group, with the sign asked for): a mean over few makes
             much of what is rare. See `ImportanceStatistics.importance`.
@@ -117,7 +118,7 @@ class LocalExplanations:
             statistics = named(statistics, self.target_names)
         return statistics.importance(kind, sign, min_count)
 
-    def to_frame(self, layout: Layout | Fits = "long") -> "pandas.DataFrame":
+    def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.
 
         Parameters
@@ -226,10 +227,11 @@ class LocalExplanations:
     def submodular_pick(self, budget: int, by: str | ArrayLike | None = None) -> "Picked | dict[Any, Picked]":
         """Pick a few instances to look at, which together use as much of the importance as possible.
 
-        This is SP-LIME. A feature's importance is the root of the sum of |W| over the instances, where W is its weight
-        in the explanation of an instance, or the signed sum of its weights where several targets are explained. One
-        instance after the other is picked: the one whose features add most to the importance that those picked before
-        cover. That covers at least 1 - 1/e = 63 % of what the best choice of as many instances would.
+        This is SP-LIME. A feature's importance is the root of the sum of its |w| in all explanations (the kind
+        "sp_lime"). One instance after the other is picked: the one whose features add most to the importance that those
+        picked before cover. That covers at least 1 - 1/e = 63 % of what the best choice of as many instances would.
+        Where several targets of an instance are explained, lime's `SubmodularPick` adds their weights with signs, which
+        may cancel; sizes are added here.
 
         Parameters
         ----------
@@ -250,8 +252,7 @@ class LocalExplanations:
         ------
         TypeError, ValueError
             If `budget` is not an integer of at least 1, `by` is none of these, no explanation has a weight, or the
-            weights are not finite or cancel: those of all targets of a classifier add up to nothing, so choose
-            ``by="target"``.
+            weights are not finite.
 
         Examples
         --------
@@ -270,19 +271,16 @@ class LocalExplanations:
 
     def _repr_html_(self) -> str:
         line = f"LocalExplanations: {tables.local_line(self)}"
-        return tables.html(line, self.importance() if self._known().any() else None)
-
-    def _known(self) -> Array:
-        """Which are explanations at all."""
-        return ~np.isin(self.status, list(UNKNOWN))
+        caption = "<caption>importance over all of them</caption>"
+        return tables.html(line, self.importance() if known(self.status).any() else None, caption)
 
     def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
         """Sums over the explanations that there are, by their groups; None if there are none."""
-        weights, known = self.weights, self._known()
-        if not known.any():
+        weights, there = self.weights, known(self.status)
+        if not there.any():
             return None
-        if not known.all():
-            weights, groups = weights[known], None if groups is None else groups[known]
+        if not there.all():
+            weights, groups = weights[there], None if groups is None else groups[there]
         return aggregate(weights, groups, feature_names=self.feature_names)
 
     @classmethod
@@ -449,7 +447,7 @@ def _why_unknown(statuses: Array) -> str:
 
 
 def named(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
-    """Statistics by target under the targets' names, if they have any."""
-    if target_names is None or statistics.groups is None:
+    """Statistics by target under the targets' names, if each has one of its own."""
+    if statistics.groups is None:
         return statistics
-    return replace(statistics, groups=np.array(target_names)[statistics.groups])
+    return replace(statistics, groups=in_words(statistics.groups, target_names))

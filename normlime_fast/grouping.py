@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_labels, shown
+from normlime_fast.terms import UNKNOWN
 
 
 def grouped(instance: Array, target: Array, by: str | ArrayLike | None) -> Array | None:
@@ -27,6 +28,19 @@ def in_order(instance: Array) -> tuple[Array, Array]:
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return numbers[order], place[position]
+
+
+def known(status: Array) -> Array:
+    """Return which are explanations at all."""
+    return ~np.isin(status, list(UNKNOWN))
+
+
+def in_words(targets: Array, names: tuple[str, ...] | None) -> Array:
+    """Return targets by their names, if each has one of its own, else as they are; -1 is that of none, None."""
+    if names is None or len(set(names)) < len(names):
+        return targets
+    words = np.array(names) if (targets >= 0).all() else np.array([*names, None], object)
+    return np.asarray(words[targets])
 
 
 def listed(labels: Array) -> list[Any]:

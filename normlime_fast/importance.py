@@ -149,7 +149,7 @@ class ImportanceStatistics:
         min_count = as_count(min_count, "min_count")
         if not isinstance(kind, str) or kind not in _FORMULAS:
             raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {shown(kind)}")
-        if sign not in _SIGNS:
+        if not isinstance(sign, str) or sign not in _SIGNS:
             raise ValueError(f"sign must be one of {', '.join(_SIGNS)}, got {shown(sign)}")
         formula = _FORMULAS[kind]
         if formula.root and sign == "net":

@@ -67,7 +67,8 @@ def check_importance(one: Any) -> None:
     if one.feature_names is not None and len(one.feature_names) != one.values.shape[-1]:
         raise ValueError(f"feature_names must have {one.values.shape[-1]} names, got {len(one.feature_names)}")
     if one.kind not in get_args(Kind) or one.sign not in get_args(Sign):
-        raise ValueError(f"kind and sign must be among those of today, got {one.kind!r:.50} and {one.sign!r:.50}")
+        known = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
+        raise ValueError(f"{known}, got {one.kind!r:.50} and {one.sign!r:.50}")
     if (one.stderr is None) != (one.kind in ("l2", "sp_lime", "sum")):
         raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {one.kind!r}")
     if one.stderr is not None and (one.stderr < 0).any():

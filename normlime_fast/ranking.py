@@ -2,7 +2,7 @@
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +13,6 @@ from normlime_fast.terms import Layout
 
 if TYPE_CHECKING:
     import pandas
-
-
-class Ranked(NamedTuple):
-    """One row of `Importance.top`."""
-
-    group: Any
-    feature: str | int
-    value: float
-    count: int  # type: ignore[assignment]  # a name that tuples have, too; here it is the better one
-    stderr: float | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,7 +96,7 @@ class Importance:
         half = np.where(self.counts < 2, np.nan, half)
         return self.values - half, self.values + half
 
-    def top(self, k: int = 10) -> list[Ranked]:
+    def top(self, k: int = 10) -> list[tables.Ranked]:
         """Return the k most important features, of each group if there are groups, the largest |value| first.
 
         Parameters
@@ -133,14 +123,7 @@ class Importance:
         (1, 2.125, 2)
         """
         k = as_count(k, "k")
-        ranked = []
-        for group, values, counts, errors in tables.rows(self):
-            used = np.flatnonzero(counts >= self.min_count)
-            for j in used[np.argsort(-np.abs(values[used]), kind="stable")][:k].tolist():
-                name = j if self.feature_names is None else self.feature_names[j]
-                error = None if errors is None else float(errors[j])
-                ranked.append(Ranked(group, name, float(values[j]), int(counts[j]), error))
-        return ranked
+        return [row for rows in tables.ranked(self, k) for row in rows]
 
     def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame of all features, also of those that `min_count` hides.

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from normlime_fast.checks import shown
 from normlime_fast.layouts import LABEL, LAYOUTS, Layout
 
 Array = NDArray[Any]
@@ -247,7 +248,7 @@ def labels_out(groups: Array | None) -> tuple[Array | None, list[Any] | None]:
     for label in labels:
         if type(label) not in (str, int, float, bool) or (type(label) is float and not math.isfinite(label)):
             raise TypeError(
-                f"groups must be numbers, strings, bools or dates to be saved, got {label!r:.50} of type"
+                f"groups must be numbers, strings, bools or NumPy's dates to be saved, got {shown(label)} of type"
                 f" {type(label).__name__}"
             )
     return None, labels
@@ -320,7 +321,9 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = os.fspath(path)  # not that of the temporary file
         with suppress(OSError):
             temporary.unlink()
         raise

@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_count, quiet
-from normlime_fast.grouping import grouped, in_order, listed
-from normlime_fast.terms import UNKNOWN
+from normlime_fast.grouping import grouped, in_order, in_words, known, listed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _UNITS = 2.0**52  # sums of whole numbers below twice that are exact in float64
-_NOTHING_LEFT = 1e-5  # of weights that cancel; probabilities in float32 add up to 1 within some 1e-7
 
 
 class Picked(NamedTuple):
@@ -36,15 +34,14 @@ def submodular_pick(local: Any, budget: int, by: str | ArrayLike | None = None) 
     """Pick instances as `LocalExplanations.submodular_pick` says."""
     budget = as_count(budget, "budget")
     labels = grouped(local.instance, local.target, by)
-    rows = np.flatnonzero(~np.isin(local.status, list(UNKNOWN)))
+    rows = np.flatnonzero(known(local.status))
     if not local.weights[rows].count_nonzero():
         raise ValueError("submodular_pick needs explanations with weights, got none")
     if labels is None:
         return _pick(local.weights[rows], local.instance[rows], budget)
     labels, codes, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
-    names = local.target_names
-    if isinstance(by, str) and names is not None and len(set(names)) == len(names):
-        labels = np.array(names)[labels]
+    if isinstance(by, str):
+        labels = in_words(labels, local.target_names)
     parts = np.split(rows[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
     picks = [_pick(local.weights[part], local.instance[part], budget) for part in parts]
     return dict(zip(listed(labels), picks, strict=True))
@@ -76,14 +73,11 @@ def _cover(weights: "csr_array", position: Array, n_instances: int) -> tuple["cs
     from scipy.sparse import csr_array
 
     entries, shape = weights.tocoo(), (n_instances, weights.shape[1])
-    used = csr_array((entries.data, (position[entries.row], entries.col)), shape=shape)  # which adds duplicates
-    used.data = np.abs(used.data)
+    used = csr_array((np.abs(entries.data), (position[entries.row], entries.col)), shape=shape)  # which adds duplicates
     used.eliminate_zeros()
     importance = np.sqrt(np.bincount(used.indices, used.data, shape[1]))
     total = importance.sum()
     if not np.isfinite(total):
         raise ValueError("weights must be finite, and their sums too; rescale the model's output if it is large")
-    if used.data.sum() < _NOTHING_LEFT * np.abs(entries.data).sum():
-        raise ValueError('weights must not cancel, and those of different targets do; pick with by="target"')
     used.data = np.ones(used.nnz)
     return used, np.rint(importance * (_UNITS / total)) if total else importance

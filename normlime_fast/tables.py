@@ -1,28 +1,47 @@
 """Results as tables: pandas DataFrames, plain dicts as JSON has them, a line of text, a few lines of HTML."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from normlime_fast.checks import Array, needed, quiet, shown
-from normlime_fast.grouping import listed
-from normlime_fast.terms import UNKNOWN, Fits, Layout
+from normlime_fast.checks import Array, as_count, needed, quiet, shown
+from normlime_fast.grouping import in_words, known, listed
+from normlime_fast.terms import Layout, LocalLayout
 
 HTML_ROWS = 10  # of a table in a notebook: features or, with groups, groups
 HTML_ROWS_A_GROUP = 3
 COLOURS = "#0072B2", "#D55E00"  # of bars: at least 0, and below; Okabe and Ito's, told apart by colour-blind people
 
 
-def rows(one: Any) -> list[tuple[Any, Array, Array, Array | None]]:
-    """Return one (label, values, counts, stderr) per group of an Importance."""
-    if one.groups is None:
-        return [(None, one.values, one.counts, one.stderr)]
-    labels = listed(one.groups)
-    errors = [None] * len(labels) if one.stderr is None else one.stderr
-    return list(zip(labels, one.values, one.counts, errors, strict=True))
+class Ranked(NamedTuple):
+    """One row of `Importance.top`."""
+
+    group: Any
+    feature: str | int
+    value: float
+    count: int  # type: ignore[assignment]  # a name that tuples have, too; here it is the better one
+    stderr: float | None
+
+
+def ranked(one: Any, k: int | None) -> Iterator[list[Ranked]]:
+    """Rank the features of every group of an Importance: the k largest that are used, or all in their own order."""
+    errors = one.stderr if one.stderr is not None else np.full(one.values.shape, None)
+    arrays = (np.atleast_2d(array) for array in (one.values, one.counts, errors))
+    for group, *columns in zip(_labels(one.groups), *arrays, strict=True):
+        order = np.arange(one.values.shape[-1])
+        if k is not None:
+            used = np.flatnonzero(columns[1] >= one.min_count)
+            order = used[np.argsort(-np.abs(columns[0][used]), kind="stable")][:k]
+        names = order.tolist() if one.feature_names is None else [one.feature_names[j] for j in order]
+        found = (column[order].tolist() for column in columns)
+        yield [Ranked(group, *row) for row in zip(names, *found, strict=True)]
+
+
+def _labels(groups: Array | None) -> list[Any]:
+    return [None] if groups is None else listed(groups)
 
 
 def importance_frame(one: Any, layout: Layout) -> Any:
@@ -32,8 +51,9 @@ def importance_frame(one: Any, layout: Layout) -> Any:
     d = one.values.shape[-1]
     names = list(range(d)) if one.feature_names is None else list(one.feature_names)
     if layout == "wide":
-        rows = [one.kind] if one.groups is None else one.groups
-        index = pandas.Index(rows, name="kind" if one.groups is None else "group")
+        index = pandas.Index(
+            [one.kind] if one.groups is None else one.groups, name="kind" if one.groups is None else "group"
+        )
         return pandas.DataFrame(np.atleast_2d(one.values), index, names)
     columns: dict[str, Any] = {} if one.groups is None else {"group": np.repeat(one.groups, d)}
     columns["feature"] = names * (1 if one.groups is None else len(one.groups))
@@ -43,39 +63,39 @@ def importance_frame(one: Any, layout: Layout) -> Any:
     return pandas.DataFrame(columns)
 
 
-def local_frame(local: Any, layout: Layout | Fits) -> Any:
+def local_frame(local: Any, layout: LocalLayout) -> Any:
     """Return LocalExplanations as a pandas DataFrame."""
-    _check_layout(layout, (*get_args(Layout), *get_args(Fits)))
+    _check_layout(layout, get_args(LocalLayout))
     pandas = needed("pandas", "to_frame", "pandas")
     weights = local.weights
-    keys = {"instance": local.instance, "target": _targets(local)}
+    keys = {"instance": local.instance, "target": in_words(local.target, local.target_names)}
     used = np.diff(weights.indptr)
     if layout == "fits":
-        known = ("intercept", "r2", "prediction", "status", "effective_samples")
-        return pandas.DataFrame(keys | {"n_features": used} | {name: getattr(local, name) for name in known})
+        others = ("intercept", "r2", "prediction", "status", "effective_samples")
+        return pandas.DataFrame(keys | {"n_features": used} | {name: getattr(local, name) for name in others})
     names = np.arange(weights.shape[1]) if local.feature_names is None else np.array(local.feature_names, object)
     if layout == "wide":
         index = pandas.MultiIndex.from_arrays(list(keys.values()), names=list(keys))
         return pandas.DataFrame(weights.toarray(), index, names)
-    rows = np.repeat(np.arange(len(used)), used)
-    columns = {name: values[rows] for name, values in keys.items()}
+    row = np.repeat(np.arange(len(used)), used)
+    columns = {name: values[row] for name, values in keys.items()}
     return pandas.DataFrame(columns | {"feature": names[weights.indices], "weight": weights.data})
 
 
 def importance_dict(one: Any, k: int | None) -> dict[str, Any]:
     """Return an Importance as JSON has it."""
+    k = None if k is None else as_count(k, "k")
+    explanations = np.atleast_1d(one.explanations).tolist()
     groups = []
-    best = _by_group([] if k is None else one.top(k))
-    for (label, *columns), explanations in zip(rows(one), np.atleast_1d(one.explanations).tolist(), strict=True):
-        features = _all_of(one, columns) if k is None else [row[1:] for row in best.get(label, [])]
-        named = [dict(zip(("feature", "value", "count", "stderr"), map(_plain, row), strict=True)) for row in features]
-        groups.append({"group": _plain(label), "explanations": explanations, "features": named})
+    for label, number, rows in zip(_labels(one.groups), explanations, ranked(one, k), strict=True):
+        features = [{name: _plain(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
+        groups.append({"group": _plain(label), "explanations": number, "features": features})
     return {"kind": one.kind, "sign": one.sign, "min_count": one.min_count, "groups": groups}
 
 
 def local_dict(local: Any) -> dict[str, Any]:
     """Return LocalExplanations as JSON has them."""
-    weights, targets = local.weights, _targets(local)
+    weights, targets = local.weights, in_words(local.target, local.target_names)
     explanations = []
     for i, (start, end) in enumerate(zip(weights.indptr[:-1], weights.indptr[1:], strict=True)):
         order = start + np.argsort(-np.abs(weights.data[start:end]), kind="stable")
@@ -97,23 +117,26 @@ def statistics_line(one: Any) -> str:
 
 def importance_line(one: Any) -> str:
     """Say what an Importance is of, and what it ranks first."""
-    parts = [f"{one.kind}, {one.sign}", counted(int(np.sum(one.explanations)), "explanation")]
+    parts = [one.kind] + [one.sign] * (one.kind not in ("mean", "sum") or one.sign != "absolute")
+    parts += [f"min_count {one.min_count}"] * (one.min_count > 1) + [
+        counted(int(np.sum(one.explanations)), "explanation")
+    ]
     parts.append(counted(one.values.shape[-1], "feature"))
-    first = one.top(3) if one.groups is None else one.top(1)[:3]
+    groups = list(ranked(one, 3 if one.groups is None else 1))
+    first = [row for rows in groups for row in rows][:3]
     found = ", ".join(f"{_of(row)} ({row.value:.3g})" for row in first)
-    return f"{', '.join(parts + _groups(one.groups))}; first {found or 'none, as no feature is used'}"
+    return f"{', '.join(parts + _groups(one.groups))}; first {found or f'none, as none is used by {one.min_count}'}"
 
 
-def _of(row: Any) -> str:
-    """Return the name of a row of `Importance.top`."""
+def _of(row: Ranked) -> str:
     feature = f"column {row.feature}" if isinstance(row.feature, int) else shown(row.feature, str)
-    return feature if row.group is None else f"{shown(row.group, str)}: {feature}"
+    return feature if row.group is None else f"{_said(row.group)}: {feature}"
 
 
 def _groups(groups: Array | None) -> list[str]:
     if groups is None:
         return []
-    some = ", ".join(shown(group, str) for group in groups[:3])
+    some = ", ".join(map(_said, groups[:3]))
     return [f"{counted(len(groups), 'group')} ({some}{', ...' if len(groups) > 3 else ''})"]
 
 
@@ -121,39 +144,39 @@ def _groups(groups: Array | None) -> list[str]:
 def local_line(local: Any) -> str:
     """Say what LocalExplanations are of."""
     n, d = local.weights.shape
-    known = ~np.isin(local.status, list(UNKNOWN))
+    there = known(local.status)
     parts = [f"{counted(n, 'explanation')} of {counted(len(np.unique(local.instance)), 'instance')}"]
     parts.append(counted(d, "feature"))
-    if known.any():
-        parts[1] += f" ({local.weights.nnz / known.sum():.1f} used on average)"
-    if np.isfinite(local.r2[known]).any():
-        parts.append(f"mean R^2 {np.nanmean(local.r2[known]):.3f}")
+    if there.any():
+        parts[1] += f" ({local.weights.nnz / there.sum():.1f} used on average)"
+    if np.isfinite(local.r2[there]).any():
+        parts.append(f"mean R^2 {np.nanmean(local.r2[there]):.3f}")
     if local.status.any():
         found = zip(*np.unique(local.status, return_counts=True), strict=True)
         parts.append("status " + ", ".join(f"{status}: {count:,}" for status, count in found))
     return ", ".join(parts)
 
 
-def html(line: str, one: Any) -> str:
+def html(line: str, one: Any, caption: str = "") -> str:
     """Return a line, and a small table with bars of what an Importance, if any, ranks first; names are escaped."""
     said = f"<p>{escape(line)}</p>"
-    if one is None or not one.top(1):
+    groups = [] if one is None else list(ranked(one, HTML_ROWS if one.groups is None else HTML_ROWS_A_GROUP))
+    rows = [row for group in groups[:HTML_ROWS] for row in group]
+    if not rows:
         return said
-    grouped = one.groups is not None
-    ranked = one.top(HTML_ROWS_A_GROUP if grouped else HTML_ROWS)[: HTML_ROWS * HTML_ROWS_A_GROUP]
-    largest = max(abs(row.value) for row in ranked) or 1.0
-    with_error = one.stderr is not None
+    largest = max(abs(row.value) for row in rows) or 1.0
+    grouped, with_error = one.groups is not None, one.stderr is not None
     heads = [*["group"] * grouped, "feature", one.kind, "", *["standard error"] * with_error, "count"]
-    lines = [said, f"<table><thead>{_row('th', heads)}</thead><tbody>"]
-    for row in ranked:
-        names = [escape(shown(name, str)) for name in ((row.group, row.feature) if grouped else (row.feature,))]
+    lines = [said, f"<table>{caption}<thead>{_row('th', heads)}</thead><tbody>"]
+    for row in rows:
+        names = [escape(text) for text in ([_said(row.group)] * grouped + [shown(row.feature, str)])]
         style = f"height:0.8em;width:{abs(row.value) / largest * 8:.2f}em;background:{COLOURS[row.value < 0]}"
-        errors = ["" if math.isnan(row.stderr) else f"{row.stderr:.2g}"] if with_error else []
+        errors = [] if row.stderr is None else ["&ndash;" if math.isnan(row.stderr) else f"{row.stderr:.2g}"]
         cells = [*names, f"{row.value:.4g}", f'<div style="{style}"></div>', *errors, f"{row.count:,}"]
         lines.append(_row("td", cells))
     lines.append("</tbody></table>")
-    if grouped and len(one.groups) > HTML_ROWS:
-        lines.append(f"<p>and {counted(len(one.groups) - HTML_ROWS, 'group')} more</p>")
+    if len(groups) > HTML_ROWS:
+        lines.append(f"<p>and {counted(len(groups) - HTML_ROWS, 'group')} more</p>")
     return "\n".join(lines)
 
 
@@ -168,32 +191,17 @@ def _row(tag: str, cells: Iterable[str]) -> str:
     return f"<tr>{inside}</tr>"
 
 
-def _all_of(one: Any, columns: list[Any]) -> Iterable[tuple[Any, ...]]:
-    """Return (feature, value, count, stderr) of a group, from its arrays."""
-    values, counts, errors = columns
-    names = range(len(values)) if one.feature_names is None else one.feature_names
-    return zip(names, values, counts, [None] * len(values) if errors is None else errors, strict=True)
-
-
-def _by_group(ranked: Iterable[Any]) -> dict[Any, list[Any]]:
-    groups: dict[Any, list[Any]] = {}
-    for row in ranked:
-        groups.setdefault(row.group, []).append(row)
-    return groups
-
-
-def _targets(local: Any) -> Array:
-    """What each explanation is of: names, where the targets have them, else numbers."""
-    if local.target_names is None:
-        return np.asarray(local.target)
-    names: Array = np.array([*local.target_names, None], object)  # the last for -1: the model failed
-    return np.asarray(names[local.target])
+def _said(label: object) -> str:
+    """Return a label as people read it."""
+    return str(_plain(label)) if isinstance(label, np.generic) else shown(label, str)
 
 
 def _plain(value: object) -> Any:
     """Return a value as JSON has it: no NaN, and of dates and the like the text."""
-    if isinstance(value, np.generic):
-        value = str(value) if value.dtype.kind in "mM" else value.item()
+    if isinstance(value, np.datetime64):
+        value = str(np.datetime_as_string(value, unit="auto"))
+    elif isinstance(value, np.generic):
+        value = str(value) if value.dtype.kind == "m" else value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -17,4 +17,4 @@ EMPTY = (CONSTANT_OUTPUT, NO_WEIGHT, OVERFLOW, *UNKNOWN)  # statuses of explanat
 N_STATUSES = max(UNKNOWN) + 1
 
 Layout = Literal["long", "wide"]  # of tables
-Fits = Literal["fits"]  # of local explanations: a row for each
+LocalLayout = Literal["long", "wide", "fits"]  # of tables of local explanations

@@ -20,6 +20,7 @@ BLUE, VERMILLION = "#0072b2", "#d55e00"
 
 @pytest.fixture(autouse=True)
 def nothing_else_changes():
+    plt.close("all")
     before = mpl.get_backend(), dict(mpl.rcParams)
     yield
     plt.close("all")

@@ -154,14 +154,15 @@ def test_reprs_say_what_one_has():
     assert repr(explanations()) == f"<LocalExplanations: {line}>"
     statistics = nlf.aggregate(WEIGHTS, ["b", "a", "b", "b"])
     assert repr(statistics) == "<ImportanceStatistics: 4 explanations, 3 features, 2 groups (a, b)>"
-    expected = (
-        "mean, absolute, 4 explanations, 3 features, 2 groups (a, b); first a: column 0 (1), b: column 2 (-0.917)"
-    )
+    expected = "mean, 4 explanations, 3 features, 2 groups (a, b); first a: column 0 (1), b: column 2 (-0.917)"
     assert repr(statistics.importance("mean")) == f"<Importance: {expected}>"
     one = nlf.aggregate([[0.0, -2.0]], feature_names=["x", "y\nz"]).importance("sum")
-    assert repr(one) == "<Importance: sum, absolute, 1 explanation, 2 features; first y z (-2)>"
+    assert repr(one) == "<Importance: sum, 1 explanation, 2 features; first y z (-2)>"
     none = nlf.aggregate([[0.0]]).importance()
-    assert repr(none).endswith("1 explanation, 1 feature; first none, as no feature is used>")
+    assert repr(none).endswith("1 explanation, 1 feature; first none, as none is used by 1>")
+    hidden = statistics.importance(min_count=3, sign="net")
+    assert "normlime, net, min_count 3, 4 explanations" in repr(hidden)
+    assert repr(hidden).endswith("first none, as none is used by 3>")
 
 
 class Table(HTMLParser):
@@ -189,9 +190,20 @@ class Table(HTMLParser):
 
 def test_html_shows_names_as_they_are():
     table = Table(explanations()._repr_html_())
-    assert set(table.tags) == {"p", "table", "thead", "tbody", "tr", "th", "td", "div"}  # no script
+    assert set(table.tags) == {"p", "table", "thead", "tbody", "tr", "th", "td", "div", "caption"}  # no script
     assert [row[0] for row in table.rows[1:]] == [best.feature for best in explanations().importance().top(10)]
     assert NAMES[1] in [row[0] for row in table.rows]
+
+
+def test_every_group_has_its_own_rows_where_labels_are_equal():
+    importance = replace(grouped(), groups=np.array(["same", "same"]))
+    assert [len(group["features"]) for group in importance.to_dict(2)["groups"]] == [1, 2]
+
+
+def test_equal_target_names_are_no_labels():
+    local = explanations(target_names=("same", "same"))
+    assert local.importance(by="target").groups.tolist() == [0, 1]
+    assert local.to_frame()["target"].tolist() == [0, 0, 1, 1, 1, 1]
 
 
 def test_bars_are_as_long_as_the_values():
@@ -210,6 +222,9 @@ def test_html_of_many_groups_is_small():
     assert len(table.rows) == 1 + tables.HTML_ROWS * tables.HTML_ROWS_A_GROUP
     assert [row[0] for row in table.rows[1:]] == [str(label) for label in range(10) for _ in range(3)]
     assert text.endswith("<p>and 20 groups more</p>")
+    short = nlf.aggregate(np.eye(25), labels[:25]).importance()._repr_html_()  # with a row for each group
+    assert len(Table(short).rows) == 11
+    assert short.endswith("<p>and 15 groups more</p>")
 
 
 def test_html_of_nothing_is_a_line():

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from normlime_fast.checks import Array, as_array, as_frame, as_names, is_sparse, needed, quiet, shown
-from normlime_fast.grouping import in_order, listed
-from normlime_fast.terms import UNKNOWN
+from normlime_fast.grouping import in_order, known, listed
 
 _SHAP = ("shap", "to_shap", '"normlime-fast[shap]"')
 _Names = tuple[str, ...] | None
@@ -20,13 +19,13 @@ def local_to_shap(local: Any, X: Any = None) -> Any:
     numbers, rows = in_order(local.instance)  # rows of X, for every explanation
     names = local.feature_names
     data, names = (None, names) if X is None else _as_data(X, (len(numbers), d), names)
-    known = np.flatnonzero(~np.isin(local.status, list(UNKNOWN)))
-    if not known.size:
+    there = np.flatnonzero(known(local.status))
+    if not there.size:
         raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6, 7 or 8")
-    targets = np.unique(local.target[known])
-    order = known[np.lexsort((local.target[known], rows[known]))]
+    targets = np.unique(local.target[there])
+    order = there[np.lexsort((local.target[there], rows[there]))]
     gridded = len(targets) > 1 and _is_grid(rows[order], local.target[order], targets)
-    order = order if gridded else known
+    order = order if gridded else there
     try:
         values: Array = local.weights[order].toarray()
         base = local.intercept[order] - values.sum(axis=1)
@@ -37,8 +36,8 @@ def local_to_shap(local: Any, X: Any = None) -> Any:
         if data is not None:
             data = data[rows[order]]
     except MemoryError:
-        size = f"{len(known) * d * 8 / 2**30:.1f} GiB"
-        raise MemoryError(f"to_shap needs {size} for dense weights of {len(known)} explanations, {d} columns") from None
+        size = f"{len(there) * d * 8 / 2**30:.1f} GiB"
+        raise MemoryError(f"to_shap needs {size} for dense weights of {len(there)} explanations, {d} columns") from None
     outputs: Any = _target_names(local, targets)
     if not gridded:
         outputs = outputs[0] if len(targets) == 1 and local.target_names is not None else None
@@ -75,9 +74,10 @@ def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Nam
         array = np.asarray(table.toarray() if is_sparse(table) else table)
         return array.astype(np.float64) if array.dtype.kind in "iub" else array, names
     found = as_names(frame.columns)
-    for known, name in zip(names or found, found, strict=True):
-        if name != known:
-            raise ValueError(f"X must have the columns that were explained, got {shown(name)} where {shown(known)} was")
+    for expected, name in zip(names or found, found, strict=True):
+        if name != expected:
+            where = f"{shown(name)} where {shown(expected)} was"
+            raise ValueError(f"X must have the columns that were explained, got {where}")
     plain = all(dtype.kind in "fiub" for dtype in frame.dtypes)
     return np.asarray(frame.to_numpy(np.float64, na_value=np.nan) if plain else frame.to_numpy(object)), found
 

@@ -201,7 +201,7 @@ class Mask:
         mask = cls(probability=probability, scheme=scheme, kernel=kernel, width=width)
         if vectorizer is None and documents is None:
             raise TypeError("documents must be a list of str, got None; without them, pass a vectorizer")
-        if hasattr(documents, "transform"):
+        if hasattr(documents, "transform") and not hasattr(documents, "iloc"):  # but a Series has it, too
             raise TypeError(f"documents must be a list of str, got a {type(documents).__name__}; pass vectorizer=")
         if vectorizer is not None and tokenizer is not None:
             raise TypeError("tokenizer must be None with a vectorizer, which has its own")

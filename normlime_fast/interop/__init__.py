@@ -1,0 +1,1 @@
+"""Bridges to the tools that people already use: lime and shap."""
