@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import normlime_fast as nlf
-from benchmarks import compare, compare_kernels, compare_lime, compare_runs, growth, models
+from benchmarks import compare, compare_accelerate, compare_kernels, compare_lime, compare_runs, growth, models
 from benchmarks.measuring import Clocked, Result, SkipError, quick
+from normlime_fast.interop.lime import AcceleratedBase
 
 SETTINGS = quick()
 
@@ -164,6 +165,21 @@ def test_checks_beside_lime_notice_another_kernel(monkeypatch):
     monkeypatch.setattr(nlf.Mask, "text", partial(nlf.Mask.text, width=0.3))
     with pytest.raises(AssertionError, match="same draws"):
         list(compare_lime.texts(SETTINGS))
+
+
+@pytest.mark.parametrize("mistake", [lambda pairs: pairs[:-1], lambda pairs: [(j, w * 1.00001) for j, w in pairs]])
+def test_check_of_accelerated_lime_notices_other_explanations(monkeypatch, mistake):
+    explain = AcceleratedBase.explain_instance_with_data
+
+    def wrong(self, *arguments, **options):
+        intercept, pairs, *rest = explain(self, *arguments, **options)
+        return intercept, mistake(pairs), *rest
+
+    case = next(compare_accelerate.tables(SETTINGS))
+    assert compare_accelerate.both(case, SETTINGS).figure > 0
+    monkeypatch.setattr(AcceleratedBase, "explain_instance_with_data", wrong)
+    with pytest.raises(AssertionError):
+        compare_accelerate.both(case, SETTINGS)
 
 
 def test_agreement_is_the_share_of_the_strongest_features():

@@ -21,7 +21,15 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_info
 
-from benchmarks import compare_kernels, compare_lime, compare_processes, compare_runs, growth, models
+from benchmarks import (
+    compare_accelerate,
+    compare_kernels,
+    compare_lime,
+    compare_processes,
+    compare_runs,
+    growth,
+    models,
+)
 from benchmarks.measuring import ONE_THREAD, Result, Settings, SkipError, quick, table
 
 HERE = Path(__file__).parent
@@ -77,6 +85,12 @@ ROWS = {
         "Words of texts removed, as lime does. Sparse rows lose them after TF-IDF, so that the rest is not scaled"
         " anew.",
         f"{SAME} lime's own fit, with masks read from what ours showed the model",
+    ),
+    "lime-accelerated": Row(
+        compare_accelerate.accelerated,
+        "lime itself, with and without `accelerate`. What is left is how lime draws its samples: most in bins and"
+        " images, where it cuts and pastes.",
+        f"{SAME} lime without",
     ),
     "aggregation": Row(
         compare_kernels.aggregation,

@@ -189,7 +189,7 @@ OUTPUTS = {
     "of two columns": lambda X, z: z[0] + X[:, 0] * 2.0 + X[:, 2],
     "step": lambda X, z: (z > 0) * 1.0,
     "small": lambda X, z: 1e-6 * np.tanh(z),
-    "large": lambda X, z: 1e9 * np.tanh(z),
+    "large": lambda X, z: 1e14 * np.tanh(z),
     "huge": lambda X, z: 1e160 * np.tanh(z),
     "labels": lambda X, z: (z > 0).astype(int),
     "constant": lambda X, z: np.full(len(z), 0.7),
