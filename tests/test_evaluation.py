@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import current_thread
 
 import numpy as np
 import pandas as pd
@@ -189,8 +190,15 @@ def test_finished_is_asked_for_nothing_twice():
 
 def test_executor_gives_the_same():
     here = keep_and_retrain(IMPORTANCES, Counting(), LEVELS, seeds=[7, 8])
+    threads = set()
+
+    def train_and_score(kept, seed):
+        threads.add(current_thread())
+        return Counting()(kept, seed)
+
     with ThreadPoolExecutor(3) as pool:
-        there = keep_and_retrain(IMPORTANCES, Counting(), LEVELS, seeds=[7, 8], executor=pool)
+        there = keep_and_retrain(IMPORTANCES, train_and_score, LEVELS, seeds=[7, 8], executor=pool)
+    assert current_thread() not in threads
     np.testing.assert_array_equal(there.scores, here.scores)
     np.testing.assert_array_equal(there.ranking, here.ranking)
 
@@ -218,6 +226,7 @@ BAD_RETRAINING = {
     "ragged": ({"importance": [[1.0, 2], [3]]}, ValueError, "importance must be an array, got a list whose rows"),
     "no function": ({"train_and_score": 3}, TypeError, "train_and_score must be callable, got 3"),
     "level 1": ({"levels": [0.5, 1.0]}, ValueError, "levels must ascend from 0 or more to below 1"),
+    "level below 0": ({"levels": [-0.1, 0.2]}, ValueError, "levels must ascend from 0 or more to below 1"),
     "falling levels": ({"levels": [0.5, 0.2]}, ValueError, "levels must ascend from 0 or more to below 1"),
     "one level": ({"levels": 0.5}, ValueError, "levels must be 1-D"),
     "nothing left": ({"levels": [0.9]}, ValueError, "levels must leave a feature of 3, got 0.9"),

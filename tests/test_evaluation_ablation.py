@@ -89,6 +89,8 @@ def test_interval_is_that_of_paired_differences():
         assert (row.own, row.others, row.images) == (own.mean(), others.mean(), 20)
     by_class = found.summary(by_class=True)
     assert [row.group for row in by_class] == [0, 1, 2]
+    of_two = class_ablation(linear, X[:2], [0, 2], MAPS, k=3)
+    assert [(row.group, row.images) for row in of_two.summary(by_class=True)] == [(0, 1), (2, 1)]
     for row in by_class:
         here = row.group == LABELS
         expected = stats.ttest_rel(own[here], others[here]).confidence_interval(0.9)

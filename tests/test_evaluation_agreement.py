@@ -62,8 +62,11 @@ def test_top_k(a, b, k, jaccard, sizes):
 
 
 def test_constant_results_have_no_correlation():
-    found = agreement([[1.0, 2, 3], [2.0, 2, 2], [3.0, 2, 1]])
-    assert np.isnan(found.kendall).tolist() == np.isnan(found.spearman).tolist() == [True, False, True]
+    found = agreement([[1.0, 2, 3], [0.1, 0.1, 0.1], [3.0, 2, 1]])
+    assert all(np.isnan(one).tolist() == [True, False, True] for one in (found.kendall, found.spearman, found.pearson))
+    for few in ([[1.0, 0], [2.0, 0]], [[0.0, 0], [0.0, 0]]):
+        dropped = agreement(few, unused="drop")
+        assert np.isnan([dropped.kendall, dropped.spearman, dropped.pearson]).all()
     kendall = next(row for row in found.summary() if row.measure == "kendall")
     assert (kendall.mean, kendall.pairs, kendall.lowest, kendall.highest) == (-1.0, 1, -1.0, -1.0)
     assert np.isnan(kendall.std)
@@ -99,12 +102,14 @@ def test_groups_are_compared_each_with_its_own():
 
 OTHER = replace(GROUPED, groups=np.array(["a", "c"]))
 NAMED = [nlf.aggregate(np.eye(3), feature_names=names).importance() for names in ("abc", "abd")]
+INFINITE = replace(NAMED[0], values=np.array([1.0, np.inf, 2.0]))
 BAD_AGREEMENT = {
     "one": ([[1.0, 2.0]], {}, ValueError, "results must be at least 2, got 1"),
     "shapes": ([NAMED[0], [1.0, 2.0]], {}, ValueError, r"results must have one shape, got \(3,\) and \(2,\)"),
     "names": (NAMED, {}, ValueError, "results must have the same feature_names"),
     "groups": ([GROUPED, OTHER], {}, ValueError, "results must have the same groups"),
     "some groups": ([GROUPED, NAMED[0]], {}, ValueError, "results must have one shape"),
+    "infinite value": ([INFINITE, [1.0, 2.0, 3.0]], {}, ValueError, r"results\[0\] must be finite"),
     "infinite": ([NAMED[0], [1.0, np.inf, 2]], {}, ValueError, r"results\[1\] must be finite"),
     "k": ([[1.0, 2.0]] * 2, {"k": 0}, ValueError, "k must be at least 1, got 0"),
     "unused": ([[1.0, 2.0]] * 2, {"unused": "no"}, ValueError, 'unused must be "keep" or "drop", got \'no\''),

@@ -1,0 +1,145 @@
+"""What the evaluations share: importances as arrays, orders with ties, rank correlations, intervals."""
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+from normlime_fast.checks import Array, as_numbers, check_finite, needed, quiet, shown
+from normlime_fast.ranking import Importance
+
+
+def importances(results: Any, name: str) -> tuple[Array, Array | None]:
+    """Return the |values| of one or several results, (r, d) or by group (r, g, d), and the labels of the groups."""
+    given = [results] if isinstance(results, Importance) else results
+    if isinstance(given, list | tuple) and any(isinstance(one, Importance) for one in given):
+        rows = [_one(one, f"{name}[{i}]") for i, one in enumerate(given)]
+        _check_alike([row.shape for row in rows], name, "one shape")
+        known = [one for one in given if isinstance(one, Importance)]
+        names = [one.feature_names for one in known if one.feature_names is not None]
+        _check_alike(names, name, "the same feature_names")
+        groups = known[0].groups
+        _check_alike([None if one.groups is None else one.groups.tolist() for one in known], name, "the same groups")
+        return np.abs(np.stack(rows)), groups
+    array = as_numbers(given, name, ndim=(1, 2, 3))
+    array = array[None] if array.ndim == 1 else array
+    return np.abs(array), np.arange(array.shape[1]) if array.ndim == 3 else None
+
+
+def _one(result: Any, name: str) -> Array:
+    if not isinstance(result, Importance):
+        return as_numbers(result, name, ndim=(1, 2))
+    check_finite(result.values, name)
+    return result.values
+
+
+def _check_alike(of_each: list[Any], name: str, what: str) -> None:
+    for one in of_each[1:]:
+        if one != of_each[0]:
+            raise ValueError(f"{name} must have {what}, got {shown(of_each[0])} and {shown(one)}")
+
+
+def ranked(sizes: Array, rng: np.random.Generator) -> Array:
+    """Return the features, the largest first; those of one size are in random order."""
+    shuffled = rng.permutation(len(sizes))
+    order: Array = shuffled[np.argsort(-sizes[shuffled], kind="stable")].astype(np.int64, copy=False)
+    return order
+
+
+def top(sizes: Array, k: int) -> Array:
+    """Return which are among the k largest, as are those that are as large as the k-th; 0 never is."""
+    found: Array = sizes > 0
+    return found & (sizes >= np.partition(sizes, -k)[-k]) if k < len(sizes) else found
+
+
+@quiet
+def pearson(a: Array, b: Array) -> float:
+    """Return the correlation of two arrays; NaN if one is constant or has fewer than two numbers."""
+    if len(a) < 2:
+        return float("nan")
+    a, b = (
+        (one / np.abs(one).max()).astype(np.float64) for one in (a, b)
+    )  # no square overflows; a constant is exactly 1
+    a, b = a - a.mean(), b - b.mean()
+    return float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1.0, 1.0))
+
+
+def spearman(a: Array, b: Array) -> float:
+    """Return the correlation of the ranks, which equal numbers share."""
+    return pearson(_shared_ranks(a), _shared_ranks(b))
+
+
+def _shared_ranks(values: Array) -> Array:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Array = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
+
+
+def kendall(a: Array, b: Array) -> float:
+    """Return Kendall's tau-b; NaN if one array is constant or has fewer than two numbers."""
+    a, b = (np.unique(one, return_inverse=True)[1] for one in (a, b))
+    in_all = len(a) * (len(a) - 1) // 2
+    tied_a, tied_b, tied_both = (_pairs(np.unique(one, return_counts=True)[1]) for one in (a, b, a * (len(b) + 1) + b))
+    if in_all in (tied_a, tied_b):
+        return float("nan")
+    discordant = _inversions(b[np.lexsort((b, a))])  # ties of a are in the order of b: no inversions
+    excess = in_all - tied_a - tied_b + tied_both - 2 * discordant
+    return excess / math.sqrt((in_all - tied_a) * (in_all - tied_b))
+
+
+def _pairs(counts: Array) -> int:
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _inversions(ranks: Array) -> int:
+    """Count the pairs in falling order, by the highest bit in which they differ: a 1 before a 0."""
+    total = 0
+    for bit in range(int(ranks.max()).bit_length()):
+        order = np.argsort(ranks >> (bit + 1), kind="stable")  # those that agree above the bit, side by side
+        above, ones = ranks[order] >> (bit + 1), (ranks[order] >> bit) & 1
+        before = np.cumsum(ones) - ones
+        starts = np.searchsorted(above, above)
+        total += int((before - before[starts])[ones == 0].sum())
+    return total
+
+
+def as_confidence(confidence: object) -> float:
+    """Return the probability with which an interval is to cover."""
+    if isinstance(confidence, bool | np.bool_) or not isinstance(confidence, numbers.Real):
+        raise TypeError(f"confidence must be a number, got {shown(confidence)}")
+    probability = float(confidence)
+    if not 0 < probability < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {shown(confidence, str)}")
+    return probability
+
+
+@quiet
+def half_width(variances: list[tuple[Array, int]], confidence: float) -> Array:
+    """Return half the length of Student's interval of a mean with these variances (each of so many values) in sum.
+
+    The degrees of freedom are Satterthwaite's. Parts of fewer than two values are not known and left out.
+    """
+    from scipy.special import stdtrit
+
+    known = [(variance, n - 1) for variance, n in variances if n > 1]
+    if not known:
+        return np.full(variances[0][0].shape, np.nan)
+    total = np.sum([variance for variance, _ in known], axis=0)
+    squares = np.sum([variance**2 / freedom for variance, freedom in known], axis=0)
+    freedom = np.where(total > 0, total**2 / squares, 1.0)
+    half: Array = -stdtrit(freedom, (1 - confidence) / 2) * np.sqrt(total)
+    return half
+
+
+def deviation(values: Array, axis: int) -> Array:
+    """Return the standard deviation; NaN of fewer than two values."""
+    if values.shape[axis] < 2:
+        return np.full(np.delete(values.shape, axis), np.nan)
+    found: Array = values.std(axis=axis, ddof=1)
+    return found
+
+
+def table(columns: dict[str, Any]) -> Any:
+    """Return columns as a pandas DataFrame."""
+    return needed("pandas", "to_frame", "pandas").DataFrame(columns)
