@@ -17,25 +17,26 @@ from normlime_fast.terms import Kind, Sign
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED = range(aggregation.SUMS)
+_COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED, _CUBED = range(aggregation.SUMS)
+_SKEWED = 1e-8  # variance over mean square below which sums of cubes are rounding
 
 
 class _Formula(NamedTuple):
     """How a kind follows from the sums: of what, over what, and whether the weights keep their signs."""
 
     sum: int
-    squares: int | None = None  # sum of squares of the same, for the standard error of a mean
+    powers: tuple[int, int] | None = None  # sums of squares and of cubes of the same, for the spread of a mean
     over: Literal["weights", "explanations"] | None = None
     root: bool = False
     signed: bool = False
 
 
 _FORMULAS = {
-    "normlime": _Formula(_NORMALISED, _NORMALISED_SQUARED, "weights"),
+    "normlime": _Formula(_NORMALISED, (_NORMALISED_SQUARED, _NORMALISED_CUBED), "weights"),
     "l2": _Formula(_SQUARED, root=True),
     "sp_lime": _Formula(_ABSOLUTE, root=True),
-    "mean_abs": _Formula(_ABSOLUTE, _SQUARED, "explanations"),
-    "mean": _Formula(_ABSOLUTE, _SQUARED, "explanations", signed=True),
+    "mean_abs": _Formula(_ABSOLUTE, (_SQUARED, _CUBED), "explanations"),
+    "mean": _Formula(_ABSOLUTE, (_SQUARED, _CUBED), "explanations", signed=True),
     "sum": _Formula(_ABSOLUTE, signed=True),
 }
 _SIGNS = get_args(Sign)
@@ -47,9 +48,10 @@ class ImportanceStatistics:
 
     Attributes
     ----------
-    sums : ndarray of shape (n_groups, 2, d, 5)
-        Per group, sign (positive, negative) and feature: number of weights, sum of gamma |w|, of (gamma |w|)^2, of |w|
-        and of w^2, with gamma = |w| / ||w||_1 (Eq. 4).
+    sums : ndarray of shape (n_groups, 2, d, 7)
+        Per group, sign (positive, negative) and feature: number of weights, sum of gamma |w|, of (gamma |w|)^2, of |w|,
+        of w^2, of (gamma |w|)^3 and of |w|^3, with gamma = |w| / ||w||_1 (Eq. 4). The sums of cubes are NaN where they
+        are not known, as in files of releases that did not store them.
     explanations : ndarray of int of shape (n_groups,)
         How many explanations each group has, empty ones included.
     groups : ndarray of shape (n_groups,) or None
@@ -155,27 +157,30 @@ class ImportanceStatistics:
         if formula.root and sign == "net":
             raise ValueError(f"sign must be absolute, positive or negative for kind {kind!r}, a root, got 'net'")
         used = [float(sign != "negative"), float(sign != "positive")]
-        totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 5)
+        totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
         counts = totals[..., _COUNT]
         if formula.signed or sign == "net":
             used[1] = -used[1]
         values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
         if formula.root:
             values = np.sqrt(values)
-        stderr, explanations = None, self.explanations
-        if formula.over and formula.squares:
+        stderr, skewness, explanations = None, None, self.explanations
+        if formula.over and formula.powers:
             n = counts if formula.over == "weights" else np.broadcast_to(self.explanations[:, None], counts.shape)
-            values, stderr = _mean_and_error(values, totals[..., formula.squares], n)
+            squares, cubes = formula.powers
+            cubed = np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
+            values, stderr, skewness = _mean_and_spread(values, totals[..., squares], cubed, n)
         if min_count > 1:
             hidden = counts < min_count
             values = np.where(hidden, 0.0, values)
-            stderr = None if stderr is None else np.where(hidden, np.nan, stderr)
+            if stderr is not None and skewness is not None:
+                stderr, skewness = np.where(hidden, np.nan, stderr), np.where(hidden, np.nan, skewness)
         if self.groups is None:
-            values, counts, stderr = values[0], counts[0], None if stderr is None else stderr[0]
-            explanations = explanations.reshape(())
+            values, counts, explanations = values[0], counts[0], explanations.reshape(())
+            stderr, skewness = (None if one is None else one[0] for one in (stderr, skewness))
         counts = counts.astype(np.int64)
         names = self.feature_names
-        return Importance(values, counts, stderr, explanations, self.groups, names, kind, sign, min_count)
+        return Importance(values, counts, stderr, explanations, self.groups, names, kind, sign, min_count, skewness)
 
     def save(self, path: storage.PathLike) -> None:
         """Write the statistics to a file, from which `load` gets them back to the bit, to be merged with others.
@@ -245,17 +250,24 @@ class ImportanceStatistics:
     @classmethod
     def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "ImportanceStatistics":
         groups = storage.labels_in(arrays.pop("groups", None), header.pop("groups"))
+        if version == 1:
+            unknown = np.where(arrays["sums"][..., :1] > 0, np.nan, 0.0)
+            arrays["sums"] = np.concatenate([arrays["sums"], unknown, unknown], axis=-1)
         result = cls(**arrays, groups=groups, **header)
         check_statistics(result)
         return result
 
 
-def _mean_and_error(total: Array, squares: Array, n: Array) -> tuple[Array, Array]:
-    """Mean (0 of nothing) and its standard error (NaN for fewer than two) from sums over n values."""
+def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tuple[Array, Array, Array]:
+    """Mean (0 of nothing), standard error (NaN for fewer than two) and skewness (for three) from sums over n values."""
     mean = np.divide(total, n, out=np.zeros_like(total), where=n > 0)
     spread = np.maximum(squares - n * mean * mean, 0.0)  # rounding can leave it just below 0
     variance = np.divide(spread, n * (n - 1.0), out=np.full_like(total, np.nan), where=n > 1)
-    return mean, np.sqrt(variance)
+    third = cubes - 3.0 * mean * squares + 2.0 * n * mean**3
+    factor = np.divide(n * np.sqrt(n - 1.0), n - 2.0, out=np.full_like(total, np.nan), where=n > 2)  # adjusted, G_1
+    flat = spread <= _SKEWED * squares
+    skewness = factor * third / np.where(flat, 1.0, spread) ** 1.5
+    return mean, np.sqrt(variance), np.where(flat & (n > 2), 0.0, np.clip(skewness, -np.sqrt(n), np.sqrt(n)))
 
 
 @quiet
@@ -280,7 +292,7 @@ def aggregate(
     Raises
     ------
     TypeError, ValueError
-        If the weights are not a finite 2-D matrix of numbers below 1e150, or `groups` has another length.
+        If the weights are not a finite 2-D matrix of numbers below 1e100, or `groups` has another length.
 
     References
     ----------
@@ -353,7 +365,7 @@ def _check_size(weights: Array) -> None:
         raise ValueError(f"weights must be finite, got {bad} NaN or infinite values")
     if largest > aggregation.LARGEST_WEIGHT:
         raise ValueError(
-            f"weights must be at most {aggregation.LARGEST_WEIGHT}, or their squares overflow, got {largest};"
+            f"weights must be at most {aggregation.LARGEST_WEIGHT}, or their cubes overflow, got {largest};"
             " rescale the model's output"
         )
 

@@ -73,6 +73,8 @@ def check_importance(one: Any) -> None:
         raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {one.kind!r}")
     if one.stderr is not None and (one.stderr < 0).any():
         raise ValueError("stderr must be at least 0")
+    if one.skewness is not None and (one.stderr is None or one.skewness.shape != one.values.shape):
+        raise ValueError(f"skewness must have the shape of values, {one.values.shape}, where there is stderr")
     if np.isnan(one.values).any():
         raise ValueError("values must not be NaN")
     if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
@@ -98,7 +100,7 @@ def check_statistics(one: Any) -> None:
             raise ValueError("groups must be labels that can be sorted, each once")
     if one.feature_names is not None and len(one.feature_names) != one.sums.shape[2]:
         raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
-    if not (one.sums >= 0).all():
+    if not ((one.sums >= 0) | (np.isnan(one.sums) & (np.arange(one.sums.shape[3]) >= 5))).all():
         raise ValueError("sums must be at least 0")
     counts = one.sums[..., 0]
     if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= one.explanations[:, None]).all():

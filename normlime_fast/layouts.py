@@ -85,15 +85,20 @@ LAYOUTS: Mapping[str, Mapping[int, Layout]] = {
     "Importance": {
         1: _IMPORTANCE_1,
         2: Layout(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
+        3: Layout(
+            {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
+            {**_IMPORTANCE_1.header, "min_count": _is_positive},
+        ),
     },
     "ImportanceStatistics": {
-        1: Layout(
+        version: Layout(
             {
-                "sums": Field(_FLOAT, (("groups", 2, "features", 5),)),
+                "sums": Field(_FLOAT, (("groups", 2, "features", sums),)),
                 "explanations": Field(_INTEGER, (("groups",),)),
                 "groups": _GROUPS,
             },
             {"groups": _are_labels, "feature_names": _are_names},
         )
+        for version, sums in ((1, 5), (2, 7))
     },
 }

@@ -252,7 +252,7 @@ def test_unknown_ones_are_no_support():
 
 
 def test_numpy_set_to_raise_changes_nothing():
-    weights = csr_array(np.array([[1e150, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
+    weights = csr_array(np.array([[1e100, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
     nan, number = np.array([0.0, 1e-310, np.nan]), np.arange(3)
     local = LocalExplanations(
         weights, nan, np.zeros(3), nan, np.array([0, 0, MODEL_FAILED]), number, np.zeros(3, int), np.zeros(3)

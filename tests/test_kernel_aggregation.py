@@ -6,7 +6,7 @@ from normlime_fast.kernels import aggregation
 
 
 def kernel_sums(W, groups=None, n_groups=1, index=np.int64, onto=0.0):
-    """What the kernel makes of a dense matrix: sums (n_groups, 2, d, 5)."""
+    """What the kernel makes of a dense matrix: sums (n_groups, 2, d, 7)."""
     used = W != 0
     indptr = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(index)
     sums = np.full((n_groups, 2, W.shape[1], aggregation.SUMS), onto)
@@ -19,7 +19,7 @@ def kernel_sums(W, groups=None, n_groups=1, index=np.int64, onto=0.0):
 def expected_sums(W):
     parts = [np.where(keep, np.abs(W), 0.0) for keep in (W > 0, W < 0)]
     gamma = np.abs(W) / np.maximum(np.abs(W).sum(axis=1, keepdims=True), 1e-300)
-    columns = [((w > 0), gamma * w, (gamma * w) ** 2, w, w**2) for w in parts]
+    columns = [((w > 0), gamma * w, (gamma * w) ** 2, w, w**2, (gamma * w) ** 3, w**3) for w in parts]
     return np.array([[term.sum(axis=0) for term in terms] for terms in columns]).transpose(0, 2, 1)
 
 
@@ -28,12 +28,14 @@ def sparse_weights(n, d, seed=0):
     return rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.4)
 
 
-def test_five_sums_of_one_explanation():
+def test_seven_sums_of_one_explanation():
     """Weights 1, -3 and 4: gamma is 1/8, 3/8 and 1/2."""
     sums = kernel_sums(np.array([[1.0, 0.0, -3.0, 4.0]]))
-    zero = [0.0] * 5
-    np.testing.assert_array_equal(sums[0, 0], [[1, 1 / 8, 1 / 64, 1, 1], zero, zero, [1, 2, 4, 4, 16]])
-    np.testing.assert_array_equal(sums[0, 1], [zero, zero, [1, 9 / 8, 81 / 64, 3, 9], zero])
+    zero = [0.0] * 7
+    np.testing.assert_array_equal(
+        sums[0, 0], [[1, 1 / 8, 1 / 64, 1, 1, 1 / 512, 1], zero, zero, [1, 2, 4, 4, 16, 8, 64]]
+    )
+    np.testing.assert_array_equal(sums[0, 1], [zero, zero, [1, 9 / 8, 81 / 64, 3, 9, 729 / 512, 27], zero])
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
@@ -70,7 +72,8 @@ def test_every_row_counts_once_around_the_boundaries_of_chunks(n):
 
 def test_every_explanation_of_two_chunks_uses_the_same_feature():
     sums = kernel_sums(np.full((2 * aggregation.CHUNK, 1), -0.5))
-    np.testing.assert_array_equal(sums[0, 1, 0], 2 * aggregation.CHUNK * np.array([1, 1 / 2, 1 / 4, 1 / 2, 1 / 4]))
+    expected = [1, 1 / 2, 1 / 4, 1 / 2, 1 / 4, 1 / 8, 1 / 8]
+    np.testing.assert_array_equal(sums[0, 1, 0], 2 * aggregation.CHUNK * np.array(expected))
 
 
 def test_chunks_are_added_in_order():
@@ -97,11 +100,11 @@ def test_stored_zeros_and_empty_rows(length):
     sums = np.zeros((1, 2, length, aggregation.SUMS))
     data, groups = np.concatenate([signed_zeros, with_weight]), np.zeros(4, np.int64)
     assert aggregation.aggregate(indptr, indices, data, groups, sums) == aggregation.DONE
-    np.testing.assert_array_equal(sums[0, 0, length // 2], [1, 2, 4, 2, 4])
-    assert np.count_nonzero(sums) == 5
+    np.testing.assert_array_equal(sums[0, 0, length // 2], [1, 2, 4, 2, 4, 8, 8])
+    assert np.count_nonzero(sums) == 7
 
 
-@pytest.mark.parametrize("size", [1e-320, 1e-300, 1e-160, 1e100, 1e149])
+@pytest.mark.parametrize("size", [1e-320, 1e-300, 1e-160, 1e-107, 1e90, 1e99])
 def test_extreme_weights(size):
     """gamma is a ratio, so it is right where the squares have left float64."""
     W = np.array([[3.0, -1.0], [1.0, 1.0]]) * size
@@ -113,9 +116,9 @@ def test_extreme_weights(size):
 @pytest.mark.parametrize(
     ("weights", "status"),
     [
-        ([1e150, 0.0], aggregation.DONE),
-        ([1e150, -1e150], aggregation.LARGE),
-        ([1.0, 1.1e150], aggregation.LARGE),
+        ([1e100, 0.0], aggregation.DONE),
+        ([1e100, -1e100], aggregation.LARGE),
+        ([1.0, 1.1e100], aggregation.LARGE),
         ([np.inf, 1.0], aggregation.LARGE),
         ([1.0, -np.inf], aggregation.LARGE),
         ([np.nan, 1.0], aggregation.LARGE),

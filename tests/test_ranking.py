@@ -114,8 +114,11 @@ def test_bad_input_of_top(k, error, message):
 
 
 def assert_interval(result, level, freedom):
-    """Where stderr is 0, scipy.stats knows no interval; its upper end has lost 1e-16 / (1 - level) of its digits."""
-    low, high = result.interval(level)
+    """Student's, without the correction for skewness, as of files of older releases.
+
+    Where stderr is 0, scipy.stats knows no interval; its upper end has lost 1e-16 / (1 - level) of its digits.
+    """
+    low, high = replace(result, skewness=None).interval(level)
     assert low.shape == high.shape == result.values.shape
     spread = np.where(result.stderr > 0, result.stderr, 1)
     expected = stats.t.interval(level, freedom, 0.0, spread)[0] * (result.stderr / spread)
@@ -150,10 +153,69 @@ def test_intervals_of_two_and_three_members():
     for level in (0.5, 0.9, 0.999):
         p = (1 + level) / 2
         for result, quantile in ((two, np.tan(np.pi * level / 2)), (three, level / np.sqrt(2 * p * (1 - p)))):
-            low, high = result.interval(level)
+            low, high = replace(result, skewness=None).interval(level)
             np.testing.assert_allclose(high - result.values, quantile * result.stderr, rtol=1e-9)
             np.testing.assert_allclose(low + high, 2 * result.values, rtol=1e-9)
     np.testing.assert_array_equal(two.interval(), two.interval(level=0.9))
+    np.testing.assert_array_equal(two.interval(), replace(two, skewness=None).interval())  # no skewness of two
+
+
+@pytest.mark.parametrize("sign", ["absolute", "positive", "negative", "net"])
+@pytest.mark.parametrize("kind", ["normlime", "mean_abs", "mean"])
+def test_skewness_is_that_of_scipy(kind, sign):
+    rng = np.random.default_rng(0)
+    W = rng.normal(0.3, 1, size=(60, 5)) * (rng.random((60, 5)) < [1, 0.7, 0.3, 0.1, 0.0])
+    result = aggregate(W).importance(kind, sign)
+    used = {"absolute": W != 0, "net": W != 0, "positive": W > 0, "negative": W < 0}[sign]
+    terms = np.abs(W) * (np.abs(W) / np.abs(W).sum(axis=1, keepdims=True) if kind == "normlime" else 1) * used
+    terms = terms * np.sign(W) if kind == "mean" or sign == "net" else terms
+    for j in range(5):
+        sample = terms[used[:, j], j] if kind == "normlime" else terms[:, j]
+        expected = (
+            stats.skew(sample, bias=False) if len(sample) > 2 and np.ptp(sample) else 0.0 if len(sample) > 2 else np.nan
+        )
+        np.testing.assert_allclose(result.skewness[j], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_intervals_are_where_halls_transform_of_t_is_students():
+    sample = np.random.default_rng(0).gamma(0.7, size=(25, 3))
+    result = aggregate(sample).importance("mean_abs")
+    a = stats.skew(sample, bias=False) / 5  # of the mean
+    for level in (0.5, 0.9, 0.999):
+        for end, p in zip(result.interval(level), ((1 + level) / 2, (1 - level) / 2), strict=True):
+            x = (result.values - end) / result.stderr
+            np.testing.assert_allclose(x + a * x**2 / 3 + a**2 * x**3 / 27 + a / 6, stats.t.ppf(p, 24), rtol=1e-9)
+
+
+def test_equal_contributions_have_no_skewness():
+    """Where the spread is rounding, so is the sum of cubes."""
+    result = aggregate(np.full((1000, 1), 0.1)).importance("mean_abs")
+    assert result.skewness.tolist() == [0.0]
+    np.testing.assert_allclose(result.interval(), 0.1, rtol=1e-7)
+
+
+# Skewness 2 to 2.8, as contributions of real explanations have it, and the coverage that 90 % intervals must have.
+SKEWED = {
+    "exponential": lambda rng, shape: rng.exponential(size=shape),
+    "chi2": lambda rng, shape: rng.chisquare(1, shape),
+}
+
+
+@pytest.mark.parametrize("members", [5, 8, 30, 300, 5000])
+@pytest.mark.parametrize("name", SKEWED)
+def test_coverage_on_skewed_data(name, members):
+    """From 0.87 to 0.93, with 4 standard deviations sqrt(0.9 * 0.1 / repetitions) of the share of those covered."""
+    repetitions = 8000 if members < 1000 else 2000
+    sample = SKEWED[name](np.random.default_rng(0), (members, repetitions))
+    features = np.repeat(np.arange(repetitions), members)
+    weights = sparse.csr_array((sample.T.ravel(), features, np.arange(members * repetitions + 1)))
+    result = aggregate(weights).importance()
+    slack = 4 * np.sqrt(0.09 / repetitions)
+    low, high = result.interval(0.9)
+    assert 0.87 - slack < np.mean((low <= 1) & (1 <= high)) < 0.93 + slack
+    if members <= 8:  # of Student's
+        low, high = replace(result, skewness=None).interval(0.9)
+        assert np.mean((low <= 1) & (1 <= high)) < 0.86
 
 
 @pytest.mark.parametrize("kind", ["normlime", "mean_abs", "mean"])
@@ -220,7 +282,7 @@ def results(W, groups):
 
 @pytest.mark.parametrize("groups", [None, np.array([1, 1, 0, 2]), np.array([1e-310, 2, 2, 1e300])])
 def test_numpy_set_to_raise_changes_nothing(groups):
-    W = np.array([[1e150, 1e-200, 0.0], [1e-300, -5e-324, 0.0], [1e150, 1e-160, 0.0], [0.1, 0.1, 0.0]])
+    W = np.array([[1e100, 1e-200, 0.0], [1e-300, -5e-324, 0.0], [1e100, 1e-160, 0.0], [0.1, 0.1, 0.0]])
     expected = results(W, groups)
     with np.errstate(all="raise"):
         assert results(W, groups) == expected
@@ -228,12 +290,12 @@ def test_numpy_set_to_raise_changes_nothing(groups):
 
 def test_numpy_set_to_raise_where_numbers_end():
     """Sums that overflow, an interval that underflows, weights that float64 does not hold."""
-    huge = nlf.ImportanceStatistics(np.full((1, 2, 1, 5), 1.7e308), np.array([3]))
+    huge = nlf.ImportanceStatistics(np.full((1, 2, 1, 7), 1.7e308), np.array([3]))
     tiny = replace(aggregate(SMALL).importance("mean_abs"), stderr=np.full(3, 5e-324))
     long = np.array([["1e4000"]], np.longdouble)
     with np.errstate(all="raise"):
         assert np.isinf(huge.merge(huge).sums).all()
         known = np.where(tiny.counts < 2, np.nan, tiny.values)
         np.testing.assert_array_equal(tiny.interval(0.1), [known, known])
-        with pytest.raises(ValueError, match=r"^weights must be (at most 1e\+150|finite)"):
+        with pytest.raises(ValueError, match=r"^weights must be (at most 1e\+100|finite)"):
             aggregate(long)

@@ -58,7 +58,7 @@ def local_explanations(index=np.int32, **changes):
 def statistics(labels=(False, 2, 3.5), names=("x", "y")):
     """Sums of three groups; object labels that no array of another dtype holds."""
     groups = None if labels is None else np.array(labels, object) if isinstance(labels, tuple) else np.asarray(labels)
-    sums = np.zeros((1 if groups is None else len(groups), 2, 2, 5))
+    sums = np.zeros((1 if groups is None else len(groups), 2, 2, 7))
     sums[..., 0] = 3.0
     sums[..., 1:] = 0.1
     return ImportanceStatistics(sums, np.full(len(sums), 7), groups, names)
@@ -86,14 +86,23 @@ def older_local_explanations():
     return replace(local, **fields | {"effective_samples": np.full(6, np.nan)})
 
 
+def older_statistics():
+    """Those of the examples, without the sums of cubes."""
+    sums = statistics().sums.copy()
+    sums[..., 5:] = np.nan
+    return replace(statistics(), sums=sums)
+
+
 NAMES = tuple(examples())
-VERSIONS = {"local": 2, "importance": 2, "statistics": 1}
+VERSIONS = {"local": 2, "importance": 3, "statistics": 2}
 STORED = {  # what the files in tests/data hold
     "local-version-1": older_local_explanations,
     "local-version-2": local_explanations,
-    "importance-version-1": lambda: of_animals().importance("mean", "negative"),
-    "importance-version-2": lambda: of_animals().importance(min_count=2),
-    "statistics-version-1": lambda: statistics(),
+    "importance-version-1": lambda: replace(of_animals().importance("mean", "negative"), skewness=None),
+    "importance-version-2": lambda: replace(of_animals().importance(min_count=2), skewness=None),
+    "importance-version-3": lambda: of_animals().importance(min_count=2),
+    "statistics-version-1": older_statistics,
+    "statistics-version-2": lambda: statistics(),
 }
 
 
@@ -184,7 +193,7 @@ def test_columns_beyond_int32_and_results_without_rows():
     assert_round_trip(LocalExplanations(wide, **columns))
     none = {name: array[:0] for name, array in columns.items()}
     assert_round_trip(LocalExplanations(csr_array((0, 4)), **none))
-    assert_round_trip(ImportanceStatistics(np.zeros((0, 2, 3, 5)), np.zeros(0, int), np.array([], "U3")))
+    assert_round_trip(ImportanceStatistics(np.zeros((0, 2, 3, 7)), np.zeros(0, int), np.array([], "U3")))
     assert_round_trip(aggregate([[0.0, 0.0]]).importance())  # stderr of NaN alone
 
 

@@ -1,10 +1,10 @@
 """Single-pass column sums over sparse local explanations (Eq. 3, 4, 6 and 9 of the paper).
 
-With gamma = |w| / ||w||_1 over an explanation's own weights, every weight adds to the five sums of its group, sign and
-feature:  1,  gamma |w|,  (gamma |w|)^2,  |w|,  w^2.
+With gamma = |w| / ||w||_1 over an explanation's own weights, every weight adds to the seven sums of its group, sign and
+feature:  1,  gamma |w|,  (gamma |w|)^2,  |w|,  w^2,  (gamma |w|)^3,  |w|^3.
 
 To fetch and store these sums costs more than to compute what is added to them. So within a chunk the first is counted
-in 16 bits, and the other four, the terms, stand side by side and are added as one vector, which numba makes of no loop.
+in 16 bits, and the other six, the terms, stand side by side and are added as vectors, which numba makes of no loop.
 """
 
 from typing import Any
@@ -21,11 +21,12 @@ from normlime_fast.kernels.jit import kernel
 
 Array = NDArray[Any]
 
-SUMS = 5  # in the order above
+SUMS = 7  # in the order above
+_TERMS = SUMS - 1
 CHUNK = (1 << 16) - 1  # explanations, as many as 16 bits count, that are summed on their own; chunks are added in order
 BLOCK = 1 << 15  # weights, about, that are still in the cache when their norms are known
 DONE, LARGE, UNTIDY = range(3)  # what became of the weights
-LARGEST_WEIGHT = 1e150  # its square, and sums of many of them, are finite
+LARGEST_WEIGHT = 1e100  # its cube, and sums of many of them, are finite
 _SCALE = 2.0**60  # of norms, so that the reciprocal of none overflows
 
 u64 = np.uint64  # an index that is never negative: numba need not look whether it counts from the end
@@ -33,13 +34,13 @@ u64 = np.uint64  # an index that is never negative: numba need not look whether 
 
 @intrinsic
 def _add_terms(context: Any, data: Any, k: Any, inverse: Any, cells: Any, terms: Any) -> Any:
-    """Add gamma |w|, |w| and their squares, of data[k], data[k + 1] ..., to terms[cells[0]], terms[cells[1]] ...
+    """Add gamma |w|, |w|, their squares and cubes, of data[k], data[k + 1] ..., to terms[cells[0]], terms[cells[1]] ...
 
     inverse is 1 / (||w||_1 * _SCALE).
     """
     lanes = len(cells)
     number, lane = ir.DoubleType(), ir.IntType(32)
-    several, four = ir.VectorType(number, lanes), ir.VectorType(number, 4)
+    several, four, two = (ir.VectorType(number, width) for width in (lanes, 4, 2))
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         def at(argument: int, index: Any, target: Any) -> Any:
@@ -59,9 +60,15 @@ def _add_terms(context: Any, data: Any, k: Any, inverse: Any, cells: Any, terms:
         contribution = builder.fmul(gamma, size)
         for n, cell in enumerate(cgutils.unpack_tuple(builder, cells)):
             pair = mix(contribution, size, n, lanes + n)
-            added = mix(pair, builder.fmul(pair, pair), 0, 1, 2, 3)
-            target = at(4, builder.mul(cell, ir.Constant(cell.type, 4)), four)
-            builder.store(builder.fadd(builder.load(target, align=8), added), target, align=8)
+            squares = builder.fmul(pair, pair)
+            first = builder.mul(cell, ir.Constant(cell.type, _TERMS))
+            last = builder.add(first, ir.Constant(cell.type, 4))
+            for place, kind, added in (
+                (first, four, mix(pair, squares, 0, 1, 2, 3)),
+                (last, two, builder.fmul(pair, squares)),
+            ):
+                target = at(4, place, kind)
+                builder.store(builder.fadd(builder.load(target, align=8), added), target, align=8)
         return context.get_dummy_value()
 
     return types.void(data, types.uint64, types.float64, cells, terms), generate
@@ -103,7 +110,7 @@ def _count(indices: Array, data: Array, k: u64, first: int, d: int, counts: Arra
 
 @kernel
 def _add_rows(rows: tuple[Array, ...], groups: Array, d: int, inverses: Array, counts: Array, terms: Array) -> None:
-    """Add rows to counts (n_groups * 2 * d,) and terms (n_groups * 2 * d, 4)."""
+    """Add rows to counts (n_groups * 2 * d,) and terms (n_groups * 2 * d, 6)."""
     indptr, indices, data = rows
     for row in range(inverses.size):
         first, inverse = groups[row] * 2 * d, abs(inverses[row])
@@ -135,7 +142,7 @@ def aggregate(indptr: Array, indices: Array, data: Array, groups: Array, sums: A
     d = sums.shape[2]
     totals = sums.reshape((sums.size // SUMS, SUMS))
     counts = np.empty(len(totals), np.uint16)
-    terms = np.empty((len(totals), 4))
+    terms = np.empty((len(totals), _TERMS))
     block = max(1, min(CHUNK, BLOCK * groups.size // max(1, data.size)))
     inverses = np.empty(block)
     status = DONE
@@ -158,4 +165,6 @@ def aggregate(indptr: Array, indices: Array, data: Array, groups: Array, sums: A
             total[2] += term[2]
             total[3] += term[1]
             total[4] += term[3]
+            total[5] += term[4]
+            total[6] += term[5]
     return status
