@@ -10,7 +10,7 @@ Report = Callable[[int, Any], object]  # instances done, and in all, if that is 
 
 
 @contextmanager
-def reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
+def reporter(progress: bool | Report, total: int | None, unit: str = "instance") -> Iterator[Report]:
     """Yield what to call with (done, total)."""
     if callable(progress):
         yield progress
@@ -24,5 +24,5 @@ def reporter(progress: bool | Report, total: int | None) -> Iterator[Report]:
         except ImportError as error:
             message = 'progress=True needs tqdm; install it with: pip install "normlime-fast[progress]"'
             raise ImportError(message) from error
-        with tqdm(total=total, unit="instance") as bar:
+        with tqdm(total=total, unit=unit) as bar:
             yield lambda done, total: bar.update(done - bar.n)

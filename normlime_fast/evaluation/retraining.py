@@ -248,7 +248,7 @@ def _filled(
         for place in places[key]:
             place[:] = known[key]
     keys, done = list(calls), 0
-    with reporter(progress, len(keys)) as report:
+    with reporter(progress, len(keys), "training") as report:
 
         def take(i: int, score: Any) -> None:
             nonlocal done
