@@ -43,6 +43,13 @@ def as_count(value: object, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
+def as_flag(value: object, name: str) -> bool:
+    """Return `value` as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
 def as_nonnegative(value: object, name: str) -> float:
     """Return `value` as a finite float of at least 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):

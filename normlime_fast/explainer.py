@@ -309,6 +309,7 @@ class NormLIME:
         by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         sign: Sign = "absolute",
         min_count: int = 1,
+        shrink: bool = False,
         **options: Any,
     ) -> Importance:
         """Explain a stream of rows and aggregate it as it comes, in memory that does not grow with it.
@@ -317,7 +318,7 @@ class NormLIME:
         ----------
         batches, by
             As of `statistics`, as are all further options.
-        kind, sign, min_count
+        kind, sign, min_count, shrink
             What to compute; see `ImportanceStatistics.importance`.
 
         Returns
@@ -337,7 +338,7 @@ class NormLIME:
         >>> explainer.importance(np.zeros((5, 2)) for _ in range(20)).values.round(3)
         array([0.333, 1.333])
         """
-        return self.statistics(batches, by=by, **options).importance(kind, sign, min_count)
+        return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
 
     def probe(self, X: ArrayLike) -> Probe:
         """Ask the model twice about the same perturbed rows, and once more in other batches.

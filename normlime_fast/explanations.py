@@ -75,6 +75,7 @@ class LocalExplanations:
         by: str | ArrayLike | None = None,
         sign: Sign = "absolute",
         min_count: int = 1,
+        shrink: bool = False,
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -89,6 +90,9 @@ class LocalExplanations:
         min_count : int, default 1
             Hides features that fewer explanations use (of the group, with the sign asked for): a mean over few makes
             much of what is rare. See `ImportanceStatistics.importance`.
+        shrink : bool, default False
+            Moves noisy values toward what their group says of features used about as often; for "normlime". See
+            `ImportanceStatistics.importance`.
 
         Returns
         -------
@@ -98,7 +102,8 @@ class LocalExplanations:
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by` or `min_count` is none of these, or all explanations have status 6, 7 or 8.
+            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, or all explanations have status 6, 7
+            or 8.
 
         Examples
         --------
@@ -116,7 +121,7 @@ class LocalExplanations:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
             statistics = named(statistics, self.target_names)
-        return statistics.importance(kind, sign, min_count)
+        return statistics.importance(kind, sign, min_count, shrink)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.

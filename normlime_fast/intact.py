@@ -75,6 +75,8 @@ def check_importance(one: Any) -> None:
         raise ValueError("stderr must be at least 0")
     if one.skewness is not None and (one.stderr is None or one.skewness.shape != one.values.shape):
         raise ValueError(f"skewness must have the shape of values, {one.values.shape}, where there is stderr")
+    if one.shrink and (one.kind != "normlime" or one.sign == "net" or one.skewness is not None):
+        raise ValueError(f"shrink is for kind normlime and no net, without skewness, got {one.kind!r}, {one.sign!r}")
     if np.isnan(one.values).any():
         raise ValueError("values must not be NaN")
     if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():

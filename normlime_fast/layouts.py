@@ -34,6 +34,10 @@ def _is_positive(value: Any) -> bool:
     return _is_count(value) and bool(value)
 
 
+def _is_flag(value: Any) -> bool:
+    return type(value) is bool
+
+
 def _is_text(value: Any) -> bool:
     return type(value) is str
 
@@ -87,7 +91,7 @@ LAYOUTS: Mapping[str, Mapping[int, Layout]] = {
         2: Layout(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
         3: Layout(
             {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
-            {**_IMPORTANCE_1.header, "min_count": _is_positive},
+            {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag},
         ),
     },
     "ImportanceStatistics": {

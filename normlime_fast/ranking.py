@@ -41,6 +41,9 @@ class Importance:
         The support asked for: values of features with lower `counts` are hidden.
     skewness : ndarray, same shape, or None
         Of what a mean is over (adjusted Fisher-Pearson, G_1), by which `interval` corrects; NaN where it is not known.
+    shrink : bool
+        Whether the values are shrunk. `stderr` is then the square root of their mean squared error, about, as the model
+        behind it has it; `skewness` is None.
     """
 
     values: Array
@@ -53,6 +56,7 @@ class Importance:
     sign: str
     min_count: int = 1
     skewness: Array | None = None
+    shrink: bool = False
 
     @quiet
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:
@@ -83,7 +87,8 @@ class Importance:
         Raises
         ------
         TypeError, ValueError
-            If `level` is not a number between 0 and 1, or the kind is no mean ("l2", "sp_lime", "sum").
+            If `level` is not a number between 0 and 1, the kind is no mean ("l2", "sp_lime", "sum"), or the values are
+            shrunk: they are no means, but biased on purpose, and an interval around them would not cover as said.
 
         Examples
         --------
@@ -98,6 +103,8 @@ class Importance:
             raise ValueError(f"level must be between 0 and 1, got {shown(level, str)}")
         if self.stderr is None:
             raise ValueError(f"interval needs a kind that is a mean, normlime, mean_abs or mean, got {self.kind!r}")
+        if self.shrink:
+            raise ValueError("interval is of means, not of shrunken values; take it of importance(shrink=False)")
         from scipy.special import stdtrit  # most of what `import normlime_fast` would take
 
         n = self.counts if self.kind == "normlime" else np.broadcast_to(self.explanations[..., None], self.counts.shape)
@@ -185,9 +192,9 @@ class Importance:
         Returns
         -------
         dict
-            ``kind``, ``sign``, ``min_count`` and ``groups``: a list of dicts with ``group`` (None where there are no
-            groups), ``explanations`` and ``features``, a list of dicts with ``feature``, ``value``, ``count`` and
-            ``stderr`` (None where there is none).
+            ``kind``, ``sign``, ``min_count``, ``shrink`` and ``groups``: a list of dicts with ``group`` (None where
+            there are no groups), ``explanations`` and ``features``, a list of dicts with ``feature``, ``value``,
+            ``count`` and ``stderr`` (None where there is none).
 
         Raises
         ------
@@ -294,7 +301,7 @@ class Importance:
         groups, labels = storage.labels_out(self.groups)
         names = ("values", "counts", "stderr", "explanations", "skewness")
         arrays = {name: getattr(self, name) for name in names}
-        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count")}
+        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink")}
         content = storage.pack("Importance", arrays | {"groups": groups}, {"groups": labels, **header})
         check_importance(self)
         return content

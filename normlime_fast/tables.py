@@ -90,7 +90,8 @@ def importance_dict(one: Any, k: int | None) -> dict[str, Any]:
     for label, number, rows in zip(_labels(one.groups), explanations, ranked(one, k), strict=True):
         features = [{name: _plain(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
         groups.append({"group": _plain(label), "explanations": number, "features": features})
-    return {"kind": one.kind, "sign": one.sign, "min_count": one.min_count, "groups": groups}
+    about = {name: getattr(one, name) for name in ("kind", "sign", "min_count", "shrink")}
+    return about | {"groups": groups}
 
 
 def local_dict(local: Any) -> dict[str, Any]:
@@ -118,10 +119,8 @@ def statistics_line(one: Any) -> str:
 def importance_line(one: Any) -> str:
     """Say what an Importance is of, and what it ranks first."""
     parts = [one.kind] + [one.sign] * (one.kind not in ("mean", "sum") or one.sign != "absolute")
-    parts += [f"min_count {one.min_count}"] * (one.min_count > 1) + [
-        counted(int(np.sum(one.explanations)), "explanation")
-    ]
-    parts.append(counted(one.values.shape[-1], "feature"))
+    parts += ["shrunk"] * one.shrink + [f"min_count {one.min_count}"] * (one.min_count > 1)
+    parts += [counted(int(np.sum(one.explanations)), "explanation"), counted(one.values.shape[-1], "feature")]
     groups = list(ranked(one, 3 if one.groups is None else 1))
     first = [row for rows in groups for row in rows][:3]
     found = ", ".join(f"{_of(row)} ({row.value:.3g})" for row in first)

@@ -310,7 +310,12 @@ def sums(*place, value):
         ("importance", {"x": {"min_count": 3}}, "values must be 0, and stderr NaN, where counts are below min_count"),
         ("importance", {"values": np.ones((3, 2))}, "values must be 0, and stderr NaN, where counts are below min_cou"),
         ("importance", {"stderr": np.zeros((3, 2))}, "values must be 0, and stderr NaN, where counts are below min_c"),
-        ("importance", {"x": {"version": 1}}, "its header lacks, or should not have, ['min_count']"),
+        ("importance", {"x": {"version": 1}}, "its header lacks, or should not have, ['min_count', 'shrink']"),
+        ("importance", {"x": {"version": 2}, "skewness": None}, "its header lacks, or should not have, ['shrink']"),
+        ("importance", {"x": {"shrink": 1}}, "shrink is not as it must be: 1"),
+        ("importance", {"x": {"shrink": True}}, "shrink is for kind normlime and no net, without skewness, got "),
+        ("importance", {"x": {"shrink": True, "sign": "net"}, "skewness": None}, "shrink is for kind normlime and no"),
+        ("importance", {"x": {"shrink": True, "kind": "mean"}, "skewness": None}, "shrink is for kind normlime and no"),
     ],
 )
 def test_made_up_files_of_importances(kind, changes, message):

@@ -191,6 +191,21 @@ def test_bars_leave_out_what_is_rare_or_unused():
     assert error_bars(plotting.bars(nlf.aggregate([[3.0, 1.0]]).importance())) == {}  # a count of 1 has no interval
 
 
+def test_shrunken_values_are_called_so_and_have_no_intervals():
+    local = explanations(30)
+    by = np.arange(60) % 2
+    panels = plotting.group_bars(local.importance(by=by, shrink=True))
+    grid = plotting.heatmap(local.importance(by=by, shrink=True))
+    maps = plotting.maps(local.importance(shrink=True), shape=(5, 6))
+    bars = plotting.bars(local.importance(shrink=True))
+    labels = [panels[0].figure.get_supxlabel(), bars.get_xlabel()]
+    labels += [ax.get_ylabel() for figure in (grid.figure, maps[0].figure) for ax in figure.axes]
+    assert sum("shrunk" in label for label in labels) == 4
+    assert not any("interval" in label for label in labels)
+    assert error_bars(bars) == {}
+    assert "shrunk" not in plotting.bars(local.importance()).get_xlabel()
+
+
 def test_names_are_drawn_as_they_are():
     given = ["$x^2$", "_a", "a\n\tb\x00", "", "same", "same", "x" * 20 + "y" * 20, "<b>"]
     local = explanations(8)

@@ -195,6 +195,7 @@ def test_columns_beyond_int32_and_results_without_rows():
     assert_round_trip(LocalExplanations(csr_array((0, 4)), **none))
     assert_round_trip(ImportanceStatistics(np.zeros((0, 2, 3, 7)), np.zeros(0, int), np.array([], "U3")))
     assert_round_trip(aggregate([[0.0, 0.0]]).importance())  # stderr of NaN alone
+    assert_round_trip(of_animals().importance(shrink=True))
 
 
 def test_arrays_of_any_order_that_may_be_read_only():

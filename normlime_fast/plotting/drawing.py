@@ -82,10 +82,21 @@ def how_many(drawn: int, d: int) -> str:
     return f"{drawn:,} of {d:,} features" if drawn < d else f"all {d:,} features" if d > 1 else "1 feature"
 
 
-def quantity(kind: str, sign: str, interval: bool = False) -> str:
+def quantity(kind: str, sign: str, shrunk: bool = False) -> str:
     """Return what a value is, and its unit, in short lines."""
     what, unit = _QUANTITIES[kind]
-    return f"{what}{_SIGNS[sign]}\n({unit})" + f"\nlines: {LEVEL:.0%} intervals" * interval
+    return f"{what}{_SIGNS[sign]}{', shrunk' * shrunk}\n({unit})"
+
+
+def quantity_of(result: Importance, lines: bool = False) -> str:
+    """Return the same of a result; and what lines are, if they are drawn where there are intervals."""
+    what = quantity(result.kind, result.sign, result.shrink)
+    return what + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
+
+
+def has_interval(result: Importance) -> bool:
+    """Whether values have intervals."""
+    return result.stderr is not None and not result.shrink
 
 
 def is_signed(result: Importance) -> bool:

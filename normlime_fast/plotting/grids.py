@@ -54,7 +54,7 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
     upright = sum(map(len, groups)) > 40
     ax.set_xticks(range(len(groups)), labels=groups, rotation=90 if upright else 0, **drawing.PLAIN)
     ax.set_xlabel(f"{len(groups):,} groups" if len(groups) > 1 else "1 group")
-    ax.figure.colorbar(image, ax=ax, label=drawing.quantity(importance.kind, importance.sign))
+    ax.figure.colorbar(image, ax=ax, label=drawing.quantity_of(importance))
     return ax
 
 
@@ -105,7 +105,7 @@ def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segment
         image = ax.imshow(values[places], interpolation="nearest", **scale)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize="medium", **drawing.PLAIN)
-    figure.colorbar(image, ax=panels, label=drawing.quantity(importance.kind, importance.sign))
+    figure.colorbar(image, ax=panels, label=drawing.quantity_of(importance))
     return np.array(panels, dtype=object)
 
 

@@ -55,7 +55,7 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     axis = drawing.how_many(len(columns), importance.values.size)
     drawing.name_rows(ax, drawing.labels_of(importance.feature_names, columns), axis)
     _write_counts(ax, importance.counts[columns], f"used by, of {int(importance.explanations):,} explanations")
-    ax.set_xlabel(drawing.quantity(importance.kind, importance.sign, importance.stderr is not None))
+    ax.set_xlabel(drawing.quantity_of(importance, lines=True))
     return ax
 
 
@@ -124,8 +124,8 @@ def group_bars(
         title = f"{group}\nn = {importance.explanations[number]:,}"
         ax.set_title(title, fontsize="medium", **drawing.PLAIN)
         ax.set_xlim(limits)
-    what = drawing.quantity(importance.kind, importance.sign, importance.stderr is not None)
-    what += ("; " if importance.stderr is not None else "\n") + "right: explanations that use the feature"
+    what = drawing.quantity_of(importance, lines=True)
+    what += ("; " if drawing.has_interval(importance) else "\n") + "right: explanations that use the feature"
     if made:
         panels[0].figure.supxlabel(what, fontsize=panels[0].xaxis.label.get_fontsize())
     else:
@@ -203,7 +203,7 @@ def compare_kinds(
 
 def _interval(importance: Importance) -> tuple[Array, Array]:
     """Return the intervals, NaN where there are none."""
-    if importance.stderr is None:
+    if not drawing.has_interval(importance):
         nothing = np.full(importance.values.shape, np.nan)
         return nothing, nothing
     return importance.interval(drawing.LEVEL)
