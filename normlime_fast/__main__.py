@@ -1,17 +1,18 @@
 """The command line, `normlime-fast` or `python -m normlime_fast`: its arguments, and which code runs a command."""
 
 import argparse
-import os
+import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from normlime_fast import demo
 from normlime_fast.commands.explain import NEIGHBORHOODS, explain
 from normlime_fast.commands.failures import UsageError, WorkError, needs, one_line
 from normlime_fast.commands.importance import importance
+from normlime_fast.commands.process import Terminated, one_line_warnings, open_streams, silence, tell
 from normlime_fast.terms import Kind, Sign
 
 PROGRAM = "normlime-fast"
@@ -21,7 +22,7 @@ from a model and a table to a picture:
   normlime-fast importance local.npz --by target
   normlime-fast importance local.npz --by target --plot importance.png
 
-exit codes: 0 done, 1 something failed while working, 2 wrong usage or input, 130 Ctrl-C
+exit codes: 0 done, 1 something failed while working, 2 wrong usage or input, 130 Ctrl-C, 143 SIGTERM
 """
 EXPLAIN = """\
 Explain rows of a table one by one, by weights for the columns, and write the explanations to a file, which the command
@@ -58,15 +59,18 @@ each class as importance.png and importance.csv."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (by default those of the process) name, and return the exit code."""
+    open_streams()
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        with one_line_warnings():
+            options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 1
     except KeyboardInterrupt as error:
-        return _failed(error, "; ".join(["stopped by Ctrl-C", *map(str, error.args)]), 130)
+        by, code = ("SIGTERM", 143) if isinstance(error, Terminated) else ("Ctrl-C", 130)
+        return _failed(error, "; ".join([f"stopped by {by}", *map(str, error.args)]), code)
     except UsageError as error:
         return _failed(error, f"error: {error}", 2, options.traceback)
     except WorkError as error:
@@ -78,10 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(error: BaseException, message: str, code: int, with_traceback: bool = False) -> int:
     if with_traceback:
-        traceback.print_exception(error)
+        tell("".join(traceback.format_exception(error)), end="")
     if code != 2 and sys.stderr.isatty():
-        print(file=sys.stderr)  # below the progress
-    print(f"{PROGRAM}: {one_line(message, 2000)}", file=sys.stderr)
+        tell("")  # below the progress
+    tell(f"{PROGRAM}: {one_line(message, 2000)}")
     return code
 
 
@@ -99,8 +103,16 @@ def _demo(options: argparse.Namespace) -> None:
 # --- arguments
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit as of wrong usage."""
+        sys.exit(_failed(UsageError(), f"error: {message.removeprefix('argument ')}; see {self.prog} --help", 2))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description="NormLIME: which features a model uses, over a whole table and for each class, from many local"
         " explanations of single rows.",
@@ -108,10 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    add = _adder(commands)
-    _add_explain(add("explain", explain, "explain the rows of a table", EXPLAIN, EXPLAIN_EPILOG))
-    _add_importance(add("importance", importance, "make importances of explanations", IMPORTANCE, IMPORTANCE_EPILOG))
-    command = add("demo", _demo, "explain a classifier of handwritten digits", DEMO, "")
+    _add_explain(_add(commands, "explain", explain, "explain the rows of a table", EXPLAIN, EXPLAIN_EPILOG))
+    command = _add(
+        commands, "importance", importance, "make importances of explanations", IMPORTANCE, IMPORTANCE_EPILOG
+    )
+    _add_importance(command)
+    command = _add(commands, "demo", _demo, "explain a classifier of handwritten digits", DEMO, "")
     command.add_argument(
         "--out",
         type=Path,
@@ -122,23 +136,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _adder(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Callable[..., argparse.ArgumentParser]:
-    def add(
-        name: str, run: Callable[[argparse.Namespace], None], brief: str, description: str, epilog: str
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name,
-            help=brief,
-            description=description,
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        command.set_defaults(run=run)
-        command.add_argument("--traceback", action="store_true", help="show where in the code an error came from, too")
-        return command
-
-    return add
+def _add(
+    commands: "argparse._SubParsersAction[Parser]",
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    brief: str,
+    description: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=brief,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run)
+    command.add_argument("--traceback", action="store_true", help="show where in the code an error came from, too")
+    return command
 
 
 def _add_explain(command: argparse.ArgumentParser) -> None:
@@ -161,7 +177,7 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
         default=[],
         help="columns of numbers that stand for categories; columns of text are categories by themselves",
     )
-    option("--limit", type=int, metavar="N", help="explain only the first N rows")
+    option("--limit", type=_whole(1), metavar="N", help="explain only the first N rows")
     _add_method(command.add_argument_group("method"))
     outputs = command.add_argument_group("the model's outputs, and how it is run")
     option = outputs.add_argument
@@ -174,7 +190,9 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
     )
     option("--target-names", metavar="A,B", help="names of all outputs (default: those that the model has)")
     option("--output-name", metavar="NAME", help="which output of an ONNX file (default: its probabilities)")
-    option("--jobs", type=int, default=1, metavar="N", help="threads; -1 for all cores (default: %(default)s)")
+    option(
+        "--jobs", type=_whole(1, "-1"), default=1, metavar="N", help="threads; -1 for all cores (default: %(default)s)"
+    )
     option("--progress", action="store_true", help="tell the progress also where stderr is not a terminal")
 
 
@@ -196,14 +214,16 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
     )
     option(
         "--samples",
-        type=int,
+        type=_whole(1),
         default=5000,
         metavar="N",
         help="rows to ask the model about: for each row explained, or for all together with pool and binned"
         " (default: %(default)s)",
     )
-    option("--features", type=_count, metavar="K", help="columns in an explanation, or all (default: 10)")
-    option("--seed", type=_seed, default=0, metavar="S", help="the same gives the same again (default: %(default)s)")
+    option("--features", type=_whole(1, "all"), metavar="K", help="columns in an explanation, or all (default: 10)")
+    option(
+        "--seed", type=_whole(0), default=0, metavar="S", help="the same gives the same again (default: %(default)s)"
+    )
 
 
 def _add_importance(command: argparse.ArgumentParser) -> None:
@@ -212,8 +232,15 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
     option("--by", choices=("target",), help="one importance per output explained, such as per predicted class")
     option("--kind", choices=get_args(Kind), default="normlime", help="what is computed (default: %(default)s)")
     option("--sign", choices=get_args(Sign), default="absolute", help="of which weights (default: %(default)s)")
-    option("--min-count", type=int, default=1, metavar="N", help="hide features that fewer explanations use")
-    option("--top", type=_top, default=20, metavar="K", help="the K most important, or all (default: %(default)s)")
+    option("--min-count", type=_whole(1), default=1, metavar="N", help="hide features that fewer explanations use")
+    option("--shrink", action="store_true", help="move what few explanations say toward what is said of such features")
+    option(
+        "--top",
+        type=_whole(1, "all"),
+        default=20,
+        metavar="K",
+        help="the K most important, or all (default: %(default)s)",
+    )
     option("--force", action="store_true", help="overwrite the picture if it exists")
     how = command.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print JSON")
@@ -230,29 +257,24 @@ def _targets(text: str) -> str | list[int]:
 
 def _width(text: str) -> str | float:
     try:
-        return text if text == "auto" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}") from None
-
-
-def _count(text: str) -> str | int:
-    try:
-        if text == "all" or int(text) >= 1:
-            return text if text == "all" else int(text)
+        if text == "auto" or 0 < float(text) < math.inf:
+            return text if text == "auto" else float(text)
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"must be a number of at least 1, or all, got {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a number larger than 0, or auto, got {text!r}")
 
 
-def _top(text: str) -> int | None:
-    count = _count(text)
-    return None if isinstance(count, str) else count
+def _whole(least: int, *words: str) -> Callable[[str], int | str]:
+    """Return what reads a whole number of at least `least`, or one of these words, which may be a number, too."""
 
+    def read(text: str) -> int | str:
+        number = int(text) if text.removeprefix("-").isdecimal() else None
+        if text not in words and (number is None or number < least):
+            others = "".join(f", or {word}" for word in words)
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}{others}, got {text!r}")
+        return text if number is None else number
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
+    return read
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ ADULT = Path(__file__).parent / "data" / "adult.csv.gz"
 
 MODELS = '''
 """A module as users have: functions, an object with a method, and some that go wrong."""
+import os
+import signal
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +62,36 @@ def labels(X):
 
 def stops(X):
     raise SystemExit(3)
+
+
+def hungry(X):
+    raise MemoryError("all of it")
+
+
+def longer(X):
+    return np.zeros(len(X) + 1)
+
+
+def undefined(X):
+    return np.full(len(X), np.nan)
+
+
+def of_two(X, y):
+    return linear(X)
+
+
+def prints(X):
+    """Talks and warns, of every call, in all the ways there are."""
+    os.write(1, b"raw\\n")
+    print("printed")
+    warnings.warn("of n_samples of predict was working")
+    return linear(X)
+
+
+def terminated(X):
+    if np.asarray(X)[:, 0].max() > 900:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return linear(X)
 '''
 
 
@@ -113,3 +146,23 @@ def export(model, X, path, **options):
         from skl2onnx import to_onnx
 
         path.write_bytes(to_onnx(model, X, **options).SerializeToString())
+
+
+def onnx_of_columns(path, batch=None, inputs="fi", outputs=("y",)):
+    """y = a + 2 b of a float column a and an integer column b, whose batch may be fixed."""
+    from onnx import TensorProto, helper
+
+    kinds = {"f": TensorProto.FLOAT, "i": TensorProto.INT64}
+    columns = [
+        helper.make_tensor_value_info(name, kinds[kind], [batch, 1]) for name, kind in zip("ab", inputs, strict=True)
+    ]
+    two = helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])
+    nodes = [
+        helper.make_node("Cast", ["b"], ["float_b"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["float_b", "two"], ["twice"]),
+        *(helper.make_node("Add", ["a", "twice"], [name]) for name in outputs),
+    ]
+    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, 1]) for name in outputs]
+    graph = helper.make_graph(nodes, "columns", columns, results, [two])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    Path(path).write_bytes(model.SerializeToString())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import export, export_adult, people, run, write_models
+from command_line import export, export_adult, onnx_of_columns, people, run, write_models
 from numpy.testing import assert_array_equal
 
 import normlime_fast as nlf
@@ -62,6 +62,7 @@ def test_onnx_pipeline_is_explained_as_in_python(adult, capsys, tmp_path, file, 
     code, out, err = run(capsys, *explain, *(["--neighborhood", neighborhood] * (neighborhood != "gaussian")))
     assert (code, out) == (0, "")
     assert "explained 20 rows" in err
+    assert "20 explanations of output '" in err
     local = nlf.LocalExplanations.load(tmp_path / "local.npz")
 
     import onnxruntime
@@ -142,26 +143,6 @@ def test_array_with_regression_model(here, capsys, dtype):
     scale = 0.5 * X[:, kept].std(axis=0, dtype=np.float64)
     expected = np.array([1.0, 2.0, 0.0, 0.0]) * scale
     np.testing.assert_allclose(local.weights.toarray(), np.tile(expected, (10, 1)), rtol=0, atol=1e-5)
-
-
-def onnx_of_columns(path, batch=None, inputs="fi", outputs=("y",)):
-    """y = a + 2 b of a float column a and an integer column b, whose batch may be fixed."""
-    from onnx import TensorProto, helper
-
-    kinds = {"f": TensorProto.FLOAT, "i": TensorProto.INT64}
-    columns = [
-        helper.make_tensor_value_info(name, kinds[kind], [batch, 1]) for name, kind in zip("ab", inputs, strict=True)
-    ]
-    two = helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])
-    nodes = [
-        helper.make_node("Cast", ["b"], ["float_b"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["float_b", "two"], ["twice"]),
-        *(helper.make_node("Add", ["a", "twice"], [name]) for name in outputs),
-    ]
-    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, 1]) for name in outputs]
-    graph = helper.make_graph(nodes, "columns", columns, results, [two])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    Path(path).write_bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("batch", [None, 1, 7, 10**4])
@@ -248,7 +229,7 @@ def test_checkpoint_goes_on_after_a_failure(here, capsys):
     command = [*EXPLAIN, "--model", "nlf_models:fragile", "--checkpoint", "run"]
     code, out, err = run(capsys, *command)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "error: the model raised RuntimeError: no more memory (predict was working on row" in err
+    assert "error: the model raised RuntimeError: no more memory (the model was working on data row 61)" in err
     assert err.endswith("finished blocks are in run: the same command goes on from there\n")
     assert not Path("local.npz").exists()
     Path("broken").unlink()
@@ -259,10 +240,10 @@ def test_checkpoint_goes_on_after_a_failure(here, capsys):
     assert Path("local.npz").read_bytes() == Path("whole.npz").read_bytes()
     code, _, err = run(capsys, *command[:-2], "--checkpoint", "run", "--seed", 5, "--force")
     assert (code, err.count("\n")) == (2, 1)
-    assert "begun with rng" in err
+    assert "begun with --seed 0, got 5; use the same" in err
     code, _, err = run(capsys, *EXPLAIN, "--model", "nlf_models:other", "--checkpoint", "run", "--force")
     assert (code, err.count("\n")) == (2, 1)
-    assert "begun with another model" in err
+    assert "begun with --model nlf_models:fragile, got nlf_models:other; use the same" in err
 
 
 @pytest.mark.parametrize(
@@ -323,7 +304,7 @@ def test_progress_and_summary(here, capsys, monkeypatch):
     _, out, err = run(capsys, *command)
     assert out == ""
     warned, *lines = err.splitlines()
-    assert warned == "normlime-fast: warning: n_features is 5, more than the 2 features of X: all may be used"
+    assert warned == "normlime-fast: warning: --features is 5, more than the 2 columns of the data: all may be used"
     assert re.fullmatch(r"explained 81 rows of X.csv in \S+ s; the model was asked about 1,701 rows, .*", lines[0])
     assert lines[1] == "81 explanations: 81 as asked (status 0)"
     assert lines[2] == "mean R^2 1.000"

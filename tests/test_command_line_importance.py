@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +53,16 @@ def test_importance_as_a_table(local, capsys):
     assert f"{'b' * 57}..." in run(capsys, "importance", "local.npz", "--top", "all")[1]
 
 
+def test_explanations_without_features_are_a_result(local, capsys):
+    """An empty table is printed, not an error."""
+    code, out, err = run(capsys, "importance", "local.npz", "--min-count", 99)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split() == ["feature", "normlime", "stderr", "count"]
+    assert len(out.splitlines()) == 2
+    code, out, _ = run(capsys, "importance", "local.npz", "--min-count", 99, "--json")
+    assert json.loads(out)["groups"][0]["features"] == []
+
+
 def test_importance_as_json(local, capsys):
     code, out, err = run(
         capsys, "importance", "local.npz", "--by", "target", "--sign", "positive", "--json", "--top", 1
@@ -89,3 +102,49 @@ def test_importance_as_a_picture(capsys, tmp_path, monkeypatch, by, name, begin)
     code, _, err = run(capsys, "importance", "local.npz", *by, "--plot", name)
     assert (code, err) == (2, f"normlime-fast: error: {name} exists; --force overwrites it\n")
     assert run(capsys, "importance", "local.npz", *by, "--plot", name, "--force")[0] == 0
+
+
+def test_picture_stays_where_the_new_one_cannot_be_written(local, capsys, monkeypatch):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    Path("out.png").write_text("old")
+    monkeypatch.setattr("os.fsync", full)
+    code, _, err = run(capsys, "importance", "local.npz", "--plot", "out.png", "--force")
+    assert code == 1
+    assert err.splitlines()[-1] == "normlime-fast: error: out.png could not be written: No space left on device"
+    assert sorted(path.name for path in Path().iterdir()) == ["local.npz", "out.png"]
+    assert Path("out.png").read_text() == "old"
+
+
+def test_unknown_stderr_is_an_empty_cell(capsys, tmp_path, monkeypatch):
+    """Of one explanation there is none, for which NumPy has NaN."""
+    monkeypatch.chdir(tmp_path)
+    explainer = nlf.NormLIME(lambda X: X[:, 0], nlf.Gaussian(1.0), n_features=1, n_samples=20, rng=0)
+    explainer.explain(np.ones((1, 2))).save("local.npz")
+    out = run(capsys, "importance", "local.npz", "--csv")[1]
+    assert out.splitlines()[1].startswith("0,")
+    assert out.splitlines()[1].endswith(",1,")
+
+
+@pytest.mark.parametrize("option", [[], ["--csv"]])
+def test_names_on_a_stdout_without_their_letters(local, option):
+    """A table has escapes for them; CSV is for a file, in UTF-8 wherever it is written."""
+    line = [sys.executable, "-m", "normlime_fast", "importance", "local.npz", *option]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(line, capture_output=True, check=True, env=environment)
+    assert done.stderr == b""
+    assert ("\u540d".encode() in done.stdout) == bool(option)
+    assert (rb"\u540d" in done.stdout) != bool(option)
+
+
+def test_shrunken_importance(local, capsys):
+    code, out, _ = run(capsys, "importance", "local.npz", "--shrink", "--json", "--top", "all")
+    assert code == 0
+    expected = local.importance(shrink=True)
+    assert json.loads(out) == json.loads(json.dumps(expected.to_dict()))
+    assert expected.values.tolist() != local.importance().values.tolist()
+    code, out, err = run(capsys, "importance", "local.npz", "--shrink", "--kind", "l2")
+    assert (code, out) == (2, "")
+    assert err.startswith("normlime-fast: error: --shrink ")
+    assert err.count("\n") == 1

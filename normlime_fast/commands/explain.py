@@ -15,19 +15,21 @@ import numpy as np
 
 from normlime_fast import Binned, Gaussian, LocalExplanations, NormLIME, Pool
 from normlime_fast.checks import as_jobs, as_targets
-from normlime_fast.commands.failures import UsageError, WorkError, check_writable, listed, one_line, one_line_warnings
-from normlime_fast.commands.models import Asked, Model, load_model
-from normlime_fast.commands.tables import Data, check_values, is_category, read_table
+from normlime_fast.commands.failures import UsageError, WorkError, check_writable, in_options, listed, one_line
+from normlime_fast.commands.models import Asked, Model, check_checkpoint, load_model
+from normlime_fast.commands.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
+from normlime_fast.commands.tables import Data, check_same_kinds, check_values, is_category, read_table
 from normlime_fast.prediction import predict_rows, target_names
+from normlime_fast.surrogates import WARNINGS
+from normlime_fast.terms import UNKNOWN
 
 NEIGHBORHOODS = {"gaussian": Gaussian, "pool": Pool, "binned": Binned}
 N_FEATURES = 10
-STATUSES = (
-    *("as asked", "fewer features than asked", "the output did not vary", "all weights 0", "not converged"),
-    *("the output's range overflows", "the model failed", "too few effective samples", "nothing to perturb"),
-)
+STATUSES = {0: "as asked", 1: "with fewer features than asked"} | UNKNOWN | WARNINGS
 
 
+@prints_on_stderr()
+@stopped_by_sigterm()
 def explain(arguments: argparse.Namespace) -> None:
     """Explain the rows of a file, and write the explanations to another."""
     started = time.perf_counter()
@@ -56,13 +58,15 @@ def explain(arguments: argparse.Namespace) -> None:
     names = _asked_once(explainer, model, rows.take(np.arange(1)), arguments)
     del rows  # which is as large as the table
     predict.rows, predict.seconds = 0, 0.0
-    with one_line_warnings():
-        local = _explained(explainer, X, names, arguments)
+    if arguments.checkpoint is not None:
+        check_checkpoint(arguments.checkpoint, model.identity | {"--seed": str(arguments.seed)})
+    local = _explained(explainer, X, names, arguments)
     try:
         local.save(arguments.output)
     except BaseException as error:
         raise _ended(error, f"{arguments.output} could not be written: ", _kept(local, arguments.output)) from error
-    _say_what_was_done(local, len(X), predict, time.perf_counter() - started, arguments)
+    output = model.identity.get("--output-name")
+    _say_what_was_done(local, len(X), output, predict, time.perf_counter() - started, arguments)
 
 
 # --- before
@@ -74,7 +78,7 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise UsageError(one_line(error)) from error
+        raise UsageError(in_options(one_line(error))) from error
 
 
 def _data(arguments: argparse.Namespace, model: Model) -> Data:
@@ -84,10 +88,8 @@ def _data(arguments: argparse.Namespace, model: Model) -> Data:
     data = data.only([column for column in data.columns if column not in dropped])
     if not data.columns:
         raise UsageError(f"no columns of {data.path} are left for the model")
-    model.check(data)
     check_values(data)
-    if arguments.limit is not None and arguments.limit < 1:
-        raise UsageError(f"--limit must be at least 1, got {arguments.limit}")
+    model.check(data)
     return data
 
 
@@ -104,6 +106,9 @@ def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> An
             raise UsageError(f"{background.path} must have {data.width} columns as {data.path}, got {background.width}")
         background = background.only(data.columns)
         check_values(background)
+        check_same_kinds(background, data)
+    if len(background.table) == 1:
+        raise UsageError(f"{background.path} has one row, so that nothing varies; give more with --background")
     categorical = data.found("--categorical", arguments.categorical)
     if data.named:
         categorical += [column for column in data.columns if is_category(data.table[column])]
@@ -124,7 +129,7 @@ def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse
     try:
         outputs = predict_rows(explainer.predict, row, row.values, np.arange(1), 1)
     except (Exception, SystemExit) as error:
-        raise WorkError(f"for the first row of {arguments.data}, {_what_failed(error)}") from error
+        raise UsageError(f"{arguments.data}: {_what_failed(error)}") from error
     n_outputs = outputs.shape[1]
     targets = as_targets(arguments.targets)
     if not isinstance(targets, str) and targets.max() >= n_outputs:
@@ -132,7 +137,9 @@ def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse
     if arguments.target_names is None:
         return model.names() or target_names(model.predict, n_outputs)
     names = tuple(arguments.target_names.split(","))
-    if len(names) != n_outputs or len(set(names)) != n_outputs:
+    if len(set(names)) != len(names):
+        raise UsageError(f"--target-names must differ from each other, got {listed(names)}")
+    if len(names) != n_outputs:
         raise UsageError(f"--target-names must be {n_outputs} names, one for each output, got {listed(names)}")
     return names
 
@@ -150,7 +157,7 @@ def _explained(
         predict: Any = explainer.predict
         refused = not predict.rows or str(error).startswith("checkpoint ")  # which may ask before it refuses
         if refused and isinstance(error, TypeError | ValueError):
-            raise UsageError(one_line(error)) from error
+            raise UsageError(in_options(one_line(error))) from error
         place = f"finished blocks are in {arguments.checkpoint}: the same command goes on from there"
         if arguments.checkpoint is None:
             finished: LocalExplanations | None = getattr(error, "finished", None)
@@ -164,22 +171,24 @@ def _explained(
 def _ended(error: BaseException, what: str, place: str) -> BaseException:
     """Return what the command ends with, which says where the work is."""
     if isinstance(error, KeyboardInterrupt):
-        return KeyboardInterrupt(place)
+        return (Terminated if isinstance(error, Terminated) else KeyboardInterrupt)(place)
     return WorkError(f"{what}{_what_failed(error)}; {place}")
 
 
 def _what_failed(error: BaseException) -> str:
     """Say in one line what went wrong, and for which rows."""
     notes = [note.removeprefix("normlime_fast: ") for note in getattr(error, "__notes__", ())]
-    where = [note.replace("instance", "row") for note in notes if note.startswith("predict was working on")]
+    where = [in_options(note) for note in notes if note.startswith("predict was working on")]
     if any("points of the neighborhood" in note for note in notes):
-        where = ["predict was working on the points of the neighborhood"]
+        where = ["the model was working on the points of the neighborhood"]
+    hint = "; lower --samples" if isinstance(error, MemoryError) else ""
     if where:
-        return f"the model raised {type(error).__name__}: {one_line(error)} ({where[0]})"
+        return f"the model raised {type(error).__name__}: {one_line(error)} ({where[0]}){hint}"
     known = isinstance(error, TypeError | ValueError | RuntimeError | OSError)
-    return one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
+    return in_options(one_line(error)) if known else f"{type(error).__name__}: {one_line(error)}{hint}"
 
 
+@undisturbed()
 def _kept(local: LocalExplanations, output: str) -> str:
     """Write explanations beside where they were to go, or else where there is room, and say where that is."""
     names = (f"{output}.partial{number or ''}" for number in count())
@@ -187,7 +196,7 @@ def _kept(local: LocalExplanations, output: str) -> str:
     for path in (beside, Path(tempfile.gettempdir()) / f"{beside.name}.{time.time_ns()}"):
         try:
             local.save(path)
-        except OSError:
+        except Exception:  # also out of memory: what counts is whether the next one works
             continue
         return f"the {len(local.status):,} explanations finished before are in {path}"
     return "what was finished is lost: neither its folder nor that for temporary files takes it"
@@ -209,7 +218,7 @@ def _progress(asked: bool) -> Callable[[int, int], None] | bool:
         left = f", {(now - started) / (done - before) * (total - done):,.0f} s left" if total > done > before else ""
         text = f"explained {done:,} of {total:,} rows{left}"
         end = "\n" if done == total or not terminal else ""
-        print(f"\r{text:<70}" if terminal else text, end=end, file=sys.stderr, flush=True)
+        tell(f"\r{text:<70}" if terminal else text, end)
 
     return report if terminal or asked else False
 
@@ -218,17 +227,23 @@ def _progress(asked: bool) -> Callable[[int, int], None] | bool:
 
 
 def _say_what_was_done(
-    local: LocalExplanations, n_rows: int, predict: Asked, seconds: float, arguments: argparse.Namespace
+    local: LocalExplanations,
+    n_rows: int,
+    output: str | None,
+    predict: Asked,
+    seconds: float,
+    arguments: argparse.Namespace,
 ) -> None:
     counts = np.bincount(local.status)
-    statuses = [f"{counts[k]:,} {STATUSES[k]} (status {k})" for k in np.flatnonzero(counts)]
+    of = "" if output is None else f" of output {output!r}"
+    statuses = [f"{counts[k]:,} {STATUSES[k]} (status {k})" for k in np.flatnonzero(counts).tolist()]
     share = predict.seconds / seconds
     by = " --by target" if len(np.unique(local.target)) > 1 else ""
     lines = [
         f"explained {n_rows:,} rows of {arguments.data} in {seconds:.1f} s; the model was asked about"
         f" {predict.rows:,} rows, which took {share:.0%} of the time",
-        f"{len(local.status):,} explanations: {', '.join(statuses)}",
+        f"{len(local.status):,} explanations{of}: {', '.join(statuses)}",
         f"mean R^2 {np.nanmean(local.r2):.3f}" if np.isfinite(local.r2).any() else "no explanation has an R^2",
         f"wrote {arguments.output}; next: normlime-fast importance {arguments.output}{by}",
     ]
-    print("\n".join(lines), file=sys.stderr)
+    tell("\n".join(lines))

@@ -1,13 +1,11 @@
 """How commands fail: in one line, with an exit code that scripts can use."""
 
 import os
-import sys
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import re
+import tempfile
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 
 class UsageError(Exception):
@@ -16,6 +14,34 @@ class UsageError(Exception):
 
 class WorkError(Exception):
     """Something failed while working: exit code 1."""
+
+
+def _rows(found: re.Match[str]) -> str:
+    """Return numbers of instances, or of a row, as users count rows."""
+    return f"data row{found[1]} " + re.sub(r"\d+", lambda number: str(int(number[0]) + 1), found[2])
+
+
+OPTIONS: dict[str, str | Callable[[re.Match[str]], str]] = {  # what the library says, and how users know it
+    r"\bn_jobs\b": "--jobs",
+    r"\bn_samples\b": "--samples",
+    r"\bn_features\b": "--features",
+    r"\bmin_count\b": "--min-count",
+    r"\bshrink\b": "--shrink",
+    r"^(checkpoint|kind|sign|targets|width)(?= )": r"--\1",
+    r"\bfeatures of X\b": "columns of the data",
+    r"\bbegun with (values of )?X\b": r"begun with \1data",
+    r"\bpredict (?=must|failed|was)": "the model ",
+    r"\binstance(s?) (\d+((, | to )\d+)*)": _rows,
+    r"(?<=in )row() (\d+)": _rows,
+    r"\binstance(s?)\b": r"row\1",
+}
+
+
+def in_options(message: str) -> str:
+    """Return a message of the library with options in the place of parameters, and rows counted from 1."""
+    for pattern, replacement in OPTIONS.items():
+        message = re.sub(pattern, replacement, message)
+    return message
 
 
 def one_line(text: object, length: int = 400) -> str:
@@ -61,18 +87,7 @@ def check_writable(path: str, force: bool) -> None:
         raise UsageError(f"{path} is a folder, not a file")
     if Path(path).exists() and not force:
         raise UsageError(f"{path} exists; --force overwrites it")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"the folder {folder} may not be written to")
-
-
-@contextmanager
-def one_line_warnings() -> Iterator[None]:
-    """Show warnings as lines, without the places in the source that they come from."""
-
-    def show(message: Any, *where: Any, **more: Any) -> None:
-        print(f"normlime-fast: warning: {one_line(message)}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=UserWarning, module="normlime_fast")
-        warnings.showwarning = show
-        yield
+    try:
+        tempfile.NamedTemporaryFile(dir=Path(path).resolve().parent, prefix=".normlime_fast-").close()
+    except OSError as error:
+        raise UsageError(f"the folder {folder} may not be written to: {error.strerror}") from None

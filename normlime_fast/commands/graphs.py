@@ -8,7 +8,7 @@ import numpy as np
 
 from normlime_fast.checks import Array
 from normlime_fast.commands.failures import UsageError, listed, needs, one_line
-from normlime_fast.commands.tables import Data, is_text
+from normlime_fast.commands.tables import Data, is_text, refuse_cells
 
 DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -79,6 +79,10 @@ class Graph:
         """Refuse a table with other columns than the model's."""
         if not self.by_column:
             self._check_matrix(data)
+            for k, column in enumerate(data.columns):
+                _check_range(
+                    data, column, data.table.iloc[:, k] if data.named else data.table[:, k], self.inputs[0].type
+                )
             return
         if not data.named:
             raise UsageError(
@@ -104,6 +108,7 @@ class Graph:
             if is_text(data.table[column]) != (one.name in self.text):
                 takes, got = ("text", "numbers") if one.name in self.text else ("numbers", "text")
                 raise UsageError(f"the model takes column {column!r} as {takes}, but {data.path} has {got} there")
+            _check_range(data, column, data.table[column], one.type)
 
     def _check_matrix(self, data: Data) -> None:
         text = [name for name in data.columns if is_text(data.table[name])] if data.named else []
@@ -153,6 +158,15 @@ def _as_dtype(values: Array, kind: str) -> Array:
     dtype = DTYPES[kind]
     whole = dtype in (np.int64, np.int32, np.bool_) and values.dtype.kind == "f"
     return (np.rint(values) if whole else values).astype(dtype, copy=False)
+
+
+def _check_range(data: Data, column: Any, values: Any, kind: str) -> None:
+    """Refuse numbers that are infinite, or others, in an input's dtype."""
+    if kind in FLOATS or kind in ("tensor(int64)", "tensor(int32)"):
+        dtype = DTYPES[kind]
+        largest = float((np.finfo if kind in FLOATS else np.iinfo)(dtype).max)
+        bad = np.abs(np.asarray(values, float)) > largest
+        refuse_cells(data, column, bad, f"a number larger than {largest:.2g}, the largest that the model takes,")
 
 
 def _output(outputs: list[Any], asked: str | None, path: str) -> str:

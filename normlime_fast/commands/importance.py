@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import json
 import sys
 import unicodedata
@@ -13,13 +14,16 @@ import numpy as np
 from normlime_fast import Importance, LocalExplanations
 from normlime_fast.commands.failures import (
     UsageError,
+    WorkError,
     check_readable,
     check_writable,
+    in_options,
     needs,
     one_line,
-    one_line_warnings,
     printable,
 )
+from normlime_fast.commands.process import tell
+from normlime_fast.storage import write_atomically
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 WIDEST = 60  # characters of a feature's name in a table
@@ -32,27 +36,30 @@ def importance(arguments: argparse.Namespace) -> None:
         check_writable(arguments.plot, arguments.force)
         if Path(arguments.plot).suffix.lower() not in PICTURES:
             raise UsageError(f"--plot must be a picture, *{', *'.join(PICTURES)}, got {arguments.plot}")
+    top = None if arguments.top == "all" else arguments.top
     check_readable(arguments.file)
     try:
         local = LocalExplanations.load(arguments.file)
-        result = local.importance(arguments.kind, arguments.by, arguments.sign, arguments.min_count)
+        options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink
+        result = local.importance(*options)
     except (TypeError, ValueError, OSError) as error:
-        raise UsageError(one_line(error)) from error
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names that it has no letters for
+        raise UsageError(in_options(one_line(error))) from error
+    if hasattr(sys.stdout, "reconfigure"):  # names that it has no letters for; a file gets all of them
+        sys.stdout.reconfigure(encoding="utf-8" if arguments.csv else None, errors="backslashreplace")
     if arguments.json:
-        print(json.dumps(result.to_dict(arguments.top), indent=1, allow_nan=False))
+        print(json.dumps(result.to_dict(top), indent=1, allow_nan=False))
     elif arguments.csv:
-        _print_csv(result, arguments.top)
+        _print_csv(result, top)
     elif arguments.plot:
-        _draw(result, arguments)
+        _draw(result, top, arguments.plot)
     else:
-        _print_table(result, arguments.top)
+        _print_table(result, top)
 
 
 def _best(result: Importance, top: int | None) -> list[list[object]]:
-    """Rows of group, feature, value, count and standard error."""
-    return [list(row) for row in result.top(top or result.values.shape[-1])]
+    """Rows of group, feature, value, count and standard error, which is None where it is not known."""
+    rows = result.top(top or result.values.shape[-1])
+    return [[*row[:4], None if row.stderr is None or np.isnan(row.stderr) else row.stderr] for row in rows]
 
 
 def _print_csv(result: Importance, top: int | None) -> None:
@@ -89,7 +96,7 @@ def _name(feature: object) -> str:
 
 
 def _number(value: object) -> str:
-    return "" if value is None or value != value else f"{value:.4g}"
+    return "" if value is None else f"{value:.4g}"
 
 
 def _width(text: str) -> int:
@@ -97,19 +104,23 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _draw(result: Importance, arguments: argparse.Namespace) -> None:
+def _draw(result: Importance, top: int | None, path: str) -> None:
     """Write a picture, without a display."""
     import matplotlib
 
     matplotlib.use("agg")
     from normlime_fast import plotting
 
-    k = arguments.top or result.values.shape[-1]
-    with one_line_warnings():
-        try:
-            axes = plotting.bars(result, k) if result.groups is None else plotting.group_bars(result, k)
-        except ValueError as error:  # such as of a result without features
-            raise UsageError(f"--plot: {one_line(error)}") from error
-        figure: Any = np.atleast_1d(np.asarray(axes)).flat[0].figure
-        figure.savefig(arguments.plot, bbox_inches="tight")
-    print(f"wrote {arguments.plot}", file=sys.stderr)
+    k = top or result.values.shape[-1]
+    try:
+        axes = plotting.bars(result, k) if result.groups is None else plotting.group_bars(result, k)
+    except ValueError as error:  # such as of a result without features
+        raise UsageError(f"--plot: {in_options(one_line(error))}") from error
+    figure: Any = np.atleast_1d(np.asarray(axes)).flat[0].figure
+    picture = io.BytesIO()
+    figure.savefig(picture, format=Path(path).suffix[1:].lower(), bbox_inches="tight")
+    try:
+        write_atomically(path, picture.getvalue())
+    except OSError as error:
+        raise WorkError(f"{path} could not be written: {error.strerror}") from error
+    tell(f"wrote {path}")

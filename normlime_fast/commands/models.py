@@ -1,17 +1,22 @@
 """Models as the command line names them: an ONNX file, or a function of a module."""
 
+import hashlib
 import importlib
+import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from normlime_fast.checkpoint import MANIFEST
 from normlime_fast.commands.failures import UsageError, check_readable, one_line
 from normlime_fast.commands.graphs import Graph
 from normlime_fast.commands.tables import Data
+from normlime_fast.storage import write_atomically
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle", ".pt", ".pth")
+IDENTITY = ".normlime_fast-command.json"  # in a checkpoint, which takes a name that begins so for one of its own
 WHAT = "an ONNX file (*.onnx) or module:function"
 
 
@@ -19,6 +24,7 @@ class Model(NamedTuple):
     """A prediction function, and what it says of itself."""
 
     predict: Callable[[Any], Any]
+    identity: dict[str, str]  # what makes it this model, by option
     takes_text: Callable[[str], bool] = lambda column: False  # whether a column is text, whatever it looks like
     check: Callable[[Data], None] = lambda data: None  # refuses tables that it does not take
     names: Callable[[], tuple[str, ...] | None] = lambda: None  # of its outputs, known once it was asked
@@ -46,7 +52,9 @@ def load_model(name: str, output: str | None, threads: int) -> Model:
     if suffix == ".onnx":
         check_readable(name)
         graph = Graph.from_file(name, output, threads)
-        return Model(graph.predict, graph.takes_text, graph.check, lambda: graph.names)
+        content = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        identity = {"--model": f"an ONNX file with the SHA-256 {content}", "--output-name": graph.output}
+        return Model(graph.predict, identity, graph.takes_text, graph.check, lambda: graph.names)
     if suffix in PICKLES and ":" not in Path(name).name:
         raise UsageError(
             f"{name} looks like a pickle, and to load one runs whatever code its author put in: export the model to"
@@ -58,7 +66,33 @@ def load_model(name: str, output: str | None, threads: int) -> Model:
         raise UsageError(f"--model must be {WHAT}, got {name}")
     if output is not None:
         raise UsageError("--output-name is for ONNX files; a function returns its outputs itself")
-    return Model(_imported(module, attribute, name))
+    return Model(_imported(module, attribute, name), {"--model": name})
+
+
+def check_checkpoint(folder: str, identity: dict[str, str]) -> None:
+    """Refuse a checkpoint of another model, which may agree where the library compares it; note down that of a new one.
+
+    Other folders than checkpoints, and all else that it must have in common, are left to the library.
+    """
+    path = Path(folder) / IDENTITY
+    try:
+        if not (path.parent / MANIFEST).exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if all(file.name.startswith(IDENTITY[:15]) for file in path.parent.iterdir()):
+                write_atomically(path, json.dumps(identity, indent=1).encode())
+            return
+        if not path.exists():
+            raise UsageError(f"--checkpoint {folder} was not begun by this command; use another folder")
+        begun = json.loads(path.read_bytes())
+        for option, now in identity.items():
+            if (then := begun.get(option)) != now:
+                raise UsageError(
+                    f"--checkpoint {folder} was begun with {option} {then}, got {now}; use the same, or another folder"
+                )
+    except (NotADirectoryError, FileExistsError):
+        return
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"--checkpoint {folder} cannot be used: {one_line(error)}") from None
 
 
 def _imported(module: str, attribute: str, name: str) -> Callable[[Any], Any]:

@@ -1,5 +1,6 @@
 """Data files as tables that the model and the neighborhood can work with."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast.checks import check_finite
 from normlime_fast.commands.failures import UsageError, check_readable, listed, needs, one_line
 
 CSV = (".csv", ".csv.gz")
@@ -79,6 +79,7 @@ def _read_csv(path: str, takes_text: Callable[[str], bool]) -> Any:
         twice = [name for name in header if header.count(name) > 1]
         if twice:
             raise UsageError(f"{path} has two columns with the name {twice[0]!r}")
+        _check_header(path, header)
         dtypes = {name: str for name in header if takes_text(name)}
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would leave cells out
@@ -87,8 +88,25 @@ def _read_csv(path: str, takes_text: Callable[[str], bool]) -> Any:
         raise UsageError(f"{path} is empty") from None
     except pandas.errors.ParserWarning:
         raise UsageError(f"{path} has rows with more cells than its header, which has {len(header)}") from None
-    except (pandas.errors.ParserError, UnicodeError, OSError, EOFError) as error:
+    except UnicodeError as error:
+        raise UsageError(f"{path} is not in UTF-8: {one_line(error)}; save it as UTF-8 with commas") from None
+    except (pandas.errors.ParserError, OSError, EOFError) as error:
         raise UsageError(f"{path} is not a CSV file that pandas can read: {one_line(error)}") from None
+
+
+def _check_header(path: str, header: list[str]) -> None:
+    """Refuse other separators, warn of what is no header of names."""
+    other = next((what for mark, what in {";": "semicolons", "\t": "tabs"}.items() if mark in header[0]), None)
+    if len(header) == 1 and other:
+        raise UsageError(f"{path} has {other} between its cells: save it as UTF-8 with commas")
+    if "" in header:
+        name = f"Unnamed: {header.index('')}"
+        warnings.warn(
+            f"{path} has a column without a name, now {name!r}; if it only numbers the rows, --drop {name!r}",
+            stacklevel=2,
+        )
+    elif all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name, re.IGNORECASE) for name in header):
+        warnings.warn(f"the first line of {path} is taken for its header, but has numbers alone", stacklevel=2)
 
 
 def _read_parquet(path: str) -> Any:
@@ -106,7 +124,10 @@ def _read_npy(path: str) -> Any:
     except (ValueError, OSError, EOFError) as error:
         if "Object arrays" in str(error) or "Python objects" in str(error):
             raise UsageError(f"{path} holds Python objects, whose loading may run code; save numbers") from None
-        raise UsageError(f"{path} is not an npy file that NumPy can read: {one_line(error)}") from None
+        reason = (
+            "" if "pickle" in str(error) else f": {one_line(error)}"
+        )  # NumPy takes whatever it does not know for one
+        raise UsageError(f"{path} is not an npy file that NumPy can read{reason}") from None
     shape = getattr(table, "shape", None)
     if shape is None or len(shape) != 2:
         raise UsageError(f"{path} must hold one array of rows and columns, got {shape or 'several arrays'}")
@@ -117,28 +138,45 @@ def _read_npy(path: str) -> Any:
 
 def check_values(data: Data) -> None:
     """Refuse tables with a cell that is empty, NaN or infinite, or a column that is neither numbers nor text."""
-    if not data.named:
-        try:
-            check_finite(data.table, data.path)
-        except ValueError as error:
-            raise UsageError(one_line(error)) from None
-        return
-    for column in data.columns:
-        values = data.table[column]
-        infinite = np.zeros(len(values), bool)
-        if values.dtype.kind in "fiu":
-            infinite = np.isinf(values.to_numpy(float, na_value=np.nan))
-        elif not is_category(values):
+    for position, column in enumerate(data.columns):
+        values = data.table.iloc[:, position] if data.named else data.table[:, position]
+        if data.named and values.dtype.kind not in "fiu" and not is_category(values):
             raise UsageError(
                 f"column {column!r} of {data.path} must hold numbers or text, got dtype {values.dtype};"
                 " leave it out with --drop"
             )
-        bad = values.isna().to_numpy() | infinite
-        if bad.any():
-            row = int(bad.argmax())
-            what = "an infinite value" if infinite[row] else "an empty cell or NaN"
-            more = f", and {bad.sum() - 1:,} more" if bad.sum() > 1 else ""
-            raise UsageError(f"column {column!r} of {data.path} has {what} in row {row}, counted from 0{more}")
+        missing = values.isna().to_numpy() if data.named else np.isnan(values)
+        infinite = np.zeros(len(values), bool)
+        if values.dtype.kind in "fiu":
+            infinite = np.isinf(values.to_numpy(float, na_value=np.nan) if data.named else values)
+        refuse_cells(data, column, missing, "an empty cell or NaN")
+        refuse_cells(data, column, infinite, "an infinite value")
+
+
+def refuse_cells(data: Data, column: Any, bad: Any, what: str) -> None:
+    """Refuse a table in which cells of a column are bad; tell the first one's row as users count."""
+    if bad.any():
+        more = f", and {bad.sum() - 1:,} more" if bad.sum() > 1 else ""
+        header = " without the header" if data.path.lower().endswith(CSV) else ""
+        raise UsageError(
+            f"column {column!r} of {data.path} has {what} in data row {bad.argmax() + 1}, counted from 1{header}{more}"
+        )
+
+
+def check_same_kinds(background: Data, data: Data) -> None:
+    """Refuse a background with numbers where the data has text, and the like."""
+    for column in data.columns if data.named else ():
+        got, expected = (_kind(one.table[column]) for one in (background, data))
+        if got != expected:
+            raise UsageError(
+                f"column {column!r} of {background.path} must have {expected} as in {data.path}, got {got}"
+            )
+
+
+def _kind(values: Any) -> str:
+    if is_text(values):
+        return "text"
+    return "bools" if getattr(values.dtype, "categories", values).dtype.kind == "b" else "numbers"
 
 
 def is_category(values: Any) -> bool:
