@@ -110,6 +110,24 @@ def test_summary_takes_replicates_and_seeds_apart():
     assert np.isnan([alone.low, alone.high, alone.over_replicates, alone.over_seeds]).all()
 
 
+def test_equal_gains_have_no_interval():
+    importances = np.tile([3.0, 2.0, 1.0], (2, 1))
+    scores = {(3, 0): 0.3, (3, 1): 0.7, (1, 0): 0.4, (1, 1): 0.8}  # gains of 0.1, and 0.1 but for rounding
+    result = keep_and_retrain(importances, lambda kept, seed: scores[len(kept), seed], [0, 0.6], seeds=[0, 1])
+    assert result.gains[1, 0, 0] != result.gains[1, 0, 1]
+    nothing_removed, found = result.summary()
+    assert nothing_removed[2:7] == (0.0,) * 5
+    assert (found.over_replicates, found.over_seeds) == (0.0, 0.0)
+    assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize(("d", "highest"), [(1, 0.5), (3, 0.8), (4, 0.8), (5, 0.9)])
+def test_default_levels_leave_a_feature(d, highest):
+    result = keep_and_retrain(np.arange(d), Counting())
+    assert result.levels.tolist() == [tenth / 10 for tenth in range(1, round(10 * highest) + 1)]
+    assert result.n_kept[-1] == 1 or d == 5
+
+
 COVERED = {  # how many replicates and seeds, and the standard deviations of replicates, seeds and what is left
     "replicates": ((5, 1), (1, 0, 1)),
     "seeds": ((1, 4), (0, 1, 1)),
@@ -217,11 +235,17 @@ def test_frame_and_line():
     assert repr(result).endswith("] at level 0.6>")
 
 
+NAMED = [pd.Series([3.0, 2, 1], index=list(names)) for names in ("abc", "acb")]
+LOCAL = nlf.NormLIME(lambda X: X[:, 0], nlf.Gaussian(1.0), n_features=2, rng=0).explain(np.zeros((2, 3)))
 GROUPED = nlf.aggregate(np.eye(3), ["a", "b", "b"]).importance()
 SCORE_MUST = "train_and_score must return a"
 BAD_RETRAINING = {
     "groups": ({"importance": GROUPED}, ValueError, "importance must have no groups, got 2"),
     "NaN": ({"importance": [1.0, np.nan]}, ValueError, "importance must be finite"),
+    "local": ({"importance": LOCAL}, TypeError, r".*, got LocalExplanations; pass its \.importance\(\)"),
+    "dict": ({"importance": {"a": [1.0]}}, TypeError, "importance must be an Importance, an array or a list of these"),
+    "names": ({"importance": NAMED}, ValueError, "importance must have the same feature_names in the same order"),
+    "sorted": ({"importance": pd.Series([3.0, 1, 2]).sort_values()}, ValueError, "importance must be in the order of"),
     "text": ({"importance": ["a", "b"]}, TypeError, "importance must hold real numbers"),
     "ragged": ({"importance": [[1.0, 2], [3]]}, ValueError, "importance must be an array, got a list whose rows"),
     "no function": ({"train_and_score": 3}, TypeError, "train_and_score must be callable, got 3"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.sparse import csr_array
@@ -100,13 +101,39 @@ def test_groups_are_compared_each_with_its_own():
     assert repr(found).startswith("<Agreement: 1 pair, 6 features, 3 groups; top-2 jaccard ")
 
 
+def test_a_series_has_names():
+    a = pd.Series([3.0, 2, 1, 0], index=list("abcd"))
+    same = nlf.aggregate(np.eye(4), feature_names="abcd").importance()
+    assert agreement([a, a.iloc[::-1].sort_index()]).kendall == [1.0]
+    plain = agreement([a.to_numpy(), same.values])
+    for given in ([a, same], [a, same.values], [a.reset_index(drop=True), same]):
+        np.testing.assert_array_equal(agreement(given).jaccard, plain.jaccard)
+
+
 OTHER = replace(GROUPED, groups=np.array(["a", "c"]))
 NAMED = [nlf.aggregate(np.eye(3), feature_names=names).importance() for names in ("abc", "abd")]
+SERIES = pd.Series([3.0, 2.0, 1.0], index=list("abc"))
 INFINITE = replace(NAMED[0], values=np.array([1.0, np.inf, 2.0]))
 BAD_AGREEMENT = {
     "one": ([[1.0, 2.0]], {}, ValueError, "results must be at least 2, got 1"),
     "shapes": ([NAMED[0], [1.0, 2.0]], {}, ValueError, r"results must have one shape, got \(3,\) and \(2,\)"),
     "names": (NAMED, {}, ValueError, "results must have the same feature_names"),
+    "index": ([SERIES, SERIES[::-1]], {}, ValueError, ".* the same feature_names .* got 'a' and 'c' for feature 0$"),
+    "index and names": ([SERIES, NAMED[1]], {}, ValueError, ".* feature_names .* got 'c' and 'd' for feature 2$"),
+    "fewer names": ([SERIES, SERIES[:2]], {}, ValueError, "results must have the same feature_names, got 3 and 2"),
+    "sorted": (
+        [[1.0, 2.0], pd.Series([2.0, 1.0]).sort_values()],
+        {},
+        ValueError,
+        r"results\[1\] must be in the order of the features, got the index \[1, 0\]$",
+    ),
+    "generator": ((one for one in NAMED), {}, TypeError, "results must be an Importance, .*, got a generator$"),
+    "statistics": (
+        {"a": nlf.aggregate(np.eye(3)), "b": NAMED[0]},
+        {},
+        TypeError,
+        r"results\[0\] must be an Importance or an array, got ImportanceStatistics; pass its .importance\(\)$",
+    ),
     "groups": ([GROUPED, OTHER], {}, ValueError, "results must have the same groups"),
     "some groups": ([GROUPED, NAMED[0]], {}, ValueError, "results must have one shape"),
     "infinite value": ([INFINITE, [1.0, 2.0, 3.0]], {}, ValueError, r"results\[0\] must be finite"),
@@ -197,6 +224,19 @@ BAD_HALVES = {
     "one instance": (explained(W[:2], instance=[3, 3]), {}, ValueError, "split_half needs explanations of at least 2"),
     "kind": (explained(W), {"kind": "best"}, ValueError, "kind must be one of"),
     "sign": (explained(W), {"sign": "net", "kind": "l2"}, ValueError, "sign must be absolute, positive or negative"),
+    "too few": (
+        explained(W),
+        {"min_count": 5},
+        ValueError,
+        "split_half needs features that at least 5 explanations of",
+    ),
+    "empty": (explained(0 * W), {}, ValueError, "split_half needs features that at least 1 explanation of a half use"),
+    "small groups": (
+        explained(W),
+        {"by": list("abcd")},
+        ValueError,
+        "split_half needs .* a half of a group use, got none",
+    ),
     "min_count": (explained(W), {"min_count": 0}, ValueError, "min_count must be at least 1, got 0"),
     "by": (explained(W), {"by": ["a"]}, ValueError, "by must have one label per instance"),
     "n_splits": (explained(W), {"n_splits": 0}, ValueError, "n_splits must be at least 1, got 0"),

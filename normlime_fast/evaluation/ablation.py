@@ -102,7 +102,8 @@ class Ablation:
         Returns
         -------
         list of (fill, group, own, others, difference, low, high, images) tuples
-            Of images whose class has a map. The group is a class, or None for all.
+            Of images whose class has a map. The group is a class, or None for all. `low` and `high` are NaN where there
+            is one image, or all differences are equal.
 
         Raises
         ------

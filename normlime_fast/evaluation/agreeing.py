@@ -131,7 +131,8 @@ def agreement(results: Any, k: int = 10, *, unused: Unused = "keep") -> Agreemen
     Parameters
     ----------
     results : list or dict of Importance or array_like, or one array_like (n_results, d) or (n_results, n_groups, d)
-        At least two. They are compared by |value|, group by group if they have groups.
+        At least two. They are compared by |value|, group by group if they have groups. Names of features, of an
+        Importance or in the index of a Series, must be the same in the same order.
     k : int, default 10
         How many of the most important features `jaccard` is about. Those that are as large as the k-th are in, those
         of value 0 never are.
@@ -206,7 +207,8 @@ def split_half(
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit, or there are explanations of fewer than two instances.
+        If an argument does not fit, there are explanations of fewer than two instances, or there is nothing to compare
+        in any split: no feature that `min_count` explanations use, or no group of two instances.
 
     Examples
     --------
@@ -245,7 +247,12 @@ def split_half(
     if isinstance(by, str) and local.target_names is not None:
         groups = np.array(local.target_names)[groups]
     pairs = [(2 * i, 2 * i + 1) for i in range(n_splits)]
-    return _compared(halves(), pairs, k, drop, None if by is None else groups, None)
+    found = _compared(halves(), pairs, k, drop, None if by is None else groups, None)
+    if np.isnan(found.jaccard).all():
+        least = counted(int(min_count), "explanation")
+        in_group = "" if by is None else " of a group"
+        raise ValueError(f"split_half needs features that at least {least} of a half{in_group} use, got none")
+    return found
 
 
 def _coded(labels: Array | None, n: int) -> tuple[Array, Array]:

@@ -2,23 +2,28 @@
 
 import math
 import numbers
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from normlime_fast.checks import Array, as_numbers, check_finite, needed, quiet, shown
+from normlime_fast.checks import Array, as_names, as_numbers, check_finite, needed, quiet, shown
 from normlime_fast.ranking import Importance
 
 
 def importances(results: Any, name: str) -> tuple[Array, Array | None]:
     """Return the |values| of one or several results, (r, d) or by group (r, g, d), and the labels of the groups."""
+    several = isinstance(results, list | tuple)
+    named = {f"{name}[{i}]": one for i, one in enumerate(results)} if several else {name: results}
+    for label, one in named.items():
+        _check_kind(one, label)
+    _check_names([_names(one, label) for label, one in named.items()], name)
     given = [results] if isinstance(results, Importance) else results
     if isinstance(given, list | tuple) and any(isinstance(one, Importance) for one in given):
         rows = [_one(one, f"{name}[{i}]") for i, one in enumerate(given)]
         _check_alike([row.shape for row in rows], name, "one shape")
         known = [one for one in given if isinstance(one, Importance)]
-        names = [one.feature_names for one in known if one.feature_names is not None]
-        _check_alike(names, name, "the same feature_names")
         groups = known[0].groups
         _check_alike([None if one.groups is None else one.groups.tolist() for one in known], name, "the same groups")
         return np.abs(np.stack(rows)), groups
@@ -32,6 +37,41 @@ def _one(result: Any, name: str) -> Array:
         return as_numbers(result, name, ndim=(1, 2))
     check_finite(result.values, name)
     return result.values
+
+
+def _check_kind(one: Any, name: str) -> None:
+    if callable(getattr(type(one), "importance", None)):  # LocalExplanations, statistics
+        what = type(one).__name__
+        raise TypeError(f"{name} must be an Importance or an array, got {what}; pass its .importance()")
+    if isinstance(one, Mapping | Iterator | set):
+        expected = "an Importance, an array or a list of these"
+        raise TypeError(f"{name} must be {expected}, got a {type(one).__name__}")
+
+
+def _names(one: Any, name: str) -> tuple[str, ...] | None:
+    """Return the names of the features, or None if they have none."""
+    if isinstance(one, Importance):
+        return one.feature_names
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(one, pandas.Series | pandas.DataFrame):
+        return None
+    index = one.axes[-1]
+    if index.dtype.kind not in "iu" or sorted(index) != list(range(len(index))):
+        return as_names(index)
+    if not index.is_monotonic_increasing:
+        raise ValueError(f"{name} must be in the order of the features, got the index {shown(index.tolist())}")
+    return None  # what pandas has where nobody gives names
+
+
+def _check_names(of_each: list[tuple[str, ...] | None], name: str) -> None:
+    known = [names for names in of_each if names is not None]
+    for names in known[1:]:
+        if len(names) != len(known[0]):
+            raise ValueError(f"{name} must have the same feature_names, got {len(known[0])} and {len(names)}")
+        for j, (one, other) in enumerate(zip(known[0], names, strict=True)):
+            if one != other:
+                got = f"got {shown(one)} and {shown(other)} for feature {j}"
+                raise ValueError(f"{name} must have the same feature_names in the same order, {got}")
 
 
 def _check_alike(of_each: list[Any], name: str, what: str) -> None:
@@ -118,7 +158,8 @@ def as_confidence(confidence: object) -> float:
 def half_width(variances: list[tuple[Array, int]], confidence: float) -> Array:
     """Return half the length of Student's interval of a mean with these variances (each of so many values) in sum.
 
-    The degrees of freedom are Satterthwaite's. Parts of fewer than two values are not known and left out.
+    The degrees of freedom are Satterthwaite's. Parts of fewer than two values are not known and left out. NaN where the
+    sum is 0: equal values do not say how far others could be.
     """
     from scipy.special import stdtrit
 
@@ -127,7 +168,7 @@ def half_width(variances: list[tuple[Array, int]], confidence: float) -> Array:
         return np.full(variances[0][0].shape, np.nan)
     total = np.sum([variance for variance, _ in known], axis=0)
     squares = np.sum([variance**2 / freedom for variance, freedom in known], axis=0)
-    freedom = np.where(total > 0, total**2 / squares, 1.0)
+    freedom = np.where(total > 0, total**2 / squares, np.nan)
     half: Array = -stdtrit(freedom, (1 - confidence) / 2) * np.sqrt(total)
     return half
 

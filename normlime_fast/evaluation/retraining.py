@@ -85,8 +85,9 @@ class Retrained:
             `over_replicates` is the standard deviation of the means over seeds, `over_seeds` that of the means over
             replicates, NaN where there is but one. The variance of the mean gain is over_replicates**2 / n_replicates
             + over_seeds**2 / n_seeds, and the interval Student's. With several replicates and one seed it holds for
-            that one seed; with one replicate for that one ranking. `tied` is the mean over replicates. All of a level
-            that is not finished is NaN.
+            that one seed; with one replicate for that one ranking. `low` and `high` are NaN where all gains are equal:
+            a spread of 0 does not say how far others could be. `tied` is the mean over replicates. All of a level that
+            is not finished is NaN.
 
         Raises
         ------
@@ -96,10 +97,14 @@ class Retrained:
         confidence = as_confidence(confidence)
         gains = self.gains
         of_replicates, of_seeds = gains.mean(axis=2), gains.mean(axis=1)
-        spreads = deviation(of_replicates, 1), deviation(of_seeds, 1)
+        largest = np.maximum(np.abs(self.scores).max(axis=(1, 2)), np.abs(self.baseline).max())
+        rounding = 8 * np.finfo(np.float64).eps * largest  # of two scores' difference, and of means of these
+        found = deviation(of_replicates, 1), deviation(of_seeds, 1)
+        spreads = [np.where(spread <= rounding, 0.0, spread) for spread in found]
         sizes = gains.shape[1:]
         parts = [(spread**2 / n, n) for spread, n in zip(spreads, sizes, strict=True)]
         mean, half = gains.mean(axis=(1, 2)), half_width(parts, confidence)
+        half = np.where(self.n_kept == self.ranking.shape[1], 0.0, half)  # nothing removed: no gain, for certain
         columns = (self.levels, self.n_kept, mean, mean - half, mean + half, *spreads, self.tied.mean(axis=1))
         return [Gain(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
@@ -145,7 +150,7 @@ class Retrained:
 def keep_and_retrain(
     importance: Any,
     train_and_score: TrainAndScore,
-    levels: ArrayLike = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    levels: ArrayLike | None = None,
     *,
     seeds: Sequence[int] = (0,),
     rng: Any = 0,
@@ -160,13 +165,15 @@ def keep_and_retrain(
     importance : Importance without groups, array_like of shape (d,) or (n_replicates, d), or a list of these
         How important each feature is, by |value|. Several are replicates: importances of disjoint instances, say, whose
         spread is that of the ranking. The same one several times shows what ties do, and equal values alone,
-        ``np.zeros((5, d))``, are random rankings.
+        ``np.zeros((5, d))``, are random rankings. All have the features in the order of the columns: names, of an
+        Importance or in the index of a Series, must be the same.
     train_and_score : callable(kept, seed) -> float
         Trains a model on the columns `kept`, an array of their numbers in ascending order, with all else as in every
         call, and returns its score on data of its own: an error, an accuracy, or what you like. `seed` is for what is
         random in the training.
-    levels : array_like of shape (n_levels,)
-        Shares of the features to remove, ascending, from 0 to below 1; the number is rounded.
+    levels : array_like of shape (n_levels,), optional
+        Shares of the features to remove, ascending, from 0 to below 1; the number is rounded. By default 0.1, 0.2, ...,
+        0.9, without those that would leave none of a few features.
     seeds : sequence of int, default (0,)
         Each set of columns is trained on with each of them.
     rng : None, int or numpy Generator, default 0
@@ -299,6 +306,8 @@ def _tied(sizes: Array, n_kept: int) -> int:
 
 def _as_levels(levels: Any, d: int) -> tuple[Array, Array]:
     """Return the levels and how many features each keeps."""
+    if levels is None:
+        levels = [tenth / 10 for tenth in range(1, 10) if np.rint(tenth / 10 * d) < d]
     array = as_numbers(levels, "levels", ndim=(1,)).astype(np.float64)
     if array[0] < 0 or array[-1] >= 1 or (np.diff(array) <= 0).any():
         raise ValueError(f"levels must ascend from 0 or more to below 1, got {shown(array.tolist())}")
