@@ -80,6 +80,10 @@ CASES = {
     "group_bars": lambda local, d: plotting.group_bars(local.importance(by="target")),
     "group_bars, own": lambda local, d: plotting.group_bars(local.importance(by="target"), features="own"),
     "heatmap": lambda local, d: plotting.heatmap(local.importance(by="target")),
+    "heatmap, net": lambda local, d: plotting.heatmap(local.importance(by="target", sign="net"), 10),
+    "maps, positive": lambda local, d: plotting.maps(
+        local.importance("sp_lime", by="target", sign="positive"), {3: (1, 3), 30: (5, 6), 784: (28, 28)}[d]
+    ),
     "maps": lambda local, d: plotting.maps(
         local.importance(by="target"), (d // 3 if d < 784 else 28, 28 if d > 30 else 3)
     ),
@@ -139,7 +143,7 @@ def test_styles(style):
         assert ax.yaxis.get_ticklabels()[0].get_fontsize() == mpl.rcParams["font.size"]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in ("group_bars", "group_bars, own", "maps")])
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith(("group_bars", "maps"))])
 def test_the_axes_given_are_used_and_no_figure_made(case, monkeypatch):
     from matplotlib.figure import Figure
 
@@ -225,6 +229,17 @@ def test_names_are_drawn_as_they_are():
         plt.figure(number).canvas.draw()
 
 
+def test_shortened_names_can_be_told_apart():
+    given = [f"sensor_channel_temperature_{j:03d}_rolling_mean_window" for j in range(3)] + ["a" * 40] * 2 + ["b"]
+    weights = np.diag(np.arange(6.0, 0, -1))
+    labels = shown(plotting.bars(nlf.aggregate(weights, feature_names=given).importance("mean")))
+    assert [label[-4:] for label in labels[:3]] == [" (0)", " (1)", " (2)"]
+    assert labels[3:] == ["a" * 14 + "…" + "a" * 13] * 2 + ["b"]  # one name twice is one name
+    assert max(map(len, labels)) == 28
+    groups = [ax.get_title() for ax in plotting.maps(nlf.aggregate(weights, given).importance(), (2, 3))]
+    assert len(set(groups)) == len(groups) == 5
+
+
 # --- groups
 
 
@@ -265,6 +280,33 @@ def test_any_number_of_groups(monkeypatch):
         plotting.group_bars(importance)
     _, grid = plt.subplots(3, 4)
     assert plotting.group_bars(importance, axes=grid).tolist() == grid.ravel().tolist()
+
+
+def test_axes_that_share_y():
+    importance = nlf.aggregate(np.eye(3) + np.array([3, 2, 1]), ["x", "y", "z"]).importance("mean")
+    _, row = plt.subplots(1, 4, sharey=True)
+    _, three = plt.subplots(1, 3, sharey=True)
+    for call in (
+        lambda: plotting.bars(nlf.aggregate(np.eye(3)).importance(), ax=row[0]),
+        lambda: plotting.heatmap(importance, ax=row[0]),
+        lambda: plotting.group_bars(importance, axes=three, features="own"),
+        lambda: plotting.group_bars(importance, axes=row[:3]),  # the fourth would get their labels
+    ):
+        with pytest.raises(ValueError, match=r"^axe?s? must not share y with other axes.*some that do$"):
+            call()
+    assert not any(ax.patches or ax.images for ax in [*row, *three])
+    plotting.group_bars(importance, axes=three)
+    assert shown(three[0]) == ["feature 0", "feature 1", "feature 2"]
+    assert [ax.yaxis.get_tick_params()["labelleft"] for ax in three] == [True, False, False]
+
+
+def test_a_grid_that_is_asked_for_stays_out_of_images():
+    importance = nlf.aggregate(np.eye(2), ["x", "y"]).importance()
+    with plt.rc_context({"axes.grid": True}):
+        drawn = [plotting.heatmap(importance), *plotting.maps(importance, (1, 2))]
+        for ax in drawn:
+            ticks = [*ax.xaxis.get_major_ticks(), *ax.yaxis.get_major_ticks()]
+            assert not any(tick.gridline.get_visible() for tick in ticks)
 
 
 @pytest.mark.parametrize("d", D)

@@ -48,6 +48,10 @@ def test_local_bars(d):
     assert widths(plotting.local_bars(local, np.int64(3), 1, 4)) == widths(ax)
     unknown = plotting.local_bars(changed(local, prediction=np.full(60, np.nan)), 3, 1)
     assert unknown.get_title() == "instance 3, target yes: R^2 0.50"
+    no_fit = changed(local, r2=np.full(60, np.nan))
+    assert plotting.local_bars(no_fit, 3, 1).get_title() == "instance 3, target yes: output 0.25"
+    neither = plotting.local_bars(changed(no_fit, prediction=np.full(60, np.nan)), 3, 1)
+    assert neither.get_title() == "instance 3, target yes"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,26 @@ def test_local_bars(d):
 def test_local_bars_with_the_row(x):
     local = changed(explanations(3), weights=sparse.csr_array(np.tile([3.0, -2.0, 1.0], (60, 1))))
     assert shown(plotting.local_bars(local, 0, x=x))[::2] == ["name of feature 0 = 1235", "name of feature 2 = 2"]
+
+
+def test_the_row_is_read_by_name():
+    local = changed(explanations(3), weights=sparse.csr_array(np.tile([3.0, -2.0, 1.0], (60, 1))))
+    local = changed(local, feature_names=("a", "b", "c"))
+    row = pd.Series([2.0, 0.0, 1.0], index=["c", "a", "b"])
+    for x in (row, row.to_frame().T):
+        assert shown(plotting.local_bars(local, 0, x=x)) == ["a = 0", "b = 1", "c = 2"]
+    by_position = plotting.local_bars(changed(local, feature_names=None), 0, x=row)
+    assert shown(by_position) == ["feature 0 = 2", "feature 1 = 0", "feature 2 = 1"]
+    plt.close("all")
+    for index in (["a", "b", "d"], ["a", "a", "b"], [1, 2, 3]):
+        with pytest.raises(ValueError, match=r"^x must have the names of the features, \['a', 'b', 'c'\], got \["):
+            plotting.local_bars(local, 0, x=pd.Series([2.0, 0.0, 1.0], index=index))
+    assert plt.get_fignums() == []
+    twice = changed(local, feature_names=("a", "a", "b"))
+    same = pd.Series([2.0, 0.0, 1.0], index=["a", "a", "b"])
+    assert shown(plotting.local_bars(twice, 0, x=same)) == ["a = 2", "a = 0", "b = 1"]
+    with pytest.raises(ValueError, match="x must have the names of the features"):
+        plotting.local_bars(twice, 0, x=same.iloc[[0, 2, 1]])
 
 
 def test_local_bars_with_words():
@@ -143,6 +167,17 @@ def test_values_that_hardly_differ_have_colours():
     assert GREY in missing
 
 
+def test_the_scale_of_colours_is_that_of_all_rows():
+    weights = np.ones((60, 1))
+    weights[:50] = 0  # 10 rows are drawn, with the values 50 to 59; the middle of all, 29.5, lies below them
+    local = changed(explanations(1), weights=sparse.csr_array(weights))
+    ax = plotting.strip(local, np.arange(60.0)[:, None])
+    (cloud,) = ax.collections
+    low, high = 0.05 * 59, 0.95 * 59
+    np.testing.assert_allclose(cloud.get_array(), np.minimum((np.arange(50, 60) - low) / (high - low), 1), rtol=1e-12)
+    assert ax.figure.axes[1].get_ylabel() == "feature's value, 5th to 95th percentile"
+
+
 @pytest.mark.parametrize(
     "form", [np.asarray, sparse.csr_matrix, lambda X: X.reshape(30, 5, 1), lambda X: X.astype(object)]
 )
@@ -212,6 +247,38 @@ def test_ranks_and_those_that_are_possible():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
+def test_what_one_explanation_uses_can_have_any_rank():
+    weights = np.random.default_rng(0).normal([10.0, 1.0, 0.0], [0.1, 0.1, 0.0], (50, 3))
+    weights[np.random.default_rng(as_seed(0)).permutation(50)[0], 2] = 5.0  # the first that is looked at
+    local = changed(explanations(3, 50), weights=sparse.csr_array(weights))
+    ax = plotting.stability(local, 3, quantity="rank")
+    assert [line.get_ydata()[-1] for line in ax.lines] == [1, 2, 3]
+    ends = [band.get_paths()[0].vertices for band in ax.collections]
+    ends = [xy[xy[:, 0] == 50][:, 1] for xy in ends]
+    # 2 lies above 0 or below 1 or between
+    assert [(y.min(), y.max()) for y in ends] == [(1, 2), (1, 3), (2, 3)]
+    (*_, last) = plotting.stability(local, 3, quantity="rank", min_count=2).collections
+    assert last.get_paths()[0].vertices[:, 1].max() == 2  # a feature that is hidden has no rank, from the start
+
+
+@pytest.mark.parametrize("quantity", ["value", "rank"])
+def test_min_count_is_of_all_explanations(quantity):
+    weights = np.random.default_rng(0).normal(3, 1, (40, 3))
+    weights[5:, 2] = 0
+    local = changed(explanations(3, 40), weights=sparse.csr_array(weights))
+    lines = plotting.stability(local, 3, quantity=quantity, min_count=20).lines
+    assert len(lines) == 2
+    assert all(np.isfinite(line.get_ydata()).all() for line in lines)
+
+
+def test_lines_have_names():
+    local = changed(explanations(3), feature_names=("_a", "b", "$c$"))
+    ax = plotting.stability(local, 3)
+    own = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert sorted(own) == ["$c$", "_a", "b"]
+    assert [label.strip() for label in ax.get_legend_handles_labels()[1]] == own
+
+
 def test_stability_has_its_own_order():
     local = explanations(30)
     lines = [plotting.stability(local, 1, rng=rng).lines[0].get_ydata().tolist() for rng in (0, 0, 1)]
@@ -246,19 +313,19 @@ FAILED = changed(LOCAL, status=6 * LOCAL.target)
 X = np.zeros((30, 4))
 
 BAD = [
-    (lambda: plotting.bars({}), TypeError, "bars needs an Importance, got a dict"),
-    (lambda: plotting.strip(ONE), TypeError, "strip needs LocalExplanations, got a Importance"),
+    (lambda: plotting.bars({}), TypeError, "bars needs an Importance, got dict"),
+    (lambda: plotting.strip(ONE), TypeError, "strip needs LocalExplanations, got Importance"),
     (lambda: plotting.bars(GROUPS), ValueError, "without groups, got 2; use group_bars"),
     (lambda: plotting.group_bars(ONE), ValueError, "with groups, as by= makes them, got none; use bars"),
     (lambda: plotting.heatmap(ONE), ValueError, "with groups, .* use bars"),
-    (lambda: plotting.bars(NOTHING.importance()), ValueError, "that at least 1 explanations use, got none"),
+    (lambda: plotting.bars(NOTHING.importance()), ValueError, "that at least 1 explanation uses, got none"),
     (lambda: plotting.maps(LOCAL.importance(min_count=99), (2, 2)), ValueError, "at least 99 explanations use"),
     (lambda: plotting.strip(NOTHING), ValueError, "strip needs a feature"),
     (lambda: plotting.stability(NOTHING), ValueError, "stability needs a feature"),
     (lambda: plotting.compare_kinds(NOTHING), ValueError, "compare_kinds needs a feature"),
     (lambda: plotting.bars(ONE, 0), ValueError, "k must be at least 1, got 0"),
     (lambda: plotting.heatmap(GROUPS, "x"), TypeError, "k must be an integer, got 'x'"),
-    (lambda: plotting.bars(ONE, ax=1), TypeError, "ax must be a matplotlib Axes, got a int"),
+    (lambda: plotting.bars(ONE, ax=1), TypeError, "ax must be a matplotlib Axes, got int"),
     (lambda: plotting.group_bars(GROUPS, features="all"), ValueError, '"shared" or "own", got \'all\''),
     (lambda: plotting.maps(ONE), TypeError, "needs the shape of the image, or its segments, got neither"),
     (lambda: plotting.maps(ONE, (3, 3)), ValueError, r"shape must have H\*W = 4, .* got \(3, 3\)"),
@@ -285,6 +352,7 @@ BAD = [
     (lambda: plotting.strip(LOCAL, X[:3]), ValueError, r"shape \(30, 4\), got shape \(3, 4\)"),
     (lambda: plotting.strip(LOCAL, pd.DataFrame(X)), ValueError, "X must have the columns that were explained"),
     (lambda: plotting.strip(LOCAL, X, categorical=[4]), ValueError, "names or positions of columns of X, got 4"),
+    (lambda: plotting.strip(LOCAL, categorical="a"), ValueError, "categorical must be columns of X, got 'a' and no X"),
     (lambda: plotting.strip(LOCAL, X, categorical=0), TypeError, "categorical must be a list of columns, got 0"),
     (lambda: plotting.strip(LOCAL, X, kind="best"), ValueError, "kind must be one of"),
     (lambda: plotting.stability(LOCAL, 25), ValueError, "k must be at most 24, the number of lines"),
@@ -311,7 +379,7 @@ def test_axes_that_do_not_fit():
     other = plt.figure().add_subplot()
     for axes, error, message in [
         (pair[0], ValueError, "axes must be one per group, 2, got 1"),
-        ([pair[0], "b"], TypeError, "axes must be a matplotlib Axes, got a str"),
+        ([pair[0], "b"], TypeError, "axes must be a matplotlib Axes, got str"),
         ([pair[0], other], ValueError, "axes must be of one figure, got 2"),
     ]:
         with pytest.raises(error, match=message):

@@ -1,6 +1,8 @@
 """What the pictures share: words, colours, figures, and the checks that come before anything is drawn."""
 
-from collections.abc import Iterable
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,20 +44,21 @@ def check_importance(result: object, function: str, grouped: bool | None, other:
     """Refuse what is no importance, or has groups or none where `other` is what draws those, or has nothing to draw."""
     check_library(function)
     if not isinstance(result, Importance):
-        raise TypeError(f"{function} needs an Importance, got a {type(result).__name__}")
+        raise TypeError(f"{function} needs an Importance, got {type(result).__name__}")
     if grouped is False and result.groups is not None:
         raise ValueError(f"{function} needs an importance without groups, got {len(result.groups)}; use {other}")
     if grouped and result.groups is None:
         raise ValueError(f"{function} needs an importance with groups, as by= makes them, got none; use {other}")
     if not (result.counts >= result.min_count).any():
-        raise ValueError(f"{function} needs a feature that at least {result.min_count} explanations use, got none")
+        users = "1 explanation uses" if result.min_count == 1 else f"{result.min_count} explanations use"
+        raise ValueError(f"{function} needs a feature that at least {users}, got none")
 
 
 def check_local(local: object, function: str) -> None:
     """Refuse what are no local explanations."""
     check_library(function)
     if not isinstance(local, LocalExplanations):
-        raise TypeError(f"{function} needs LocalExplanations, got a {type(local).__name__}")
+        raise TypeError(f"{function} needs LocalExplanations, got {type(local).__name__}")
 
 
 def flat(text: object, most: int = 28) -> str:
@@ -69,12 +72,28 @@ def flat(text: object, most: int = 28) -> str:
 
 def labels_of(names: tuple[str, ...] | None, columns: Iterable[int], most: int = 28) -> list[str]:
     """Return what axes call these features."""
-    return [f"feature {j}" if names is None else flat(names[j], most) or f"feature {j}" for j in columns]
+    numbers = list(columns)
+    if names is None:
+        return [f"feature {j}" for j in numbers]
+    labels = _told_apart([names[j] for j in numbers], numbers, most)
+    return [label or f"feature {j}" for label, j in zip(labels, numbers, strict=True)]
 
 
 def groups_of(importance: Importance, most: int = 18) -> list[str]:
     """Return what titles and axes call the groups."""
-    return [] if importance.groups is None else [flat(group, most) for group in importance.groups]
+    groups = [] if importance.groups is None else [str(group) for group in importance.groups]
+    return _told_apart(groups, range(len(groups)), most)
+
+
+def _told_apart(texts: list[str], numbers: Sequence[int], most: int) -> list[str]:
+    """Return the texts as `flat` does; where different ones would look the same, with their numbers at the end."""
+    labels = [flat(text, most) for text in texts]
+    alike = Counter(label for label, _ in set(zip(labels, texts, strict=True)))
+    for at, (text, number) in enumerate(zip(texts, numbers, strict=True)):
+        if labels[at] and alike[labels[at]] > 1:
+            end = f" ({number})"
+            labels[at] = flat(text, most - len(end)) + end
+    return labels
 
 
 def how_many(drawn: int, d: int) -> str:
@@ -92,6 +111,11 @@ def quantity_of(result: Importance, lines: bool = False) -> str:
     """Return the same of a result; and what lines are, if they are drawn where there are intervals."""
     what = quantity(result.kind, result.sign, result.shrink)
     return what + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
+
+
+def wrapped(text: str) -> str:
+    """Return the text in lines that fit beside a colour bar."""
+    return "\n".join(textwrap.fill(line, 40) for line in text.split("\n"))
 
 
 def has_interval(result: Importance) -> bool:
@@ -118,14 +142,26 @@ def as_axes(ax: Any, name: str = "ax") -> "Axes":
     from matplotlib.axes import Axes
 
     if not isinstance(ax, Axes):
-        raise TypeError(f"{name} must be a matplotlib Axes, got a {type(ax).__name__}")
+        raise TypeError(f"{name} must be a matplotlib Axes, got {type(ax).__name__}")
     return ax
 
 
-def axes_for(ax: "Axes | None", rows: float, inches: float = 0.0) -> "Axes":
-    """Return the user's axes, or those of a new figure that is as large as usual, or as the rows and inches need."""
+def check_unshared(axes: "list[Axes]", name: str, drawn: "Sequence[Axes]" = ()) -> None:
+    """Refuse axes that share y with others than those `drawn` with the same labels, as they share the labels too."""
+    for ax in axes:
+        if not set(ax.get_shared_y_axes().get_siblings(ax)) <= {ax, *drawn}:
+            raise ValueError(
+                f"{name} must not share y with other axes, which would get the same labels; got some that do"
+            )
+
+
+def axes_for(ax: "Axes | None", rows: float, inches: float = 0.0, named: bool = True) -> "Axes":
+    """Return the user's axes, or those of a new figure that is as large as usual, or as the (named) rows need."""
     if ax is not None:
-        return as_axes(ax)
+        ax = as_axes(ax)
+        if named:
+            check_unshared([ax], "ax")
+        return ax
     import matplotlib.pyplot as plt
 
     figure, new = plt.subplots(layout="constrained")

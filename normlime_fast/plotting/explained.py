@@ -1,6 +1,7 @@
 """Local explanations: one as bars, and the weights of many as points."""
 
 import numbers
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,8 @@ def local_bars(
     ax : matplotlib Axes, optional
         By default of a new figure.
     x : array_like of shape (d,), optional
-        The row explained: its values are written beside the names.
+        The row explained: its values are written beside the names. The index of a Series and the columns of a
+        DataFrame must be the names of the features, in any order, or the numbers 0 to d - 1 that pandas gives.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def local_bars(
         )
     labels = drawing.labels_of(local.feature_names, columns)
     if x is not None:
-        described = _as_row(x, len(weights))
+        described = _as_row(x, len(weights), local.feature_names)
         short = drawing.labels_of(local.feature_names, columns, 20)
         labels = [f"{name} = {_told(described[j])}" for name, j in zip(short, columns.tolist(), strict=True)]
     ax = drawing.axes_for(ax, len(columns))
@@ -112,7 +114,8 @@ def strip(
     local : LocalExplanations
     X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
         What was explained, one row per instance, in the order given to `explain`: points get the colour of the
-        feature's value, from its 5th to its 95th percentile. Grey are NaN, text, pandas' categories and `categorical`.
+        feature's value, from its 5th to its 95th percentile in X. Grey are NaN, text, pandas' categories and
+        `categorical`.
     k : int, default 10
     ax : matplotlib Axes, optional
         By default of a new figure.
@@ -122,7 +125,7 @@ def strip(
     kind, min_count : optional
         The importance that ranks the features; see `LocalExplanations.importance`.
     categorical : list of int or str, optional
-        Columns whose numbers are codes without an order: their points are grey.
+        Columns of X whose numbers are codes without an order: their points are grey.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def strip(
     cut = f"\nat most {MOST_POINTS:,} of up to {most:,} points a feature" if most > MOST_POINTS else ""
     ax.set_xlabel(f"{drawing.WEIGHT}{cut}")
     if X is not None:
-        _write_colours(ax, "percentile of the feature's value" + "; grey: no number" * grey)
+        _write_colours(ax, "feature's value, 5th to 95th percentile" + "\ngrey: no number" * grey)
     return ax
 
 
@@ -209,13 +212,17 @@ def _title(local: LocalExplanations, row: int) -> str:
     """Return what is explained, and how well."""
     target = int(local.target[row])
     name = target if local.target_names is None else drawing.flat(local.target_names[target])
-    output = f"output {local.prediction[row]:.3g}, " if np.isfinite(local.prediction[row]) else ""
-    return f"instance {local.instance[row]}, target {name}: {output}R^2 {local.r2[row]:.2f}"
+    output = f"output {local.prediction[row]:.3g}" if np.isfinite(local.prediction[row]) else ""
+    fit = f"R^2 {local.r2[row]:.2f}" if np.isfinite(local.r2[row]) else ""
+    known = ", ".join(filter(None, [output, fit]))
+    return f"instance {local.instance[row]}, target {name}" + f": {known}" * bool(known)
 
 
-def _as_row(x: Any, d: int) -> list[Any]:
-    """Return the values of one instance."""
-    frame = as_frame(x, "x")
+def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
+    """Return the values of one instance, in the order of the features."""
+    pandas = sys.modules.get("pandas")
+    labelled = pandas is not None and isinstance(x, pandas.Series)
+    frame = x.to_frame().T if labelled else as_frame(x, "x")
     if frame is not None:
         values = frame.iloc[0].tolist() if len(frame) == 1 else []
     elif is_sparse(x):
@@ -224,7 +231,20 @@ def _as_row(x: Any, d: int) -> list[Any]:
         values = as_array(x, "x").ravel().tolist() if not isinstance(x, str) else []
     if len(values) != d:
         raise ValueError(f"x must be one row of {d} values, one per feature, got {shown(type(x).__name__, str)}")
-    return values
+    if frame is None or names is None:
+        return values
+    return [values[at] for at in _order(frame.columns, names)]
+
+
+def _order(columns: Any, names: tuple[str, ...]) -> list[int]:
+    """Return where the features are among the columns of x."""
+    found = as_names(columns)
+    if found != names and set(found) == set(names) and len(set(found)) == len(found):
+        place = {name: at for at, name in enumerate(found)}
+        return [place[name] for name in names]
+    if found != names and list(columns) != list(range(len(names))):
+        raise ValueError(f"x must have the names of the features, {shown(list(names))}, got {shown(list(found))}")
+    return list(range(len(names)))
 
 
 def _told(value: Any) -> str:
@@ -292,6 +312,8 @@ class _Values:
     def __init__(self, X: Any, local: LocalExplanations, categorical: Any) -> None:
         self.table: Any = None
         if X is None:
+            if np.size(categorical):
+                raise ValueError(f"categorical must be columns of X, got {shown(categorical)} and no X")
             return
         instances, first, position = np.unique(local.instance, return_index=True, return_inverse=True)
         self.rows = np.argsort(np.argsort(first))[position]  # of X, for every explanation
@@ -312,13 +334,16 @@ class _Values:
 
     def column(self, j: int, where: Array) -> Array:
         """Return a feature's value for these explanations, from 0 at its 5th percentile to 1 at its 95th, or NaN."""
-        values = self._numbers(j)[self.rows[where]] if j not in self.codes else np.full(len(where), np.nan)
-        values = np.where(np.isfinite(values), values, np.nan)
+        if j in self.codes:
+            return np.full(len(where), np.nan)
+        of_all = self._numbers(j)
+        of_all = np.where(np.isfinite(of_all), of_all, np.nan)
+        values = of_all[self.rows[where]]
         if np.isnan(values).all():
             return values
-        low, high = np.nanpercentile(values, [5, 95])
+        low, high = np.nanpercentile(of_all, [5, 95])
         if low == high:
-            low, high = np.nanmin(values), np.nanmax(values)
+            low, high = np.nanmin(of_all), np.nanmax(of_all)
         return np.clip((values - low) / (high - low), 0, 1) if low < high else np.where(np.isnan(values), np.nan, 0.5)
 
     def _numbers(self, j: int) -> Array:

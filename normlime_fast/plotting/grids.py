@@ -54,7 +54,8 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
     upright = sum(map(len, groups)) > 40
     ax.set_xticks(range(len(groups)), labels=groups, rotation=90 if upright else 0, **drawing.PLAIN)
     ax.set_xlabel(f"{len(groups):,} groups" if len(groups) > 1 else "1 group")
-    ax.figure.colorbar(image, ax=ax, label=drawing.quantity_of(importance))
+    ax.grid(False, which="both")
+    ax.figure.colorbar(image, ax=ax, label=drawing.wrapped(drawing.quantity_of(importance)))
     return ax
 
 
@@ -104,8 +105,9 @@ def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segment
     for ax, values, title in zip(panels, np.atleast_2d(importance.values), titles, strict=True):
         image = ax.imshow(values[places], interpolation="nearest", **scale)
         ax.set(xticks=[], yticks=[])
+        ax.grid(False, which="both")
         ax.set_title(title, fontsize="medium", **drawing.PLAIN)
-    figure.colorbar(image, ax=panels, label=drawing.quantity_of(importance))
+    figure.colorbar(image, ax=panels, label=drawing.wrapped(drawing.quantity_of(importance)))
     return np.array(panels, dtype=object)
 
 

@@ -54,7 +54,8 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     _draw(ax, importance.values[columns], low[columns], high[columns])
     axis = drawing.how_many(len(columns), importance.values.size)
     drawing.name_rows(ax, drawing.labels_of(importance.feature_names, columns), axis)
-    _write_counts(ax, importance.counts[columns], f"used by, of {int(importance.explanations):,} explanations")
+    n = int(importance.explanations)
+    _write_counts(ax, importance.counts[columns], f"used by, of {n:,} explanation{'s' * (n != 1)}")
     ax.set_xlabel(drawing.quantity_of(importance, lines=True))
     return ax
 
@@ -112,14 +113,17 @@ def group_bars(
     if panels is None:
         per_row, width = (5, 2.0) if features == "shared" else (3, 4.0)
         panels = drawing.new_panels(len(groups), per_row, (width, drawing.height_of(max(map(len, columns)) + 3)))
+    else:
+        drawing.check_unshared(panels, "axes", panels if features == "shared" else ())
     low, high = _interval(importance)
     limits = _limits(values, low, high, columns)
     for number, (ax, group, shown_columns) in enumerate(zip(panels, groups, columns, strict=True)):
         _draw(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
+        together = len(ax.get_shared_y_axes().get_siblings(ax)) > 1  # then their figure hides the inner labels
         outer = features == "own" or number % per_row == 0
         labels = drawing.labels_of(importance.feature_names, shown_columns)
         axis = drawing.how_many(len(shown_columns), values.shape[1])
-        drawing.name_rows(ax, labels if outer else [""] * len(labels), axis if outer else None, 3)
+        drawing.name_rows(ax, labels if outer or together else [""] * len(labels), axis if outer else None, 3)
         _write_counts(ax, counts[number, shown_columns], None)
         title = f"{group}\nn = {importance.explanations[number]:,}"
         ax.set_title(title, fontsize="medium", **drawing.PLAIN)

@@ -43,9 +43,10 @@ def stability(
     quantity : {"value", "rank"}
         "value": the importance, with its 90 % interval as a band. "rank": the feature's rank; the band has the ranks
         that are possible if each value is anywhere in its interval: below all features whose intervals lie wholly
-        above its own, above all whose intervals lie wholly below. Kinds that are no mean have no band.
+        above its own, above all whose intervals lie wholly below. The value of a feature that one explanation uses
+        can be anywhere. Kinds that are no mean have no band.
     min_count : int, default 1
-        Hides features that fewer explanations use.
+        Hides features that fewer of all explanations use.
     rng : None, int or numpy Generator, default 0
         What the order is drawn from.
 
@@ -82,15 +83,16 @@ def stability(
         raise ValueError(f"stability needs at least 2 explanations, got {len(known)}")
     order = np.random.default_rng(as_seed(rng)).permutation(known)
     sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
-    results = [
-        aggregate(local.weights[order[:size]], feature_names=local.feature_names).importance(kind, min_count=min_count)
-        for size in sizes
-    ]
-    last = results[-1]
+    every = [aggregate(local.weights[order[:size]], feature_names=local.feature_names) for size in sizes]
+    last = every[-1].importance(kind, min_count=min_count)
     drawing.check_importance(last, "stability", None)
+    results = [statistics.importance(kind) for statistics in every[:-1]] + [last]
     columns = drawing.used_columns(last.values, last.counts, min_count, k)
-    drawn = np.array([(_values if quantity == "value" else _ranks)(result, columns) for result in results])
-    ax = drawing.axes_for(ax, 1)
+    if quantity == "value":
+        drawn = np.array([_values(result, columns) for result in results])
+    else:
+        drawn = np.array([_ranks(result, columns, last.counts >= min_count) for result in results])
+    ax = drawing.axes_for(ax, 1, named=False)
     _draw(ax, sizes, drawn, drawing.labels_of(last.feature_names, columns, 20))
     _limit(ax, drawn, [8 * size >= sizes[-1] for size in sizes], quantity == "rank")
     what = drawing.quantity(kind, "absolute")
@@ -107,15 +109,16 @@ def _values(result: Importance, columns: Array) -> Array:
     return np.array([there, low, high])[:, columns]
 
 
-def _ranks(result: Importance, columns: Array) -> Array:
-    """Return rank, best and worst possible rank of these features among all, NaN where there is none."""
-    used = result.counts >= result.min_count
+def _ranks(result: Importance, columns: Array, among: Array) -> Array:
+    """Return rank, best and worst possible rank of these features among some, NaN where there is none."""
+    used = among & (result.counts >= result.min_count)
     sizes = np.where(used, np.abs(result.values), -1.0)
     rank = np.empty(len(sizes))
     rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
     low, high = _interval(result)
-    low, high = np.where(low * high > 0, np.minimum(abs(low), abs(high)), 0 * low), np.maximum(abs(low), abs(high))
-    known = np.isfinite(low)
+    low, high = np.where(low * high > 0, np.minimum(abs(low), abs(high)), 0.0), np.maximum(abs(low), abs(high))
+    high = np.where(np.isnan(high), np.inf, high)  # of one explanation: it says nothing of the spread
+    known = used & (result.stderr is not None)
     best = 1 + (low[known] > high[columns, None]).sum(axis=1)
     worst = (high[known] >= low[columns, None]).sum(axis=1)
     there = known[columns]
@@ -156,11 +159,13 @@ def _limit(ax: "Axes", drawn: Array, late: list[bool], ranked: bool) -> None:
 def _draw(ax: "Axes", sizes: list[int], drawn: Array, labels: list[str]) -> None:
     """Draw `drawn` (sizes, 3, features) as lines and bands."""
     lines = []
-    for number in range(len(labels)):
+    for number, label in enumerate(labels):
         colour = drawing.COLOURS[number % len(drawing.COLOURS)]
         value, low, high = drawn[:, :, number].T
         line = _LINES[number // len(drawing.COLOURS)]
-        lines += ax.plot(sizes, value, line, color=colour, marker=_MARKERS[number % len(_MARKERS)], markersize=4)
+        marker = _MARKERS[number % len(_MARKERS)]
+        named = f" {label}" if label.startswith("_") else label  # or a legend would leave it out
+        lines += ax.plot(sizes, value, line, color=colour, marker=marker, markersize=4, label=named)
         ax.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set_xscale("log", base=2)
     step = -(-len(sizes) // 7)
