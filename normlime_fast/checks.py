@@ -63,6 +63,15 @@ def as_nonnegative(value: object, name: str) -> float:
     return number
 
 
+def as_probability(value: float, name: str) -> float:
+    """Return `value` as a float between 0 and 1."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {shown(value, str)}")
+    return float(value)
+
+
 def as_positive(value: object, name: str) -> float:
     """Return `value` as a finite float larger than 0."""
     number = as_nonnegative(value, name)
@@ -114,6 +123,21 @@ def as_frame(X: Any, name: str) -> Any:
         twice = shown(list(X.columns[X.columns.duplicated()]))
         raise ValueError(f"{name} must have unique column names, got {twice} twice")
     return X
+
+
+def as_explained(X: Any, shape: tuple[int, int], names: tuple[str, ...] | None) -> Any:
+    """Return what was explained, a table of this shape: a DataFrame with these columns, a sparse matrix or an array."""
+    frame = as_frame(X, "X")
+    table: Any = frame if frame is not None else X if is_sparse(X) else as_array(X, "X")
+    if table.shape != shape:
+        expected = f"X must have one row per instance and one column per feature, shape {shape}"
+        raise ValueError(f"{expected}, got shape {table.shape}; leave X out if features are no columns of it")
+    found = None if frame is None else as_names(frame.columns)
+    for expected, name in zip(names or (), found or (), strict=False):
+        if name != expected:
+            where = f"{shown(name)} where {shown(expected)} was"
+            raise ValueError(f"X must have the columns that were explained, got {where}")
+    return table
 
 
 def as_names(index: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from normlime_fast.checks import shown
+from normlime_fast.checks import needed, shown
 
 Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
 
@@ -19,10 +19,8 @@ def reporter(progress: bool | Report, total: int | None, unit: str = "instance")
     elif progress is not True:
         raise TypeError(f"progress must be True, False or a callable, got {shown(progress)}")
     else:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError as error:
-            message = 'progress=True needs tqdm; install it with: pip install "normlime-fast[progress]"'
-            raise ImportError(message) from error
+        needed("tqdm", "progress=True", '"normlime-fast[progress]"')
+        from tqdm.auto import tqdm
+
         with tqdm(total=total, unit=unit) as bar:
             yield lambda done, total: bar.update(done - bar.n)

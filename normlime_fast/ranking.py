@@ -1,13 +1,12 @@
 """Importance: what the local explanations say of every feature, ranked, with errors, as a table and as a file."""
 
-import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from normlime_fast import storage, tables
-from normlime_fast.checks import Array, as_count, quiet, shown
+from normlime_fast.checks import Array, as_count, as_probability, quiet
 from normlime_fast.intact import check_importance
 from normlime_fast.terms import Layout
 
@@ -97,10 +96,7 @@ class Importance:
         >>> low.round(3), high.round(3)
         (array([  nan, 1.629]), array([  nan, 2.871]))
         """
-        if isinstance(level, bool | np.bool_) or not isinstance(level, numbers.Real):
-            raise TypeError(f"level must be a number, got {shown(level)}")
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, got {shown(level, str)}")
+        level = as_probability(level, "level")
         if self.stderr is None:
             raise ValueError(f"interval needs a kind that is a mean, normlime, mean_abs or mean, got {self.kind!r}")
         if self.shrink:
@@ -108,7 +104,7 @@ class Importance:
         from scipy.special import stdtrit  # most of what `import normlime_fast` would take
 
         n = self.counts if self.kind == "normlime" else np.broadcast_to(self.explanations[..., None], self.counts.shape)
-        t = -stdtrit(n - 1.0, (1 - float(level)) / 2)
+        t = -stdtrit(n - 1.0, (1 - level) / 2)
         spread = np.where(self.counts < 2, np.nan, self.stderr)
         skewness = 0.0 if self.skewness is None else np.nan_to_num(self.skewness)
         skew = skewness / np.sqrt(np.maximum(n, 1))  # of the mean

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from html import escape
+from itertools import islice
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -121,8 +122,7 @@ def importance_line(one: Any) -> str:
     parts = [one.kind] + [one.sign] * (one.kind not in ("mean", "sum") or one.sign != "absolute")
     parts += ["shrunk"] * one.shrink + [f"min_count {one.min_count}"] * (one.min_count > 1)
     parts += [counted(int(np.sum(one.explanations)), "explanation"), counted(one.values.shape[-1], "feature")]
-    groups = list(ranked(one, 3 if one.groups is None else 1))
-    first = [row for rows in groups for row in rows][:3]
+    first = islice((row for rows in ranked(one, 3 if one.groups is None else 1) for row in rows), 3)
     found = ", ".join(f"{_of(row)} ({row.value:.3g})" for row in first)
     return f"{', '.join(parts + _groups(one.groups))}; first {found or f'none, as none is used by {one.min_count}'}"
 
@@ -159,8 +159,8 @@ def local_line(local: Any) -> str:
 def html(line: str, one: Any, caption: str = "") -> str:
     """Return a line, and a small table with bars of what an Importance, if any, ranks first; names are escaped."""
     said = f"<p>{escape(line)}</p>"
-    groups = [] if one is None else list(ranked(one, HTML_ROWS if one.groups is None else HTML_ROWS_A_GROUP))
-    rows = [row for group in groups[:HTML_ROWS] for row in group]
+    groups = () if one is None else ranked(one, HTML_ROWS if one.groups is None else HTML_ROWS_A_GROUP)
+    rows = [row for group in islice(groups, HTML_ROWS) for row in group]
     if not rows:
         return said
     largest = max(abs(row.value) for row in rows) or 1.0
@@ -174,8 +174,8 @@ def html(line: str, one: Any, caption: str = "") -> str:
         cells = [*names, f"{row.value:.4g}", f'<div style="{style}"></div>', *errors, f"{row.count:,}"]
         lines.append(_row("td", cells))
     lines.append("</tbody></table>")
-    if len(groups) > HTML_ROWS:
-        lines.append(f"<p>and {counted(len(groups) - HTML_ROWS, 'group')} more</p>")
+    if grouped and len(one.groups) > HTML_ROWS:
+        lines.append(f"<p>and {counted(len(one.groups) - HTML_ROWS, 'group')} more</p>")
     return "\n".join(lines)
 
 

@@ -13,12 +13,13 @@ from normlime_fast.checks import (
     as_dense,
     as_labels,
     as_numbers,
+    as_probability,
     as_seed,
     check_finite,
     quiet,
     shown,
 )
-from normlime_fast.evaluation.ranks import as_confidence, deviation, half_width, ranked, table
+from normlime_fast.evaluation.ranks import deviation, half_width, ranked, table
 from normlime_fast.grouping import listed
 from normlime_fast.prediction import Predict, predict_rows, target_names
 from normlime_fast.ranking import Importance
@@ -110,7 +111,7 @@ class Ablation:
         TypeError, ValueError
             If `confidence` is not a number between 0 and 1.
         """
-        confidence = as_confidence(confidence)
+        confidence = as_probability(confidence, "confidence")
         groups = [(None, self.own >= 0)]
         if by_class:
             groups = [(label, self.own == c) for c, label in enumerate(self.classes) if (self.own == c).any()]

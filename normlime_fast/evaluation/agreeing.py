@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from normlime_fast.checks import Array, as_count, as_seed, quiet, shown
 from normlime_fast.evaluation.ranks import importances, kendall, pearson, spearman, table, top
 from normlime_fast.explanations import LocalExplanations
-from normlime_fast.grouping import grouped, in_order, listed
+from normlime_fast.grouping import grouped, in_order, in_words, known, listed
 from normlime_fast.importance import aggregate
 from normlime_fast.tables import counted
-from normlime_fast.terms import UNKNOWN, Kind, Sign
+from normlime_fast.terms import Kind, Sign
 
 if TYPE_CHECKING:
     import pandas
@@ -223,12 +223,12 @@ def split_half(
     if not isinstance(local, LocalExplanations):
         raise TypeError(f"split_half needs LocalExplanations, got a {type(local).__name__}")
     k, n_splits, drop = as_count(k, "k"), as_count(n_splits, "n_splits"), _as_drop(unused)
-    known = ~np.isin(local.status, list(UNKNOWN))
-    weights, (instances, place) = local.weights[known], in_order(local.instance[known])
+    there = known(local.status)
+    weights, (instances, place) = local.weights[there], in_order(local.instance[there])
     if len(instances) < 2:
         raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(instances)}")
     labels = grouped(local.instance, local.target, by)
-    groups, codes = _coded(None if labels is None else labels[known], len(place))
+    groups, codes = _coded(None if labels is None else labels[there], len(place))
     aggregate(weights[:1]).importance(kind, sign, as_count(min_count, "min_count"))  # or says what is wrong
     first = codes[np.unique(place, return_index=True)[1]]  # group of each instance's first explanation
     generator = np.random.default_rng(as_seed(rng))
@@ -244,8 +244,8 @@ def split_half(
             values[found.groups] = np.abs(found.values)
             yield values.reshape(2, len(groups), -1)
 
-    if isinstance(by, str) and local.target_names is not None:
-        groups = np.array(local.target_names)[groups]
+    if isinstance(by, str):
+        groups = in_words(groups, local.target_names)
     pairs = [(2 * i, 2 * i + 1) for i in range(n_splits)]
     found = _compared(halves(), pairs, k, drop, None if by is None else groups, None)
     if np.isnan(found.jaccard).all():

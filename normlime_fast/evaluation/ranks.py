@@ -1,7 +1,6 @@
 """What the evaluations share: importances as arrays, orders with ties, rank correlations, intervals."""
 
 import math
-import numbers
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -142,16 +141,6 @@ def _inversions(ranks: Array) -> int:
         starts = np.searchsorted(above, above)
         total += int((before - before[starts])[ones == 0].sum())
     return total
-
-
-def as_confidence(confidence: object) -> float:
-    """Return the probability with which an interval is to cover."""
-    if isinstance(confidence, bool | np.bool_) or not isinstance(confidence, numbers.Real):
-        raise TypeError(f"confidence must be a number, got {shown(confidence)}")
-    probability = float(confidence)
-    if not 0 < probability < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {shown(confidence, str)}")
-    return probability
 
 
 @quiet

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast import executors
-from normlime_fast.checks import Array, as_array, as_executor, as_numbers, as_seed, quiet, shown
+from normlime_fast.checks import Array, as_array, as_executor, as_numbers, as_probability, as_seed, quiet, shown
 from normlime_fast.errors import attach
-from normlime_fast.evaluation.ranks import as_confidence, deviation, half_width, importances, ranked, table
+from normlime_fast.evaluation.ranks import deviation, half_width, importances, ranked, table
 from normlime_fast.progress import Report, reporter
 from normlime_fast.tables import counted
 
@@ -94,7 +94,7 @@ class Retrained:
         TypeError, ValueError
             If `confidence` is not a number between 0 and 1.
         """
-        confidence = as_confidence(confidence)
+        confidence = as_probability(confidence, "confidence")
         gains = self.gains
         of_replicates, of_seeds = gains.mean(axis=2), gains.mean(axis=1)
         largest = np.maximum(np.abs(self.scores).max(axis=(1, 2)), np.abs(self.baseline).max())

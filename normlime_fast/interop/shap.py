@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast.checks import Array, as_array, as_frame, as_names, is_sparse, needed, quiet, shown
+from normlime_fast.checks import Array, as_explained, as_frame, as_names, is_sparse, needed, quiet
 from normlime_fast.grouping import in_order, known, listed
 
 _SHAP = ("shap", "to_shap", '"normlime-fast[shap]"')
@@ -65,21 +65,15 @@ def importance_to_shap(importance: Any) -> Any:
 
 def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Names]:
     """Return X as an array, of floats or, if not all columns are numbers, of what they hold; and its columns' names."""
-    frame = as_frame(X, "X")
-    table: Any = frame if frame is not None else X if is_sparse(X) else as_array(X, "X")
-    if table.shape != shape:
-        expected = f"X must have one row per instance and one column per feature, shape {shape}"
-        raise ValueError(f"{expected}, got shape {table.shape}; leave X out if features are no columns of it")
+    table = as_explained(X, shape, names)
+    frame = as_frame(table, "X")
     if frame is None:
         array = np.asarray(table.toarray() if is_sparse(table) else table)
         return array.astype(np.float64) if array.dtype.kind in "iub" else array, names
-    found = as_names(frame.columns)
-    for expected, name in zip(names or found, found, strict=True):
-        if name != expected:
-            where = f"{shown(name)} where {shown(expected)} was"
-            raise ValueError(f"X must have the columns that were explained, got {where}")
     plain = all(dtype.kind in "fiub" for dtype in frame.dtypes)
-    return np.asarray(frame.to_numpy(np.float64, na_value=np.nan) if plain else frame.to_numpy(object)), found
+    return np.asarray(frame.to_numpy(np.float64, na_value=np.nan) if plain else frame.to_numpy(object)), as_names(
+        frame.columns
+    )
 
 
 def _is_grid(rows: Array, target: Array, targets: Array) -> bool:

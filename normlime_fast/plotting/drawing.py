@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normlime_fast import tables
 from normlime_fast.checks import Array, needed, shown
 from normlime_fast.explanations import LocalExplanations
 from normlime_fast.ranking import Importance
@@ -14,7 +15,7 @@ from normlime_fast.ranking import Importance
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, VERMILLION = "#0072B2", "#D55E00"  # of values above and below 0; they can be seen on white and on black
+BLUE, VERMILLION = tables.COLOURS  # of values above and below 0; they can be seen on white and on black
 COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, but for yellow and black
 SEQUENTIAL, DIVERGING = "cividis", "RdBu"
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts of the user: $ and _ are letters
@@ -121,6 +122,14 @@ def wrapped(text: str) -> str:
 def has_interval(result: Importance) -> bool:
     """Whether values have intervals."""
     return result.stderr is not None and not result.shrink
+
+
+def interval_of(result: Importance) -> tuple[Array, Array]:
+    """Return the intervals, NaN where there are none."""
+    if has_interval(result):
+        return result.interval(LEVEL)
+    nothing = np.full(result.values.shape, np.nan)
+    return nothing, nothing
 
 
 def is_signed(result: Importance) -> bool:

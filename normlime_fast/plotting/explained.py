@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normlime_fast.categories import column_at
-from normlime_fast.checks import Array, as_array, as_count, as_frame, as_names, is_sparse, shown
+from normlime_fast.checks import Array, as_array, as_count, as_explained, as_frame, as_names, is_sparse, shown
 from normlime_fast.explanations import LocalExplanations
+from normlime_fast.grouping import in_order, known
 from normlime_fast.importance import aggregate
 from normlime_fast.plotting import drawing
 from normlime_fast.ranking import Importance
-from normlime_fast.terms import UNKNOWN, Kind
+from normlime_fast.terms import Kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +154,7 @@ def strip(
     k = as_count(k, "k")
     if not local.status.size:
         raise ValueError("strip needs explanations, got none")
-    rows = ~np.isin(local.status, list(UNKNOWN))
+    rows = known(local.status)
     if target is not None:
         rows &= local.target == _as_target(local, target)
     of = _Values(X, local, categorical)
@@ -181,12 +182,12 @@ def strip(
 
 def _as_target(local: LocalExplanations, target: int | str) -> int:
     names = local.target_names
-    known = np.unique(local.target[local.target >= 0]).tolist()
-    if isinstance(target, str) and names is not None and target in names and names.index(target) in known:
+    explained = np.unique(local.target[local.target >= 0]).tolist()
+    if isinstance(target, str) and names is not None and target in names and names.index(target) in explained:
         return names.index(target)
-    if isinstance(target, numbers.Integral) and not isinstance(target, bool) and target in known:
+    if isinstance(target, numbers.Integral) and not isinstance(target, bool) and target in explained:
         return int(target)
-    among = shown(known if names is None else [names[number] for number in known])
+    among = shown(explained if names is None else [names[number] for number in explained])
     raise ValueError(f"target must be one that was explained, of {among}, got {shown(target)}")
 
 
@@ -214,8 +215,8 @@ def _title(local: LocalExplanations, row: int) -> str:
     name = target if local.target_names is None else drawing.flat(local.target_names[target])
     output = f"output {local.prediction[row]:.3g}" if np.isfinite(local.prediction[row]) else ""
     fit = f"R^2 {local.r2[row]:.2f}" if np.isfinite(local.r2[row]) else ""
-    known = ", ".join(filter(None, [output, fit]))
-    return f"instance {local.instance[row]}, target {name}" + f": {known}" * bool(known)
+    found = ", ".join(filter(None, [output, fit]))
+    return f"instance {local.instance[row]}, target {name}" + f": {found}" * bool(found)
 
 
 def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
@@ -315,22 +316,14 @@ class _Values:
             if np.size(categorical):
                 raise ValueError(f"categorical must be columns of X, got {shown(categorical)} and no X")
             return
-        instances, first, position = np.unique(local.instance, return_index=True, return_inverse=True)
-        self.rows = np.argsort(np.argsort(first))[position]  # of X, for every explanation
+        instances, self.rows = in_order(local.instance)  # rows of X, for every explanation
         shape = len(instances), local.weights.shape[1]
-        frame = as_frame(X, "X")
-        table = frame if frame is not None else X.tocsc() if is_sparse(X) else as_array(X, "X")
-        if getattr(table, "ndim", 2) > 2:  # images
-            table = table.reshape(len(table), -1)
-        if table.shape != shape:
-            expected = f"X must have one row per instance and one column per feature, shape {shape}"
-            raise ValueError(f"{expected}, got shape {table.shape}; leave X out if features are no columns of it")
-        names = local.feature_names
-        if frame is not None and names is not None and as_names(frame.columns) != names:
-            found = shown(list(as_names(frame.columns)))
-            raise ValueError(f"X must have the columns that were explained, {shown(list(names))}, got {found}")
-        self.table = table
-        self.codes = _as_columns(categorical, shape[1], frame)
+        if as_frame(X, "X") is None and not is_sparse(X):
+            X = as_array(X, "X")
+            X = X.reshape(len(X), -1) if X.ndim > 2 else X  # images
+        table = as_explained(X, shape, local.feature_names)
+        self.table = table.tocsc() if is_sparse(table) else table
+        self.codes = _as_columns(categorical, shape[1], as_frame(table, "X"))
 
     def column(self, j: int, where: Array) -> Array:
         """Return a feature's value for these explanations, from 0 at its 5th percentile to 1 at its 95th, or NaN."""

@@ -50,7 +50,7 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     k = as_count(k, "k")
     columns = drawing.used_columns(importance.values, importance.counts, importance.min_count, k)
     ax = drawing.axes_for(ax, len(columns))
-    low, high = _interval(importance)
+    low, high = drawing.interval_of(importance)
     _draw(ax, importance.values[columns], low[columns], high[columns])
     axis = drawing.how_many(len(columns), importance.values.size)
     drawing.name_rows(ax, drawing.labels_of(importance.feature_names, columns), axis)
@@ -115,7 +115,7 @@ def group_bars(
         panels = drawing.new_panels(len(groups), per_row, (width, drawing.height_of(max(map(len, columns)) + 3)))
     else:
         drawing.check_unshared(panels, "axes", panels if features == "shared" else ())
-    low, high = _interval(importance)
+    low, high = drawing.interval_of(importance)
     limits = _limits(values, low, high, columns)
     for number, (ax, group, shown_columns) in enumerate(zip(panels, groups, columns, strict=True)):
         _draw(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
@@ -203,14 +203,6 @@ def compare_kinds(
     ax.set_xlabel("importance, divided by the largest |value| of its kind")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="kind")
     return ax
-
-
-def _interval(importance: Importance) -> tuple[Array, Array]:
-    """Return the intervals, NaN where there are none."""
-    if not drawing.has_interval(importance):
-        nothing = np.full(importance.values.shape, np.nan)
-        return nothing, nothing
-    return importance.interval(drawing.LEVEL)
 
 
 def _limits(values: Array, low: Array, high: Array, columns: list[Array]) -> tuple[float, float]:

@@ -6,10 +6,11 @@ import numpy as np
 
 from normlime_fast.checks import Array, as_count, as_seed, shown
 from normlime_fast.explanations import LocalExplanations
+from normlime_fast.grouping import known
 from normlime_fast.importance import aggregate
 from normlime_fast.plotting import drawing
 from normlime_fast.ranking import Importance
-from normlime_fast.terms import UNKNOWN, Kind
+from normlime_fast.terms import Kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,10 +79,10 @@ def stability(
         raise ValueError(f"k must be at most {MOST_LINES}, the number of lines that can be told apart, got {k}")
     if not isinstance(quantity, str) or quantity not in ("value", "rank"):
         raise ValueError(f'quantity must be "value" or "rank", got {shown(quantity)}')
-    known = np.flatnonzero(~np.isin(local.status, list(UNKNOWN)))
-    if len(known) < 2:
-        raise ValueError(f"stability needs at least 2 explanations, got {len(known)}")
-    order = np.random.default_rng(as_seed(rng)).permutation(known)
+    there = np.flatnonzero(known(local.status))
+    if len(there) < 2:
+        raise ValueError(f"stability needs at least 2 explanations, got {len(there)}")
+    order = np.random.default_rng(as_seed(rng)).permutation(there)
     sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
     every = [aggregate(local.weights[order[:size]], feature_names=local.feature_names) for size in sizes]
     last = every[-1].importance(kind, min_count=min_count)
@@ -104,7 +105,7 @@ def stability(
 
 def _values(result: Importance, columns: Array) -> Array:
     """Return value, low and high of these features, NaN where there is none."""
-    low, high = _interval(result)
+    low, high = drawing.interval_of(result)
     there = np.where(result.counts >= result.min_count, result.values, np.nan)
     return np.array([there, low, high])[:, columns]
 
@@ -115,13 +116,13 @@ def _ranks(result: Importance, columns: Array, among: Array) -> Array:
     sizes = np.where(used, np.abs(result.values), -1.0)
     rank = np.empty(len(sizes))
     rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
-    low, high = _interval(result)
+    low, high = drawing.interval_of(result)
     low, high = np.where(low * high > 0, np.minimum(abs(low), abs(high)), 0.0), np.maximum(abs(low), abs(high))
     high = np.where(np.isnan(high), np.inf, high)  # of one explanation: it says nothing of the spread
-    known = used & (result.stderr is not None)
-    best = 1 + (low[known] > high[columns, None]).sum(axis=1)
-    worst = (high[known] >= low[columns, None]).sum(axis=1)
-    there = known[columns]
+    bound = used & drawing.has_interval(result)
+    best = 1 + (low[bound] > high[columns, None]).sum(axis=1)
+    worst = (high[bound] >= low[columns, None]).sum(axis=1)
+    there = bound[columns]
     return np.array(
         [
             np.where(used[columns], rank[columns], np.nan),
@@ -129,13 +130,6 @@ def _ranks(result: Importance, columns: Array, among: Array) -> Array:
             np.where(there, worst, np.nan),
         ]
     )
-
-
-def _interval(result: Importance) -> tuple[Array, Array]:
-    if result.stderr is None:
-        nothing = np.full(result.values.shape, np.nan)
-        return nothing, nothing
-    return result.interval(drawing.LEVEL)
 
 
 def _limit(ax: "Axes", drawn: Array, late: list[bool], ranked: bool) -> None:
