@@ -177,6 +177,15 @@ def test_skewness_is_that_of_scipy(kind, sign):
         np.testing.assert_allclose(result.skewness[j], expected, rtol=1e-9, atol=1e-9)
 
 
+def test_skewness_is_at_most_that_of_one_outlier():
+    """sqrt(n), where rounding does not end either."""
+    for n in range(3, 120):
+        sample = np.full((n, 1), 0.001)
+        sample[0] = 1.0
+        skewness = aggregate(sample).importance("mean_abs").skewness[0]
+        assert np.sqrt(n) * (1 - 1e-9) < skewness <= np.sqrt(n)
+
+
 def test_intervals_are_where_halls_transform_of_t_is_students():
     sample = np.random.default_rng(0).gamma(0.7, size=(25, 3))
     result = aggregate(sample).importance("mean_abs")
