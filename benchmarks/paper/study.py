@@ -1,0 +1,135 @@
+"""What all steps share: sizes, where things are kept, which images are explained."""
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks import models
+from benchmarks.paper import network
+
+CLASSES = range(10)
+VALIDATION = 10_000  # of the training images, the last ones: settings are chosen on these
+
+
+class Plan(NamedTuple):
+    """Sizes of the full run."""
+
+    n_train: int = 60_000
+    epochs: int = 10
+    images: int = 1000  # explained
+    images_to_choose: int = 300  # others, explained to choose settings
+    n_samples: int = 5000
+    draws: int = 100  # of SmoothGrad-squared and VarGrad
+    replicates: int = 5  # disjoint parts of the images explained
+    levels: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    retrain_epochs: int = 2
+    shap_images: int = 200
+    shap_permutations: int = 10
+    map_images: int = 1000  # of the test set, on which maps are judged
+    voters: int = 83  # simulated
+
+
+QUICK = Plan(
+    n_train=12_000,
+    epochs=2,
+    images=100,
+    images_to_choose=50,
+    n_samples=1000,
+    draws=20,
+    replicates=2,
+    levels=(0.5, 0.9),
+    retrain_epochs=1,
+    shap_images=10,
+    shap_permutations=1,
+    map_images=200,
+)
+
+
+class Study:
+    """A run of the experiments.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : Path
+        Where results, as JSON lines, and figures go: what is to be kept.
+    work : Path
+        Where the rest goes: the network, explanations, and what else can be made again.
+    """
+
+    def __init__(self, plan: Plan, out: Path, work: Path) -> None:
+        self.plan, self.out, self.work = plan, out, work
+        for folder in (out / "results", out / "figures", work):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def data(self) -> models.Images:
+        images = models.mnist()
+        return images._replace(X=images.X[-self.plan.n_train :], y=images.y[-self.plan.n_train :])
+
+    @property
+    def validation(self) -> int:
+        """How many of the training images are kept apart when settings are chosen."""
+        return min(VALIDATION, self.plan.n_train // 4)
+
+    @cached_property
+    def cnn(self) -> torch.nn.Sequential:
+        model = network.cnn(0)
+        model.load_state_dict(torch.load(self.work / "cnn.pt", weights_only=True))
+        return model.eval()
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Class that the CNN gives each training image."""
+        return network.predicted(self.cnn, network.as_images(self.data.X))
+
+    def images(self, choosing: bool = False) -> np.ndarray:
+        """Return which training images are explained: in turn one of each predicted class.
+
+        To choose settings others are taken. None of either is in the part that settings are judged on.
+        """
+        n, skipped = self.plan.images // 10, 0
+        if choosing:
+            n, skipped = self.plan.images_to_choose // 10, n
+        order = np.random.default_rng(1).permutation(len(self.data.X) - self.validation)
+        by_class = [order[self.predicted[order] == c][skipped : skipped + n] for c in CLASSES]
+        return np.stack(by_class, axis=1).ravel()
+
+    def replicate(self, n_images: int) -> np.ndarray:
+        """Return which of the replicates each of the images belongs to: all have as many of each class."""
+        return np.arange(n_images) // 10 % self.plan.replicates
+
+    def results(self, name: str) -> "Lines":
+        return Lines(self.out / "results" / f"{name}.jsonl")
+
+
+class Lines:
+    """A file of JSON lines: what a step found, and where it goes on after it was stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                yield json.loads(line)
+
+    def append(self, **record: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
+
+    def write(self, records: Iterable[dict[str, Any]]) -> None:
+        """Replace all lines."""
+        self.path.unlink(missing_ok=True)
+        for record in records:
+            self.append(**record)
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays and numpy's numbers into lists and Python's."""
+    return value.tolist()
