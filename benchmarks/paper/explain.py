@@ -1,8 +1,8 @@
 """Local explanations of images, and of the outputs of the second block; kept as files, block by block."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 import normlime_fast as nlf
 from benchmarks.paper import network
-from benchmarks.paper.study import CLASSES, Study
+from benchmarks.paper.study import CLASSES, Study, workers
 
 SIGMA = 0.3  # of the noise, in units of ink
 OUTPUTS = ("probability", "log-probability")
@@ -26,6 +26,27 @@ class Setting(NamedTuple):
         return f"{self.neighborhood}, K = {self.n_features}"
 
 
+METHODS: dict[str, dict[str, Any]] = {  # what is made of explanations
+    "NormLIME": {},
+    "NormLIME, shrunk": {"shrink": True},
+    "LIME": {"kind": "l2"},  # Eq. 6
+}
+
+
+class Way(NamedTuple):
+    """From explanations to an importance."""
+
+    method: str
+    setting: Setting
+    output: str
+
+    def importance(self, study: Study, parts: list[np.ndarray], choosing: bool = False) -> np.ndarray:
+        """Return that of each part of the images, (len(parts), d)."""
+        local = load(study, self.setting, choosing)
+        sums = [nlf.aggregate(of_output(local, self.output, part)) for part in parts]
+        return np.stack([one.importance(**METHODS[self.method]).values for one in sums])
+
+
 LITERAL = Setting("gaussian", 20)
 SETTINGS = (LITERAL, Setting("mask", 20), Setting("mask", 50))
 FEATURES = Setting("features", 100)
@@ -36,10 +57,11 @@ def run(study: Study) -> None:
 
 
 def explain(study: Study, settings: Iterable[Setting], choosing: bool = False) -> None:
-    """Explain what is not yet explained."""
-    missing = [setting for setting in settings if not _path(study, setting, choosing).exists()]
-    for neighborhood in dict.fromkeys(setting.neighborhood for setting in missing):
-        _explain(study, [setting for setting in missing if setting.neighborhood == neighborhood], choosing)
+    """Explain in settings in which that is not done yet."""
+    with workers() as executor:
+        for setting in settings:
+            if not _path(study, setting, choosing).exists():
+                _explain(study, setting, choosing, executor)
 
 
 def load(study: Study, setting: Setting, choosing: bool = False) -> nlf.LocalExplanations:
@@ -50,7 +72,7 @@ def load(study: Study, setting: Setting, choosing: bool = False) -> nlf.LocalExp
 def of_output(local: nlf.LocalExplanations, output: str, images: np.ndarray) -> Any:
     """Return the weights (len(images), d) of the predicted class's probability or log-probability."""
     rows = np.flatnonzero(local.target // 10 == OUTPUTS.index(output))
-    place = {number: row for number, row in zip(local.instance[rows], rows, strict=True)}
+    place = dict(zip(local.instance[rows].tolist(), rows, strict=True))
     return local.weights[[place[number] for number in images]]
 
 
@@ -59,67 +81,41 @@ def _path(study: Study, setting: Setting, choosing: bool) -> Path:
     return study.work / f"explanations-{name}.npz"
 
 
-def _explain(study: Study, settings: list[Setting], choosing: bool) -> None:
-    """Explain in one neighborhood, with several numbers of features."""
-    images = study.images(choosing)
-    if settings[0].neighborhood == "features":
-        everything = network.features(study.cnn, study.data.X)
-        neighborhood, X = nlf.Gaussian.from_data(everything), everything[images]
+def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor) -> None:
+    start, images = time.perf_counter(), study.images(choosing)
+    path, outputs = _path(study, setting, choosing), OUTPUTS
+    if setting.neighborhood == "features":
+        everything, outputs = network.features(study.cnn, study.data.X), OUTPUTS[1:]
+        X, neighborhood = everything[images], nlf.Gaussian.from_data(everything)
         predict = network.Outputs(study.cnn[1], study.work / "head.onnx")
-        outputs = OUTPUTS[1:]
     else:
-        neighborhood = nlf.Mask() if settings[0].neighborhood == "mask" else nlf.Gaussian(SIGMA)
-        X = study.data.X[images]
+        X, neighborhood = study.data.X[images], nlf.Mask() if setting.neighborhood == "mask" else nlf.Gaussian(SIGMA)
         predict = network.Outputs(study.cnn, study.work / "cnn.onnx")
-        outputs = OUTPUTS
-    parts: dict[Setting, list[nlf.LocalExplanations]] = {setting: [] for setting in settings}
-    seconds = dict.fromkeys(settings, 0.0)
+    parts = []
     for c in CLASSES:
-        asked = Remembering(predict) if len(settings) > 1 else predict
         here = study.predicted[images] == c
-        for setting in settings:
-            start = time.perf_counter()
-            explainer = nlf.NormLIME(
-                asked,
-                neighborhood,
-                n_features=setting.n_features,
-                n_samples=study.plan.n_samples,
-                targets=[c + 10 * OUTPUTS.index(output) for output in outputs],
-                rng=0,
-                n_jobs=-1,
-            )
-            folder = study.work / "checkpoints" / f"{_path(study, setting, choosing).stem}-{c}"
-            folder.parent.mkdir(exist_ok=True)
-            local = explainer.explain(X[here], index=images[here], checkpoint=folder, block_size=10, progress=True)
-            parts[setting].append(local)
-            seconds[setting] += time.perf_counter() - start
-    for setting in settings:
-        local = nlf.LocalExplanations.concatenate(parts[setting])
-        local.save(_path(study, setting, choosing))
-        for output in outputs:
-            chosen = local.target // 10 == OUTPUTS.index(output)
-            used = np.diff(local.weights.indptr)[chosen]
-            study.results("explanations").append(
-                setting=str(setting),
-                output=output,
-                choosing=choosing,
-                images=len(images),
-                r2=np.median(local.r2[chosen]),
-                features_used=used.mean(),
-                never_used=local.weights.shape[1] - len(np.unique(local.weights[np.flatnonzero(chosen)].indices)),
-                seconds=seconds[setting],
-            )
-
-
-class Remembering:
-    """A model that is not asked twice about the same rows: explanations of several sizes draw the same samples."""
-
-    def __init__(self, predict: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._predict = predict
-        self._known: dict[bytes, np.ndarray] = {}
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        key = hashlib.blake2b(np.ascontiguousarray(X), digest_size=16).digest()
-        if key not in self._known:
-            self._known[key] = self._predict(X)
-        return self._known[key]
+        explainer = nlf.NormLIME(
+            *(predict, neighborhood),
+            n_features=setting.n_features,
+            n_samples=study.plan.n_samples,
+            targets=[c + 10 * OUTPUTS.index(output) for output in outputs],
+            rng=0,
+        )
+        folder = study.work / "checkpoints" / f"{path.stem}-{c}"
+        folder.parent.mkdir(exist_ok=True)
+        parts.append(explainer.explain(X[here], index=images[here], checkpoint=folder, block_size=5, executor=executor))
+        print(f"{setting}: class {c} of 0 to 9 explained", flush=True)
+    local = nlf.LocalExplanations.concatenate(parts)
+    local.save(path)
+    for output in outputs:
+        rows = np.flatnonzero(local.target // 10 == OUTPUTS.index(output))
+        study.results("explanations").append(
+            setting=str(setting),
+            output=output,
+            choosing=choosing,
+            images=len(images),
+            r2=np.median(local.r2[rows]),
+            features_used=np.diff(local.weights.indptr)[rows].mean(),
+            never_used=local.weights.shape[1] - len(np.unique(local.weights[rows].indices)),
+            seconds=time.perf_counter() - start,
+        )

@@ -79,15 +79,24 @@ def features(model: nn.Sequential, X: np.ndarray) -> np.ndarray:
 class Outputs:
     """What is explained: ten probabilities, then ten log-probabilities less their mean, which is logits less theirs.
 
-    Of a whole CNN, which takes images (n, 784), or of a head, which takes features (n, 1600), in float32.
+    Of a whole CNN, which takes images (n, 784), or of a head, which takes features (n, 1600), in float32 and on one
+    thread. The network goes through the file `path`, so that other processes can have it, too.
     """
 
     def __init__(self, model: nn.Sequential, path: Path) -> None:
         example = torch.zeros(2, N_FEATURES) if isinstance(model[0], nn.Linear) else as_images(np.zeros((2, 784), "f4"))
         with warnings.catch_warnings(action="ignore"):  # it says that there is another exporter
             torch.onnx.export(model, (example,), path, input_names=["x"], dynamic_axes={"x": {0: "n"}}, dynamo=False)
-        self._session = onnxruntime.InferenceSession(path)
-        self._shape = example.shape[1:]
+        self.__setstate__((path, example.shape[1:]))
+
+    def __getstate__(self) -> tuple[Path, tuple[int, ...]]:
+        return self._path, self._shape
+
+    def __setstate__(self, state: tuple[Path, tuple[int, ...]]) -> None:
+        self._path, self._shape = state
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(self._path, options)
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float32, copy=False).reshape(-1, *self._shape)

@@ -1,8 +1,11 @@
 """What all steps share: sizes, where things are kept, which images are explained."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, cached_property
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +29,7 @@ class Plan(NamedTuple):
     n_samples: int = 5000
     draws: int = 100  # of SmoothGrad-squared and VarGrad
     replicates: int = 5  # disjoint parts of the images explained
+    replicates_to_choose: int = 2
     levels: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     retrain_epochs: int = 2
     shap_images: int = 200
@@ -42,6 +46,7 @@ QUICK = Plan(
     n_samples=1000,
     draws=20,
     replicates=2,
+    replicates_to_choose=1,
     levels=(0.5, 0.9),
     retrain_epochs=1,
     shap_images=10,
@@ -67,9 +72,12 @@ class Study:
         for folder in (out / "results", out / "figures", work):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Study, (self.plan, self.out, self.work)  # without what it has loaded
+
     @cached_property
     def data(self) -> models.Images:
-        images = models.mnist()
+        images = _mnist()
         return images._replace(X=images.X[-self.plan.n_train :], y=images.y[-self.plan.n_train :])
 
     @property
@@ -100,12 +108,23 @@ class Study:
         by_class = [order[self.predicted[order] == c][skipped : skipped + n] for c in CLASSES]
         return np.stack(by_class, axis=1).ravel()
 
-    def replicate(self, n_images: int) -> np.ndarray:
-        """Return which of the replicates each of the images belongs to: all have as many of each class."""
-        return np.arange(n_images) // 10 % self.plan.replicates
+    def parts(self, choosing: bool = False) -> list[np.ndarray]:
+        """Return the images explained in disjoint parts, the replicates, each with as many of each class."""
+        images = self.images(choosing)
+        n = self.plan.replicates_to_choose if choosing else self.plan.replicates
+        return [images[np.arange(len(images)) // 10 % n == r] for r in range(n)]
 
     def results(self, name: str) -> "Lines":
         return Lines(self.out / "results" / f"{name}.jsonl")
+
+
+_mnist = cache(models.mnist)  # once a process
+
+
+def workers() -> ProcessPoolExecutor:
+    """Return a process for each core, each of which computes on one thread."""
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # libraries read it when they are loaded
+    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
 
 
 class Lines:
