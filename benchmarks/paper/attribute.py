@@ -27,7 +27,9 @@ def run(study: Study) -> None:
         path = _path(study, name)
         if not path.exists():
             start = time.perf_counter()
-            np.savez(path, **make(study))
+            unfinished = path.with_suffix(".part.npz")
+            np.savez(unfinished, **make(study))
+            unfinished.rename(path)
             study.results("attributions").append(name=name, seconds=time.perf_counter() - start)
 
 
@@ -55,11 +57,11 @@ def _gradients(study: Study) -> dict[str, np.ndarray]:
     found = {}
     for name, kind in TUNNELS.items():
         for output in OUTPUTS:
-            forward = _forward(study.cnn, output)
-            of_pixels = _tunnel(forward, kind, network.as_images(X), target, SIGMA, study.plan.draws)
+            asked = forward(study.cnn, output)
+            of_pixels = tunnel(asked, kind, network.as_images(X), target, SIGMA, study.plan.draws)
             found[f"pixels, {name}, {output}"] = of_pixels.reshape(X.shape)
-        forward = _forward(nn.Sequential(_Scale(scale), study.cnn[1]), OUTPUTS[1])
-        times_variance = _tunnel(forward, kind, in_deviations, target, 1.0, study.plan.draws)
+        asked = forward(nn.Sequential(_Scale(scale), study.cnn[1]), OUTPUTS[1])
+        times_variance = tunnel(asked, kind, in_deviations, target, 1.0, study.plan.draws)
         found[f"features, {name}"] = times_variance / scale.numpy() ** 2
         found[f"features, {name} times variance"] = times_variance
     return found
@@ -76,7 +78,9 @@ class _Scale(nn.Module):
         return z * self.scale
 
 
-def _forward(model: nn.Module, output: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def forward(model: nn.Module, output: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what turns images into ten probabilities, or ten log-probabilities less their mean."""
+
     def outputs(X: torch.Tensor) -> torch.Tensor:
         logits = model(X)
         return logits.softmax(dim=1) if output == "probability" else logits - logits.mean(dim=1, keepdim=True)
@@ -84,18 +88,19 @@ def _forward(model: nn.Module, output: str) -> Callable[[torch.Tensor], torch.Te
     return outputs
 
 
-def _tunnel(
-    forward: Callable[[torch.Tensor], torch.Tensor],
+def tunnel(
+    asked: Callable[[torch.Tensor], torch.Tensor],
     kind: str,
     X: torch.Tensor,
     target: torch.Tensor,
     sigma: float,
     draws: int,
 ) -> np.ndarray:
-    tunnel = NoiseTunnel(Saliency(forward))
+    """Return the gradients of each image's target, squared or their variance, over draws of noise."""
+    noisy = NoiseTunnel(Saliency(asked))
     torch.manual_seed(0)
     parts = [
-        tunnel.attribute(
+        noisy.attribute(
             *(piece.requires_grad_(), kind),
             nt_samples=draws,
             nt_samples_batch_size=min(draws, 10),

@@ -63,17 +63,24 @@ def load(
     known = Retraining(study, kind, choosing).known()
 
     def error(kept: np.ndarray, seed: int) -> float:
-        return known.get((_key(kept), seed), MISSING)
+        return known.get((key(kept), seed), MISSING)
 
     results = {}
     for name, importance in importances.items():
         found = evaluation.keep_and_retrain(importance, error, levels, seeds=[SEED])
-        results[name] = replace(found, scores=np.where(found.scores == MISSING, np.nan, found.scores))
+        scores, baseline = (np.where(one == MISSING, np.nan, one) for one in (found.scores, found.baseline))
+        results[name] = replace(found, scores=scores, baseline=baseline)
     return results
 
 
-def _key(kept: np.ndarray) -> str:
+def key(kept: np.ndarray) -> str:
+    """Name a set of features, given in ascending order."""
     return hashlib.sha256(kept.astype(np.int64).tobytes()).hexdigest()[:16]
+
+
+def wrong(study: Study, kind: str) -> dict[str, set[int]]:
+    """Return which test images are wrong, by `key` of the features kept."""
+    return {line["kept"]: set(line["wrong"]) for line in Retraining(study, kind, choosing=False).lines}
 
 
 class Retraining:
@@ -84,11 +91,11 @@ class Retraining:
         self.lines = study.results(f"retrained-{kind}{'-to-choose' if choosing else ''}")
 
     def __call__(self, kept: np.ndarray, seed: int) -> float:
-        known = self.known().get((_key(kept), seed))
+        known = self.known().get((key(kept), seed))
         if known is not None:
             return known
         wrong, n = self._retrain(kept, seed)
-        self.lines.append(kept=_key(kept), n_kept=len(kept), seed=seed, of=n, wrong=wrong)
+        self.lines.append(kept=key(kept), n_kept=len(kept), seed=seed, of=n, wrong=wrong)
         return 100 * len(wrong) / n
 
     def known(self) -> dict[tuple[str, int], float]:

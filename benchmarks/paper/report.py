@@ -1,0 +1,317 @@
+"""Writes README.md: what the paper says, beside what was found."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.measuring import table
+from benchmarks.paper import retrain, retraining
+from benchmarks.paper.explain import FEATURES, LITERAL
+from benchmarks.paper.study import Study
+from normlime_fast import evaluation
+
+CONFIDENCE = 0.9
+PAPER = {  # error gain in points
+    ("pixels", "NormLIME", 0.5): 0.0,
+    ("features", "NormLIME", 0.8): 0.0,
+    ("features", "NormLIME", 0.9): 0.45,
+    ("features", "LIME", 0.9): 0.6,
+}
+NAMES = {"pixels": "pixels", "features": "outputs of the second block"}
+LATE = (0.5, 0.7, 0.8, 0.9)  # levels at which something happens
+
+TEXT = """# The paper's experiments, repeated
+
+Written by `python -m benchmarks.paper report`, not by hand. The paper is Ahern et al., "NormLIME: A New Feature
+Importance Metric for Explaining Deep Neural Networks", AAAI 2020. Its data are MNIST, its network a small CNN.
+
+    pip install -e ".[paper]"
+    python -m benchmarks.paper            # all of it; what was stopped goes on where it was
+    python -m benchmarks.paper --quick    # small sizes, to see it run: no figure of it means anything
+
+Settings and sizes are in [`study.py`](study.py) (`Plan`), every number behind the tables is in [`results`](results), as
+JSON lines.
+
+## What the paper says, and what was found here
+
+{claims}
+
+* "Held" and "not held" of an error mean that it is at or below the paper's, or that its interval is above. Between
+  these it is not distinguishable. Points are percentage points of the test error, beyond the error of a network that
+  was trained for as long on all features.
+* "Better" is held if the interval of the difference is below 0 at all of the levels {late} (of settings that were
+  chosen, at those which were measured), and not held if it is above 0 at one.
+* Intervals are over {plan.replicates} rankings by explanations of disjoint sets of {part} images, with one seed of the
+  training. They do not know that other test images could have been taken.
+
+## Maps of classes
+
+![Maps of the ten digits by NormLIME, LIME, SmoothGrad-squared and VarGrad, as in Figure 1](figures/class-maps.png)
+
+NormLIME's S_y and LIME's global importance (Eq. 6) of the weights above 0, of {per_class} images of each class, and the
+gradients' means over 10. The same weights in other settings:
+
+![Maps by other neighborhoods and outputs](figures/class-maps-settings.png)
+
+A local explanation, as Figure 2:
+
+![An image of a digit and its explanations](figures/local.png)
+
+{explanations}
+
+"Gaussian" is noise of 0.3, in units of ink; "mask" presence and absence against black; "features" noise of the standard
+deviation of each output of the second block. All with {plan.n_samples:,} samples. R^2 is that of the fit itself.
+
+### In place of 83 people
+
+Nobody was asked. The page to ask with is made by `python -m benchmarks.paper questionnaire`; its analysis was tried on
+simulated votes alone. These numbers stand for what can be measured without people:
+
+{maps}
+
+* **Halves.** Pearson's correlation between maps of disjoint halves of the images; in brackets how many images of a
+  class each half has.
+* **Own and others.** By how much the probability of a test image's class falls when the 60 largest pixels of its own
+  class's map are replaced by black or by the mean image, and when those of another class's map are. {plan.map_images:,}
+  images.
+* **Digits seen.** How many of the ten maps another classifier, which knows nothing of the CNN, takes for their digit:
+  {classifier}, which has {classifier_accuracy} of the test images right. Then the mean over the maps of disjoint parts
+  of the images, and its standard deviation. It says that a map looks like a digit, not that it explains the network.
+
+![The same, drawn](figures/map-measures.png)
+
+A map of what a network has learned must change when the network forgets it (Adebayo et al., 2018). Spearman's
+correlation with the maps of other networks, and of the same network on other images:
+
+{randomised}
+
+![Correlations with maps of other networks](figures/map-randomisation.png)
+
+## Keep and retrain
+
+The least important features are removed, and a network is trained anew, two epochs. Below are gains of the error in
+points, and their standard deviations over rankings. "Random" is what no ranking gives; the features' standard deviation
+knows no network at all: a method that is not better than these two has not shown that it knows one.
+
+![Error gain against the share of pixels removed](figures/retrain-pixels.png)
+
+![Error gain against the share of outputs of the second block removed](figures/retrain-features.png)
+
+{gains}
+
+NormLIME and LIME are of the same explanations: of pixels "{literal}", probability, and of features "{features}",
+log-probability. The gradients are those of the log-probability. "Times variance" is the squared gradient in units of
+the features' standard deviations, which NormLIME's weights are in, too. SHAP is the mean size of Shapley values of
+{plan.shap_images} images by shap's PermutationExplainer, {plan.shap_permutations} permutations, against black.
+
+NormLIME's error less that of the others, with its {confidence:.0%} interval over rankings, and the median over
+rankings of McNemar's p. Below 0 NormLIME is better:
+
+{differences}
+
+### Settings that rank better
+
+Chosen by the error without 90 % of the pixels on images that nothing above is judged on (one epoch, training images
+kept apart, {plan.replicates_to_choose} rankings of {choosing} images each). The best of NormLIME's and of LIME's are
+the rows "chosen" above. Shrinking NormLIME's S (`shrink=True`) changes the error by {shrunk}.
+
+{choice}
+"""
+
+
+class Difference(NamedTuple):
+    """Of NormLIME's error and another method's at one level, in points."""
+
+    mean: float
+    low: float
+    high: float
+    p: float  # of McNemar's test, the median over replicates
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}], p = {self.p:.2g}"
+
+
+def run(study: Study) -> None:
+    found = {kind: retrain.load(study, kind) for kind in NAMES}
+    text = TEXT.format(
+        claims=_claims(study, found),
+        plan=study.plan,
+        literal=LITERAL,
+        features=FEATURES,
+        gains="\n\n".join(_gains(kind, found[kind]) for kind in NAMES),
+        differences="\n\n".join(_differences(study, kind, found[kind]) for kind in NAMES),
+        choice=_choice(study),
+        explanations=_explanations(study),
+        **_maps(study),
+        shrunk=_shrunk(study),
+        confidence=CONFIDENCE,
+        late=", ".join(f"{level:.0%}" for level in study.plan.levels if level in LATE),
+        part=study.plan.images // study.plan.replicates,
+        per_class=study.plan.images // 10,
+        choosing=study.plan.images_to_choose // study.plan.replicates_to_choose,
+    )
+    (study.out / "README.md").write_text(text, encoding="utf-8")
+    print(f"written: {study.out / 'README.md'}")
+
+
+def difference(
+    one: evaluation.Retrained, other: evaluation.Retrained, level: int, wrong: dict[str, set[int]]
+) -> Difference:
+    """Compare errors of replicates made of the same images; where the other has one ranking, that is of all."""
+    gaps = (one.scores[level] - other.scores[level])[:, 0]
+    tests = []
+    for r in range(len(gaps)):
+        mine, theirs = (wrong[_kept(way, level, r)] for way in (one, other))
+        only = len(mine - theirs), len(theirs - mine)
+        tests.append(stats.binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1) * stats.sem(gaps)
+    return Difference(gaps.mean(), gaps.mean() - half, gaps.mean() + half, float(np.median(tests)))
+
+
+def _kept(way: evaluation.Retrained, level: int, replicate: int) -> str:
+    order = way.ranking[min(replicate, len(way.ranking) - 1)]
+    return retraining.key(np.sort(order[: way.n_kept[level]]))
+
+
+def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
+    accuracy = next(iter(study.results("network")))["accuracy"]
+    rows = [["The CNN's test accuracy is 99.04 %", f"{accuracy:.2%}", "held" if accuracy >= 0.9904 else "not held"]]
+    for (kind, method, level), paper in PAPER.items():
+        claim = f"{method}: {level:.0%} of the {NAMES[kind]} removed raise the error by {paper:.2f} points"
+        row = _at(found[kind][method], level)
+        if row is not None:
+            verdict = "held" if row.gain <= paper else "not distinguishable" if row.low <= paper else "not held"
+            rows.append([claim, f"{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]", verdict])
+    for kind, by_method in found.items():
+        wrong = retraining.wrong(study, kind)
+        for other in by_method:
+            if other.startswith("NormLIME"):
+                continue
+            cells = [
+                (level, difference(by_method["NormLIME"], by_method[other], k, wrong))
+                for k, level in enumerate(study.plan.levels)
+                if level in LATE and np.isfinite(by_method[other].scores[k] - by_method["NormLIME"].scores[k]).all()
+            ]
+            ahead = [f"{level:.0%}" for level, cell in cells if cell.high < 0]
+            behind = [f"{level:.0%}" for level, cell in cells if cell.low > 0]
+            figure = f"ahead at {_listed(ahead)}, behind at {_listed(behind)}, of {len(cells)} levels"
+            verdict = "not held" if behind else "held" if len(ahead) == len(cells) else "not distinguishable"
+            rows.append([f"NormLIME ranks {NAMES[kind]} better than {other}", figure, verdict])
+    rows.append(["83 people prefer NormLIME's maps of classes", "nobody was asked", "not reproduced"])
+    return table(["claim", f"here, with {CONFIDENCE:.0%} interval", "verdict"], rows, right=())
+
+
+def _listed(levels: list[str]) -> str:
+    return " and ".join(levels) or "none"
+
+
+def _at(found: evaluation.Retrained, level: float) -> Any:
+    return next((row for row in found.summary(CONFIDENCE) if row.level == level and np.isfinite(row.gain)), None)
+
+
+def _gains(kind: str, found: dict[str, evaluation.Retrained]) -> str:
+    """Tabulate the error gains of all levels."""
+    levels = next(iter(found.values())).levels
+    baseline = next(iter(found.values())).baseline[0]
+    rows = []
+    for name, retrained in found.items():
+        rows.append([name, str(len(retrained.ranking))])
+        for gain, spread in zip(
+            retrained.gains.mean(axis=(1, 2)), retrained.gains.std(axis=(1, 2), ddof=0), strict=True
+        ):
+            rows[-1].append("" if np.isnan(gain) else f"{gain:+.2f} ({spread:.2f})")
+    heads = [f"{NAMES[kind]}, baseline {100 - baseline:.2f} %", "rankings", *(f"{level:.0%}" for level in levels)]
+    return table(heads, rows, right=range(1, len(heads)))
+
+
+def _differences(study: Study, kind: str, found: dict[str, evaluation.Retrained]) -> str:
+    wrong = retraining.wrong(study, kind)
+    levels = [k for k, level in enumerate(study.plan.levels) if level in LATE]
+    rows = []
+    for name, other in found.items():
+        if name != "NormLIME":
+            known = [
+                np.isfinite(other.scores[k]).all() and np.isfinite(found["NormLIME"].scores[k]).all() for k in levels
+            ]
+            cells = [
+                difference(found["NormLIME"], other, k, wrong) if ok else ""
+                for k, ok in zip(levels, known, strict=True)
+            ]
+            rows.append([f"NormLIME less {name}", *map(str, cells)])
+    heads = [NAMES[kind], *(f"{study.plan.levels[k]:.0%}" for k in levels)]
+    return table(heads, rows, right=range(1, len(heads)))
+
+
+def _choice(study: Study) -> str:
+    lines = list(study.results("choice"))
+    rows = [
+        [
+            f"{line['method']}, {line['setting'][0]}, K = {line['setting'][1]}, {line['output']}",
+            f"{line['mean']:+.2f}",
+            ", ".join(f"{gain:+.2f}" for gain in line["gains"]),
+        ]
+        for line in lines
+    ]
+    return table(["setting", "error gain", "of each replicate"], rows, right=(1, 2))
+
+
+def _shrunk(study: Study) -> str:
+    """Say what shrinking did to the errors, over all settings and replicates of `choose`."""
+    gains = {(line["method"], *line["setting"], line["output"]): line["gains"] for line in study.results("choice")}
+    pairs = [
+        (gains["NormLIME, shrunk", *way], plain) for (method, *way), plain in gains.items() if method == "NormLIME"
+    ]
+    gaps = np.array([np.mean(shrunk) - np.mean(plain) for shrunk, plain in pairs])
+    return f"{gaps.mean():+.2f} points, standard error {stats.sem(gaps):.2f}, of {len(gaps)} settings"
+
+
+def _explanations(study: Study) -> str:
+    rows = [
+        [
+            *(line["setting"], line["output"], f"{line['r2']:.2f}", f"{line['features_used']:.0f}"),
+            *(f"{line['never_used']:,}", f"{line['seconds']:.0f}"),
+        ]
+        for line in study.results("explanations")
+        if not line["choosing"]
+    ]
+    heads = ["explanations", "of", "median R^2", "features used", "features never used", "seconds"]
+    return table(heads, rows, right=range(2, 6))
+
+
+def _maps(study: Study) -> dict[str, str]:
+    """Tabulate the measures of maps, and how they change with the network."""
+    lines = list(study.results("maps"))
+    names = list(dict.fromkeys(line["method"] for line in lines))
+    rows = []
+    for name in names:
+        of_name = [line for line in lines if line["method"] == name]
+        stable = [line for line in of_name if line["measure"] == "stability"]
+        halves = [f"{line['pearson']:.2f} ({line['images']})" for line in stable]
+        drops = {line["fill"]: line for line in of_name if line["measure"] == "ablation"}
+        fills = [
+            f"{drops[fill]['own']:.2f} / {drops[fill]['others']:.2f}" if fill in drops else ""
+            for fill in ("black", "mean")
+        ]
+        digits = [line for line in of_name if line["measure"] == "digits"]
+        seen = [f"{10 * line['recognised']:.0f}; {_mean_and_spread(line['replicates'])}" for line in digits]
+        rows.append([name, ", ".join(halves), *fills, *seen])
+    heads = ["maps", "halves, r", "black: own / others", "mean: own / others", "digits seen of 10; of fewer images"]
+    alike = {
+        (line["method"], line["model"]): f"{line['spearman']:.2f}"
+        for line in lines
+        if line["measure"] == "randomisation"
+    }
+    models = list(dict.fromkeys(model for _, model in alike))
+    changed = [[name, *(alike[name, model] for model in models)] for name in dict.fromkeys(name for name, _ in alike)]
+    return {
+        "maps": table(heads, rows, right=range(1, 5)),
+        "randomised": table(["maps", *models], changed, right=range(1, len(models) + 1)),
+        "classifier": next(line["classifier"] for line in lines if line["measure"] == "digits"),
+        "classifier_accuracy": f"{next(line['accuracy'] for line in lines if line['measure'] == 'digits'):.1%}",
+    }
+
+
+def _mean_and_spread(replicates: list[dict[str, float]]) -> str:
+    seen = [10 * replicate["recognised"] for replicate in replicates]
+    return f"{np.mean(seen):.1f} ({np.std(seen, ddof=1):.1f})"
