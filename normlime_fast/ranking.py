@@ -65,7 +65,7 @@ class Importance:
         count - 1 degrees of freedom; for "mean_abs" and "mean" of all explanations of the group. Such samples have a
         long tail of large contributions, for which Student's intervals are too low; Hall's transformation of t, of
         their skewness, corrects that. Each interval is for its feature alone, and takes the explanations for
-        independent.
+        independent; `evaluation.interval_by_blocks` is for others.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Importance:
         spread = np.where(self.counts < 2, np.nan, self.stderr)
         skewness = 0.0 if self.skewness is None else np.nan_to_num(self.skewness)
         skew = skewness / np.sqrt(np.maximum(n, 1))  # of the mean
-        return self.values - spread * _without_skew(t, skew), self.values - spread * _without_skew(-t, skew)
+        return self.values - spread * without_skew(t, skew), self.values - spread * without_skew(-t, skew)
 
     def top(self, k: int = 10) -> list[tables.Ranked]:
         """Return the k most important features, of each group if there are groups, the largest |value| first.
@@ -315,7 +315,7 @@ class Importance:
         return result
 
 
-def _without_skew(t: Array, skew: Array) -> Array:
+def without_skew(t: Array, skew: Array) -> Array:
     """Return the deviation of a mean, in standard errors, whose transform by Hall (1992) is t."""
     a = np.where(np.abs(skew) < 1e-6, 1.0, skew)
     return np.where(np.abs(skew) < 1e-6, t, 3.0 / a * (np.cbrt(1.0 + a * (t - a / 6.0)) - 1.0))

@@ -25,7 +25,7 @@ class Pool:
     of a categorical column, 0 for the instance's category and -1 for another. The instance itself is one more point,
     with weight 1, unless it differs from all points in a column that they have the same. Errors of the points are
     shared by all instances: more instances do not average them out, and the standard error of an importance, which
-    takes explanations for independent, does not see them.
+    takes explanations for independent, does not see them; `evaluation.interval_by_blocks` does.
 
     Attributes
     ----------
