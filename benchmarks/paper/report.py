@@ -1,6 +1,6 @@
 """Writes README.md: what the paper says, beside what was found."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -38,12 +38,12 @@ JSON lines.
 {claims}
 
 * "Held" and "not held" of an error mean that it is at or below the paper's, or that its interval is above. Between
-  these it is not distinguishable. Points are percentage points of the test error, beyond the error of a network that
-  was trained for as long on all features.
-* "Better" is held if the interval of the difference is below 0 at all of the levels {late} (of settings that were
-  chosen, at those which were measured), and not held if it is above 0 at one.
-* Intervals are over {plan.replicates} rankings by explanations of disjoint sets of {part} images, with one seed of the
-  training. They do not know that other test images could have been taken.
+  these it is not distinguishable. Points are percentage points of the test error, beyond the mean error of
+  networks that were trained for as long on all features.
+* "Better" is held at a level if the interval of the difference is below 0, and not held if it is above. The levels are
+  {late}, or those of them that were measured.
+* Intervals are over {plan.replicates} rankings by explanations of disjoint sets of {part} images, each with one
+  training, and over {n_baselines} trainings with all features. They do not know that other test images could have been taken.
 
 ## Maps of classes
 
@@ -147,6 +147,7 @@ def run(study: Study) -> None:
         shrunk=_shrunk(study),
         confidence=CONFIDENCE,
         late=", ".join(f"{level:.0%}" for level in study.plan.levels if level in LATE),
+        n_baselines=len(retraining.BASELINES),
         part=study.plan.images // study.plan.replicates,
         per_class=study.plan.images // 10,
         choosing=study.plan.images_to_choose // study.plan.replicates_to_choose,
@@ -179,10 +180,11 @@ def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> 
     rows = [["The CNN's test accuracy is 99.04 %", f"{accuracy:.2%}", "held" if accuracy >= 0.9904 else "not held"]]
     for (kind, method, level), paper in PAPER.items():
         claim = f"{method}: {level:.0%} of the {NAMES[kind]} removed raise the error by {paper:.2f} points"
-        row = _at(found[kind][method], level)
-        if row is not None:
-            verdict = "held" if row.gain <= paper else "not distinguishable" if row.low <= paper else "not held"
-            rows.append([claim, f"{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]", verdict])
+        gain = _gain(study, kind, found[kind][method], level)
+        if gain is not None:
+            mean, low, high = gain
+            verdict = "held" if mean <= paper else "not distinguishable" if low <= paper else "not held"
+            rows.append([claim, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]", verdict])
     for kind, by_method in found.items():
         wrong = retraining.wrong(study, kind)
         for other in by_method:
@@ -196,18 +198,34 @@ def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> 
             ahead = [f"{level:.0%}" for level, cell in cells if cell.high < 0]
             behind = [f"{level:.0%}" for level, cell in cells if cell.low > 0]
             figure = f"ahead at {_listed(ahead)}, behind at {_listed(behind)}, of {len(cells)} levels"
-            verdict = "not held" if behind else "held" if len(ahead) == len(cells) else "not distinguishable"
-            rows.append([f"NormLIME ranks {NAMES[kind]} better than {other}", figure, verdict])
+            rows.append(
+                [f"NormLIME ranks {NAMES[kind]} better than {other}", figure, _verdict(ahead, behind, len(cells))]
+            )
     rows.append(["83 people prefer NormLIME's maps of classes", "nobody was asked", "not reproduced"])
     return table(["claim", f"here, with {CONFIDENCE:.0%} interval", "verdict"], rows, right=())
+
+
+def _verdict(ahead: list[str], behind: list[str], n: int) -> str:
+    if len(ahead) == n:
+        return "held"
+    if len(behind) == n:
+        return "not held"
+    parts = [f"{word} at {_listed(levels)}" for word, levels in (("held", ahead), ("not held", behind)) if levels]
+    rest = ["not distinguishable"] if len(ahead) + len(behind) < n else []
+    return ", ".join(parts + rest)
 
 
 def _listed(levels: list[str]) -> str:
     return " and ".join(levels) or "none"
 
 
-def _at(found: evaluation.Retrained, level: float) -> Any:
-    return next((row for row in found.summary(CONFIDENCE) if row.level == level and np.isfinite(row.gain)), None)
+def _gain(study: Study, kind: str, found: evaluation.Retrained, level: float) -> tuple[float, float, float] | None:
+    """Return the error gain and its interval, over rankings and over seeds of the baseline (Welch's)."""
+    if level not in study.plan.levels:
+        return None
+    scores, baselines = found.scores[study.plan.levels.index(level), :, 0], retraining.baselines(study, kind)
+    low, high = stats.ttest_ind(scores, baselines, equal_var=False).confidence_interval(CONFIDENCE)
+    return scores.mean() - baselines.mean(), low, high
 
 
 def _gains(kind: str, found: dict[str, evaluation.Retrained]) -> str:

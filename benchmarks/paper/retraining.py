@@ -17,6 +17,7 @@ from benchmarks.paper.study import Study, workers
 from normlime_fast import evaluation
 
 SEED = 0
+BASELINES = range(5)  # seeds of networks with all features: a single one can be better or worse by luck
 MISSING = -1.0  # no error in percent
 
 
@@ -45,6 +46,8 @@ def keep_and_retrain(
     of_kind(study, kind), of_kind(study, kind, test=True)
     retraining = Retraining(study, kind, choosing)
     with workers() as executor:
+        d = next(iter(importances.values())).shape[1]
+        evaluation.keep_and_retrain(np.zeros(d), retraining, [0.0], seeds=BASELINES, executor=executor)
         for name, importance in importances.items():
             print(name, flush=True)
             evaluation.keep_and_retrain(
@@ -59,7 +62,10 @@ def load(
     levels: tuple[float, ...],
     choosing: bool = False,
 ) -> dict[Any, evaluation.Retrained]:
-    """Return the errors in percent of each importance, as far as they are known; the others are NaN."""
+    """Return the errors in percent of each importance, as far as they are known; the others are NaN.
+
+    The baseline is the mean of `baselines`.
+    """
     known = Retraining(study, kind, choosing).known()
 
     def error(kept: np.ndarray, seed: int) -> float:
@@ -68,9 +74,16 @@ def load(
     results = {}
     for name, importance in importances.items():
         found = evaluation.keep_and_retrain(importance, error, levels, seeds=[SEED])
-        scores, baseline = (np.where(one == MISSING, np.nan, one) for one in (found.scores, found.baseline))
+        scores = np.where(found.scores == MISSING, np.nan, found.scores)
+        baseline = baselines(study, kind, choosing).mean(keepdims=True)
         results[name] = replace(found, scores=scores, baseline=baseline)
     return results
+
+
+def baselines(study: Study, kind: str, choosing: bool = False) -> np.ndarray:
+    """Return the errors in percent of networks with all features, one for each seed."""
+    known, everything = Retraining(study, kind, choosing).known(), np.arange(of_kind(study, kind).shape[1])
+    return np.array([known.get((key(everything), seed), np.nan) for seed in BASELINES])
 
 
 def key(kept: np.ndarray) -> str:
