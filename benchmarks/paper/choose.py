@@ -1,7 +1,7 @@
-"""Which settings rank pixels best, on images that nothing else is judged on.
+"""Which settings rank pixels and features best, on images that nothing else is judged on.
 
 Other images are explained; small networks are trained on one part of the training images, without the least important
-pixels, and their errors counted on another part. The setting with the least errors, on average over replicates, is
+features, and their errors counted on another part. The setting with the least errors, on average over replicates, is
 chosen, for NormLIME's S and for LIME's global importance (Eq. 6) each for itself.
 """
 
@@ -12,27 +12,31 @@ from benchmarks.paper.explain import LITERAL, METHODS, OUTPUTS, Setting, Way
 from benchmarks.paper.study import Study
 
 LEVEL = 0.9
-SETTINGS = (LITERAL, Setting("gaussian", 100), Setting("mask", 20), Setting("mask", 50), Setting("mask", 100))
+SETTINGS = {
+    "pixels": (LITERAL, Setting("gaussian", 100), Setting("mask", 20), Setting("mask", 50), Setting("mask", 100)),
+    "features": tuple(Setting("features", n_features) for n_features in (20, 50, 100, 200)),
+}
 
 
 def run(study: Study) -> None:
-    explain.explain(study, SETTINGS, choosing=True)
-    parts = study.parts(choosing=True)
-    every = [Way(*way) for way in itertools.product(METHODS, SETTINGS, OUTPUTS)]
-    importances = {way: way.importance(study, parts, choosing=True) for way in every}
-    retraining.keep_and_retrain(study, "pixels", importances, (LEVEL,), choosing=True)
-    found = retraining.load(study, "pixels", importances, (LEVEL,), choosing=True)
-    gains = {way: retrained.gains[0, :, 0] for way, retrained in found.items()}
-    study.results("choice").write(
-        {**way._asdict(), "gains": of_way, "mean": of_way.mean()}
-        for way, of_way in sorted(gains.items(), key=lambda item: item[1].mean())
-    )
+    lines = []
+    for kind, settings in SETTINGS.items():
+        explain.explain(study, settings, choosing=True)
+        ways = [Way(*way) for way in itertools.product(METHODS, settings, OUTPUTS)]
+        importances = {way: way.importance(study, study.parts(choosing=True), choosing=True) for way in ways}
+        retraining.keep_and_retrain(study, kind, importances, (LEVEL,), choosing=True)
+        found = retraining.load(study, kind, importances, (LEVEL,), choosing=True)
+        gains = {way: retrained.gains[0, :, 0] for way, retrained in found.items()}
+        ranked = sorted(gains, key=lambda way: gains[way].mean())
+        lines += [{"kind": kind, **way._asdict(), "gains": gains[way], "mean": gains[way].mean()} for way in ranked]
+    study.results("choice").write(lines)
 
 
-def chosen(study: Study) -> dict[str, Way]:
+def chosen(study: Study, kind: str) -> dict[str, Way]:
     """Return the best settings found for NormLIME and for LIME; none before that is done."""
     found: dict[str, Way] = {}
     for line in study.results("choice"):  # the best first
-        method = line["method"]
-        found.setdefault(f"{method.split(',')[0]}, chosen", Way(method, Setting(*line["setting"]), line["output"]))
+        if line["kind"] == kind:
+            way = Way(line["method"], Setting(*line["setting"]), line["output"])
+            found.setdefault(f"{way.method.split(',')[0]}, chosen", way)
     return found

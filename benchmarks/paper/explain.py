@@ -83,9 +83,9 @@ def _path(study: Study, setting: Setting, choosing: bool) -> Path:
 
 def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor) -> None:
     start, images = time.perf_counter(), study.images(choosing)
-    path, outputs = _path(study, setting, choosing), OUTPUTS
+    path = _path(study, setting, choosing)
     if setting.neighborhood == "features":
-        everything, outputs = network.features(study.cnn, study.data.X), OUTPUTS[1:]
+        everything = network.features(study.cnn, study.data.X)
         X, neighborhood = everything[images], nlf.Gaussian.from_data(everything)
         predict = network.Outputs(study.cnn[1], study.work / "head.onnx")
     else:
@@ -98,7 +98,7 @@ def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor)
             *(predict, neighborhood),
             n_features=setting.n_features,
             n_samples=study.plan.n_samples,
-            targets=[c + 10 * OUTPUTS.index(output) for output in outputs],
+            targets=[c, c + 10],
             rng=0,
         )
         folder = study.work / "checkpoints" / f"{path.stem}-{c}"
@@ -107,7 +107,7 @@ def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor)
         print(f"{setting}: class {c} of 0 to 9 explained", flush=True)
     local = nlf.LocalExplanations.concatenate(parts)
     local.save(path)
-    for output in outputs:
+    for output in OUTPUTS:
         rows = np.flatnonzero(local.target // 10 == OUTPUTS.index(output))
         study.results("explanations").append(
             setting=str(setting),

@@ -43,7 +43,8 @@ JSON lines.
 * "Better" is held at a level if the interval of the difference is below 0, and not held if it is above. The levels are
   {late}, or those of them that were measured.
 * Intervals are over {plan.replicates} rankings by explanations of disjoint sets of {part} images, each with one
-  training, and over {n_baselines} trainings with all features. They do not know that other test images could have been taken.
+  training, and over {n_baselines} trainings with all features. They do not know that other test images could have been
+  taken.
 
 ## Maps of classes
 
@@ -112,11 +113,15 @@ rankings of McNemar's p. Below 0 NormLIME is better:
 
 ### Settings that rank better
 
-Chosen by the error without 90 % of the pixels on images that nothing above is judged on (one epoch, training images
+Chosen by the error without 90 % of the features on images that nothing above is judged on (one epoch, training images
 kept apart, {plan.replicates_to_choose} rankings of {choosing} images each). The best of NormLIME's and of LIME's are
-the rows "chosen" above. Shrinking NormLIME's S (`shrink=True`) changes the error by {shrunk}.
+the rows "chosen" above.
 
 {choice}
+
+What shrinking NormLIME's S (`shrink=True`) changes there:
+
+{shrunk}
 """
 
 
@@ -141,7 +146,7 @@ def run(study: Study) -> None:
         features=FEATURES,
         gains="\n\n".join(_gains(kind, found[kind]) for kind in NAMES),
         differences="\n\n".join(_differences(study, kind, found[kind]) for kind in NAMES),
-        choice=_choice(study),
+        choice="\n\n".join(_choice(study, kind) for kind in NAMES),
         explanations=_explanations(study),
         **_maps(study),
         shrunk=_shrunk(study),
@@ -261,27 +266,31 @@ def _differences(study: Study, kind: str, found: dict[str, evaluation.Retrained]
     return table(heads, rows, right=range(1, len(heads)))
 
 
-def _choice(study: Study) -> str:
-    lines = list(study.results("choice"))
+def _choice(study: Study, kind: str) -> str:
     rows = [
         [
             f"{line['method']}, {line['setting'][0]}, K = {line['setting'][1]}, {line['output']}",
             f"{line['mean']:+.2f}",
             ", ".join(f"{gain:+.2f}" for gain in line["gains"]),
         ]
-        for line in lines
+        for line in study.results("choice")
+        if line["kind"] == kind
     ]
-    return table(["setting", "error gain", "of each replicate"], rows, right=(1, 2))
+    return table([NAMES[kind], "error gain", "of each ranking"], rows, right=(1, 2))
 
 
 def _shrunk(study: Study) -> str:
-    """Say what shrinking did to the errors, over all settings and replicates of `choose`."""
-    gains = {(line["method"], *line["setting"], line["output"]): line["gains"] for line in study.results("choice")}
-    pairs = [
-        (gains["NormLIME, shrunk", *way], plain) for (method, *way), plain in gains.items() if method == "NormLIME"
-    ]
-    gaps = np.array([np.mean(shrunk) - np.mean(plain) for shrunk, plain in pairs])
-    return f"{gaps.mean():+.2f} points, standard error {stats.sem(gaps):.2f}, of {len(gaps)} settings"
+    """Tabulate what shrinking did to the errors of `choose`, over settings, outputs and rankings."""
+    gains = {
+        (line["method"], line["setting"][0], line["setting"][1], line["output"]): line["mean"]
+        for line in study.results("choice")
+    }
+    rows = []
+    for neighborhood in dict.fromkeys(setting for _, setting, _, _ in gains):
+        ways = [way for method, *way in gains if method == "NormLIME" and way[0] == neighborhood]
+        gaps = np.array([gains["NormLIME, shrunk", *way] - gains["NormLIME", *way] for way in ways])
+        rows.append([neighborhood, str(len(gaps)), f"{gaps.mean():+.2f}", f"{stats.sem(gaps):.2f}"])
+    return table(["neighborhood", "settings", "shrunk less plain", "standard error"], rows, right=(1, 2, 3))
 
 
 def _explanations(study: Study) -> str:

@@ -7,22 +7,20 @@ from benchmarks.paper.study import Study
 from normlime_fast import evaluation
 
 KINDS = "pixels", "features"
-CHOSEN_LEVELS = (0.5, 0.7, 0.9)  # of settings that were chosen
+CHOSEN_LEVELS = (0.5, 0.7, 0.8, 0.9)  # of settings that were chosen
 
 
 def run(study: Study) -> None:
     for kind in KINDS:
         retraining.keep_and_retrain(study, kind, rankings(study, kind), study.plan.levels)
-    chosen = choose.chosen(study)
-    explain.explain(study, [way.setting for way in chosen.values()])
-    retraining.keep_and_retrain(study, "pixels", by_ways(study, chosen), CHOSEN_LEVELS)
+        chosen = choose.chosen(study, kind)
+        explain.explain(study, [way.setting for way in chosen.values()])
+        retraining.keep_and_retrain(study, kind, by_ways(study, chosen), CHOSEN_LEVELS)
 
 
 def load(study: Study, kind: str) -> dict[str, evaluation.Retrained]:
     """Return the errors in percent by method, NaN where they are not known."""
-    importances = rankings(study, kind)
-    if kind == "pixels":
-        importances |= by_ways(study, choose.chosen(study))
+    importances = rankings(study, kind) | by_ways(study, choose.chosen(study, kind))
     return retraining.load(study, kind, importances, study.plan.levels)
 
 
@@ -30,7 +28,8 @@ def rankings(study: Study, kind: str) -> dict[str, np.ndarray]:
     """Return the importance of every feature by every method, (n_replicates, d)."""
     images, parts = study.images(), study.parts()
     setting, output = (explain.LITERAL, "probability") if kind == "pixels" else (explain.FEATURES, "log-probability")
-    found = by_ways(study, {name: explain.Way(name, setting, output) for name in ("NormLIME", "LIME")})
+    ways = {name: explain.Way(name, setting, output) for name in ("NormLIME", "LIME")}
+    found = by_ways(study, ways)
     found["random"] = np.zeros_like(found["LIME"])  # all ties
     gradients = attribute.load(study, "gradients")
     for name in attribute.TUNNELS:
@@ -39,6 +38,7 @@ def rankings(study: Study, kind: str) -> dict[str, np.ndarray]:
             values = gradients[f"{kind}, {name}{suffix}"]
             found[name + way] = np.stack([values[np.isin(images, part)].mean(axis=0) for part in parts])
     found["SHAP"] = np.abs(attribute.load(study, "shap")[kind]).mean(axis=0)[None]
+    found |= {f"{name}, all images": way.importance(study, [images]) for name, way in ways.items()}
     found["standard deviation"] = retraining.of_kind(study, kind).std(axis=0)[None]
     return found
 
