@@ -122,6 +122,13 @@ the rows "chosen" above.
 What shrinking NormLIME's S (`shrink=True`) changes there:
 
 {shrunk}
+
+## What it cost
+
+On two cores of an AMD EPYC, beside other work: training the CNN {cost[train]:.0f} minutes, explaining
+{cost[explain]:.0f}, gradients and SHAP {cost[attribute]:.0f}. {cost[pixels]:,} trainings of CNNs took some 28 s of one
+core each, {cost[features]:,} of heads some 5 s. The two parts that take long, explaining and retraining, run in as many
+processes as there are cores.
 """
 
 
@@ -150,6 +157,7 @@ def run(study: Study) -> None:
         explanations=_explanations(study),
         **_maps(study),
         shrunk=_shrunk(study),
+        cost=_cost(study),
         confidence=CONFIDENCE,
         late=", ".join(f"{level:.0%}" for level in study.plan.levels if level in LATE),
         n_baselines=len(retraining.BASELINES),
@@ -294,13 +302,13 @@ def _shrunk(study: Study) -> str:
 
 
 def _explanations(study: Study) -> str:
+    lines = study.results("explanations")
     rows = [
         [
             *(line["setting"], line["output"], f"{line['r2']:.2f}", f"{line['features_used']:.0f}"),
             *(f"{line['never_used']:,}", f"{line['seconds']:.0f}"),
         ]
-        for line in study.results("explanations")
-        if not line["choosing"]
+        for line in {(line["setting"], line["output"]): line for line in lines if not line["choosing"]}.values()
     ]
     heads = ["explanations", "of", "median R^2", "features used", "features never used", "seconds"]
     return table(heads, rows, right=range(2, 6))
@@ -342,3 +350,13 @@ def _maps(study: Study) -> dict[str, str]:
 def _mean_and_spread(replicates: list[dict[str, float]]) -> str:
     seen = [10 * replicate["recognised"] for replicate in replicates]
     return f"{np.mean(seen):.1f} ({np.std(seen, ddof=1):.1f})"
+
+
+def _cost(study: Study) -> dict[str, float]:
+    """Return minutes, and numbers of retrainings."""
+    minutes = {}
+    for step, name in {"train": "network", "explain": "explanations", "attribute": "attributions"}.items():
+        lines = {(line.get("setting"), line.get("choosing"), line.get("name")): line for line in study.results(name)}
+        minutes[step] = sum(line["seconds"] for line in lines.values()) / 60
+    names = {kind: (f"retrained-{kind}", f"retrained-{kind}-to-choose") for kind in NAMES}
+    return minutes | {kind: sum(1 for name in of_kind for _ in study.results(name)) for kind, of_kind in names.items()}

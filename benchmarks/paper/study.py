@@ -1,5 +1,6 @@
 """What all steps share: sizes, where things are kept, which images are explained."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -136,7 +137,8 @@ class Lines:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
-                yield json.loads(line)
+                with contextlib.suppress(json.JSONDecodeError):  # cut off where a run was killed
+                    yield json.loads(line)
 
     def append(self, **record: Any) -> None:
         with self.path.open("a", encoding="utf-8") as file:
