@@ -33,10 +33,10 @@ def rankings(study: Study, kind: str) -> dict[str, np.ndarray]:
     found["random"] = np.zeros_like(found["LIME"])  # all ties
     gradients = attribute.load(study, "gradients")
     for name in attribute.TUNNELS:
-        ways = {"": ", log-probability"} if kind == "pixels" else {"": "", " times variance": " times variance"}
-        for way, suffix in ways.items():
-            values = gradients[f"{kind}, {name}{suffix}"]
-            found[name + way] = np.stack([values[np.isin(images, part)].mean(axis=0) for part in parts])
+        keys = {"": ", log-probability"} if kind == "pixels" else {"": "", " times variance": " times variance"}
+        for suffix, key in keys.items():
+            values = gradients[f"{kind}, {name}{key}"]
+            found[name + suffix] = np.stack([values[np.isin(images, part)].mean(axis=0) for part in parts])
     found["SHAP"] = np.abs(attribute.load(study, "shap")[kind]).mean(axis=0)[None]
     found |= {f"{name}, all images": way.importance(study, [images]) for name, way in ways.items()}
     found["standard deviation"] = retraining.of_kind(study, kind).std(axis=0)[None]
