@@ -293,7 +293,7 @@ def test_step_writes_page_and_simulated_analyses(maps, tmp_path, capsys):
     data = SimpleNamespace(X=rng.random((50, 784), dtype=np.float32), y=np.arange(50) % 10)
     study = SimpleNamespace(work=tmp_path, out=tmp_path / "out", data=data, plan=SimpleNamespace(voters=40))
     questionnaire.run(study)
-    asked = read(study.out / "questionnaire.html")[1]["questions"]
+    asked = read(study.out / "results" / "questionnaire.html")[1]["questions"]
     assert Counter(question["kind"] for question in asked) == {"vote": 25, "check": 5}
     results = (study.out / "results" / "questionnaire.jsonl").read_text(encoding="utf-8").splitlines()
     equal, paper, rates = map(json.loads, results)

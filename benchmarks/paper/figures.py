@@ -222,7 +222,7 @@ def _line_styles(names: Iterable[str]) -> list[str]:
 
 
 def _draw_gains(ax: Axes, retrained: evaluation.Retrained, name: str, style: str) -> None:
-    rows = retrained.summary()
+    rows = [row for row in retrained.summary() if np.isfinite(row.gain)]
     levels, gains, low, high = (
         np.array([getattr(row, key) for row in rows]) for key in ("level", "gain", "low", "high")
     )

@@ -236,7 +236,7 @@ def run(study: Any) -> None:
     """Write the page, and analyses of simulated votes; five of the voters are careless."""
     X, y, voters = study.data.X, study.data.y, study.plan.voters
     with np.load(study.work / "maps.npz") as maps:
-        page = study.out / "questionnaire.html"
+        page = study.out / "results" / "questionnaire.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         build(maps, np.stack([X[y == digit].mean(axis=0) for digit in DIGITS]), page, seed=0)
     lines = []
@@ -248,7 +248,6 @@ def run(study: Any) -> None:
     rates = {"anova": anova, "friedman": friedman, "studies": 2000}
     lines.append({"simulated": True, "preferences": "equal", "false positives at 0.05": rates})
     results = study.out / "results" / "questionnaire.jsonl"
-    results.parent.mkdir(exist_ok=True)
     results.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     print(f"questionnaire: {page.name} is ready to be answered; {results.name} has simulated votes only")
 

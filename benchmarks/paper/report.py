@@ -67,8 +67,9 @@ deviation of each output of the second block. All with {plan.n_samples:,} sample
 
 ### In place of 83 people
 
-Nobody was asked. The page to ask with is made by `python -m benchmarks.paper questionnaire`; its analysis was tried on
-simulated votes alone. These numbers stand for what can be measured without people:
+Nobody was asked. The page to ask with is [`questionnaire.html`](results/questionnaire.html), to be saved and opened in
+a browser; `python -m benchmarks.paper.questionnaire FOLDER` analyses answers, and was tried on simulated votes alone.
+These numbers stand for what can be measured without people:
 
 {maps}
 
