@@ -94,8 +94,9 @@ correlation with the maps of other networks, and of the same network on other im
 ## Keep and retrain
 
 The least important features are removed, and a network is trained anew, two epochs. Below are gains of the error in
-points, and their standard deviations over rankings; what is blank was not measured. "Random" is what no ranking gives; the features' standard deviation
-knows no network at all: a method that is not better than these two has not shown that it knows one.
+points, and their standard deviations over rankings; what is blank was not measured. "Random"
+is what no ranking gives; the features' standard deviation knows no network at all: a method that is not better than
+these two has not shown that it knows one.
 
 ![Error gain against the share of pixels removed](figures/retrain-pixels.png)
 
