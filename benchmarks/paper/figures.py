@@ -27,10 +27,6 @@ COLOURS = dict(zip((*METHODS, "SHAP", "standard deviation"), drawing.COLOURS, st
     "class mean": BLACK,
 }
 SHORT = {", K = ": " ", "log-probability": "log-p.", "probability": "prob."}
-PAPER = {  # share removed and error gain in points, as it reports them
-    "pixels": {"NormLIME": [(0.5, 0.0)]},
-    "features": {"NormLIME": [(0.8, 0.0), (0.9, 0.45)], "LIME": [(0.9, 0.6)]},
-}
 TITLES = {
     "pixels": "Keep and retrain: CNNs trained without the least important pixels",
     "features": "Keep and retrain: heads trained without the least important outputs of the second block",
@@ -51,10 +47,19 @@ def run(study: Study) -> None:
     _save(study, "class-maps-settings", _grid(_by_method(variants)))
     _save(study, "local", _local(study))
     for kind, title in TITLES.items():
-        _save(study, f"retrain-{kind}", _retrained(retrain.load(study, kind), PAPER[kind], title))
+        _save(study, f"retrain-{kind}", _retrained(retrain.load(study, kind), _paper(kind), title))
     lines = list(study.results("maps"))
     _save(study, "map-measures", _measures(lines, [*of_classes]))
     _save(study, "map-randomisation", _randomised([line for line in lines if line["measure"] == "randomisation"]))
+
+
+def _paper(kind: str) -> dict[str, list[tuple[float, float]]]:
+    """Return the shares removed and error gains that the paper reports, by method."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for (of_kind, method, level), gain in retrain.PAPER.items():
+        if of_kind == kind:
+            found.setdefault(method, []).append((level, gain))
+    return found
 
 
 def _figure(height: float) -> Figure:

@@ -12,12 +12,6 @@ from benchmarks.paper.study import Study
 from normlime_fast import evaluation
 
 CONFIDENCE = 0.9
-PAPER = {  # error gain in points
-    ("pixels", "NormLIME", 0.5): 0.0,
-    ("features", "NormLIME", 0.8): 0.0,
-    ("features", "NormLIME", 0.9): 0.45,
-    ("features", "LIME", 0.9): 0.6,
-}
 NAMES = {"pixels": "pixels", "features": "outputs of the second block"}
 BEST = 8  # settings that are shown
 LATE = (0.5, 0.7, 0.8, 0.9)  # levels at which something happens
@@ -186,6 +180,17 @@ def difference(
     return Difference(gaps.mean(), gaps.mean() - half, gaps.mean() + half, float(np.median(tests)))
 
 
+def _at_late_levels(
+    one: evaluation.Retrained, other: evaluation.Retrained, wrong: dict[str, set[int]]
+) -> dict[float, Difference]:
+    """Compare them at those of the late levels that both were measured at."""
+    return {
+        level: difference(one, other, k, wrong)
+        for k, level in enumerate(one.levels.tolist())
+        if level in LATE and np.isfinite(one.scores[k] - other.scores[k]).all()
+    }
+
+
 def _kept(way: evaluation.Retrained, level: int, replicate: int) -> str:
     order = way.ranking[min(replicate, len(way.ranking) - 1)]
     return retraining.key(np.sort(order[: way.n_kept[level]]))
@@ -194,7 +199,7 @@ def _kept(way: evaluation.Retrained, level: int, replicate: int) -> str:
 def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
     accuracy = next(iter(study.results("network")))["accuracy"]
     rows = [["The CNN's test accuracy is 99.04 %", f"{accuracy:.2%}", "held" if accuracy >= 0.9904 else "not held"]]
-    for (kind, method, level), paper in PAPER.items():
+    for (kind, method, level), paper in retrain.PAPER.items():
         claim = f"{method}: {level:.0%} of the {NAMES[kind]} removed raise the error by {paper:.2f} points"
         gain = _gain(study, kind, found[kind][method], level)
         if gain is not None:
@@ -205,13 +210,9 @@ def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> 
         wrong = retraining.wrong(study, kind)
         pairs = [("NormLIME", other) for other in by_method if other != "NormLIME" and "," not in other]
         for mine, other in [*pairs, ("NormLIME, chosen", "LIME, chosen")]:
-            cells = [
-                (level, difference(by_method[mine], by_method[other], k, wrong))
-                for k, level in enumerate(study.plan.levels)
-                if level in LATE and np.isfinite(by_method[other].scores[k] - by_method[mine].scores[k]).all()
-            ]
-            ahead = [f"{level:.0%}" for level, cell in cells if cell.high < 0]
-            behind = [f"{level:.0%}" for level, cell in cells if cell.low > 0]
+            cells = _at_late_levels(by_method[mine], by_method[other], wrong)
+            ahead = [f"{level:.0%}" for level, cell in cells.items() if cell.high < 0]
+            behind = [f"{level:.0%}" for level, cell in cells.items() if cell.low > 0]
             figure = f"ahead at {_listed(ahead)}, behind at {_listed(behind)}, of {len(cells)} levels"
             rows.append(
                 [f"{mine} ranks {NAMES[kind]} better than {other}", figure, _verdict(ahead, behind, len(cells))]
@@ -260,19 +261,13 @@ def _gains(kind: str, found: dict[str, evaluation.Retrained]) -> str:
 
 def _differences(study: Study, kind: str, found: dict[str, evaluation.Retrained]) -> str:
     wrong = retraining.wrong(study, kind)
-    levels = [k for k, level in enumerate(study.plan.levels) if level in LATE]
+    levels = [level for level in study.plan.levels if level in LATE]
     rows = []
     for name, other in found.items():
         if name != "NormLIME":
-            known = [
-                np.isfinite(other.scores[k]).all() and np.isfinite(found["NormLIME"].scores[k]).all() for k in levels
-            ]
-            cells = [
-                difference(found["NormLIME"], other, k, wrong) if ok else ""
-                for k, ok in zip(levels, known, strict=True)
-            ]
-            rows.append([f"NormLIME less {name}", *map(str, cells)])
-    heads = [NAMES[kind], *(f"{study.plan.levels[k]:.0%}" for k in levels)]
+            cells = _at_late_levels(found["NormLIME"], other, wrong)
+            rows.append([f"NormLIME less {name}", *(str(cells.get(level, "")) for level in levels)])
+    heads = [NAMES[kind], *(f"{level:.0%}" for level in levels)]
     return table(heads, rows, right=range(1, len(heads)))
 
 

@@ -67,6 +67,7 @@ def load(
     The baseline is the mean of `baselines`.
     """
     known = Retraining(study, kind, choosing).known()
+    baseline = baselines(study, kind, choosing).mean(keepdims=True)
 
     def error(kept: np.ndarray, seed: int) -> float:
         return known.get((key(kept), seed), MISSING)
@@ -75,7 +76,6 @@ def load(
     for name, importance in importances.items():
         found = evaluation.keep_and_retrain(importance, error, levels, seeds=[SEED])
         scores = np.where(found.scores == MISSING, np.nan, found.scores)
-        baseline = baselines(study, kind, choosing).mean(keepdims=True)
         results[name] = replace(found, scores=scores, baseline=baseline)
     return results
 
