@@ -50,7 +50,7 @@ def _path(study: Study, name: str) -> Path:
 def _gradients(study: Study) -> dict[str, np.ndarray]:
     images = study.images()
     X, target = study.data.X[images], torch.as_tensor(study.predicted[images])
-    everything = network.features(study.cnn, study.data.X)
+    everything = study.rows("features")
     deviations = everything.std(axis=0)
     scale = torch.as_tensor(np.where(deviations > 0, deviations, 1))
     in_deviations = torch.as_tensor(everything[images]) / scale
@@ -118,7 +118,7 @@ def _shap(study: Study) -> dict[str, np.ndarray]:
     X = study.data.X[images]
     models = {
         "pixels": (network.Outputs(study.cnn, study.work / "cnn.onnx"), X),
-        "features": (network.Outputs(study.cnn[1], study.work / "head.onnx"), network.features(study.cnn, X)),
+        "features": (network.Outputs(study.cnn[1], study.work / "head.onnx"), study.rows("features")[images]),
     }
     found = {}
     for name, (outputs, rows) in models.items():

@@ -21,14 +21,17 @@ class Setting(NamedTuple):
 
     neighborhood: str  # gaussian, mask or features
     n_features: int
+    times: int = 1  # as many samples as the plan says
 
     def __str__(self) -> str:
-        return f"{self.neighborhood}, K = {self.n_features}"
+        more = f", {self.times} times the samples" if self.times > 1 else ""
+        return f"{self.neighborhood}, K = {self.n_features}{more}"
 
 
 METHODS: dict[str, dict[str, Any]] = {  # what is made of explanations
     "NormLIME": {},
     "NormLIME, shrunk": {"shrink": True},
+    "NormLIME, min_count 5": {"min_count": 5},
     "LIME": {"kind": "l2"},  # Eq. 6
 }
 
@@ -77,7 +80,8 @@ def of_output(local: nlf.LocalExplanations, output: str, images: np.ndarray) -> 
 
 
 def _path(study: Study, setting: Setting, choosing: bool) -> Path:
-    name = f"{setting.neighborhood}-{setting.n_features}{'-to-choose' if choosing else ''}"
+    more = f"-{setting.times}-times" if setting.times > 1 else ""
+    name = f"{setting.neighborhood}-{setting.n_features}{more}{'-to-choose' if choosing else ''}"
     return study.work / f"explanations-{name}.npz"
 
 
@@ -85,7 +89,7 @@ def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor)
     start, images = time.perf_counter(), study.images(choosing)
     path = _path(study, setting, choosing)
     if setting.neighborhood == "features":
-        everything = network.features(study.cnn, study.data.X)
+        everything = study.rows("features")
         X, neighborhood = everything[images], nlf.Gaussian.from_data(everything)
         predict = network.Outputs(study.cnn[1], study.work / "head.onnx")
     else:
@@ -97,7 +101,7 @@ def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor)
         explainer = nlf.NormLIME(
             *(predict, neighborhood),
             n_features=setting.n_features,
-            n_samples=study.plan.n_samples,
+            n_samples=setting.times * study.plan.n_samples,
             targets=[c, c + 10],
             rng=0,
         )

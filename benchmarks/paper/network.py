@@ -9,7 +9,6 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-BATCH = 64  # images in a step of training
 PIECE = 100  # images that the CNN takes at a time: what it computes on the way stays in the cache
 N_FEATURES = 1600  # outputs of the second block
 
@@ -24,10 +23,15 @@ def cnn(seed: int) -> nn.Sequential:
     return nn.Sequential(blocks, _head()).to(memory_format=torch.channels_last)
 
 
-def head(seed: int) -> nn.Sequential:
-    """Return what follows the convolutions, not yet trained: (n, 1600) to (n, 10) logits."""
+def head(seed: int, kept: np.ndarray) -> nn.Sequential:
+    """Return what follows the convolutions, not yet trained: (n, len(kept)) features to (n, 10) logits.
+
+    It trains as one of all 1600 features would if those not kept were always 0.
+    """
     torch.manual_seed(seed)
-    return _head()
+    model = _head()
+    model[0].weight = nn.Parameter(model[0].weight[:, kept])
+    return model
 
 
 def _head() -> nn.Sequential:
@@ -43,20 +47,19 @@ def as_images(X: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(X).reshape(-1, 1, 28, 28).contiguous(memory_format=torch.channels_last)
 
 
-def train(model: nn.Module, X: torch.Tensor, y: np.ndarray, epochs: int, seed: int) -> nn.Module:
+def train(model: nn.Module, X: torch.Tensor, y: np.ndarray, epochs: int, seed: int, batch: int = 64) -> nn.Module:
     """Adam, its rate rising to 0.002 and falling to 0, in bfloat16 with weights in float32."""
     torch.manual_seed(seed)
     labels = torch.as_tensor(y)
     optimizer = torch.optim.Adam(model.parameters())
-    n_steps = epochs * (len(X) // BATCH)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=n_steps)
+    n_steps = len(X) // batch
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * n_steps)
     model.train()
     for _ in range(epochs):
         order = torch.randperm(len(X))
-        for step in range(len(X) // BATCH):
-            batch = order[step * BATCH : (step + 1) * BATCH]
+        for rows in order[: n_steps * batch].split(batch):
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = nn.functional.cross_entropy(model(X[batch]), labels[batch])
+                loss = nn.functional.cross_entropy(model(X[rows]), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

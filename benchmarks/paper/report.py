@@ -1,20 +1,27 @@
 """Writes README.md: what the paper says, beside what was found."""
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import stats
 
 from benchmarks.measuring import table
 from benchmarks.paper import retrain, retraining
-from benchmarks.paper.explain import FEATURES, LITERAL
+from benchmarks.paper.comparing import CONFIDENCE, Difference, difference
+from benchmarks.paper.explain import FEATURES, LITERAL, Setting
 from benchmarks.paper.study import Study
 from normlime_fast import evaluation
 
-CONFIDENCE = 0.9
 NAMES = {"pixels": "pixels", "features": "outputs of the second block"}
 BEST = 8  # settings that are shown
 LATE = (0.5, 0.7, 0.8, 0.9)  # levels at which something happens
+NEIGHBORHOODS = "gaussian", "mask", "features"
+CHANGES = {  # of settings: from, to
+    "LIME's Eq. 6 in place of NormLIME's Eq. 3": ({"method": "NormLIME"}, {"method": "LIME"}),
+    "`shrink=True`": ({"method": "NormLIME"}, {"method": "NormLIME, shrunk"}),
+    "`min_count=5`": ({"method": "NormLIME"}, {"method": "NormLIME, min_count 5"}),
+    "log-probability in place of probability": ({"output": "probability"}, {"output": "log-probability"}),
+    "K = 100 in place of 20": ({"n_features": 20}, {"n_features": 100}),
+    "4 times the samples": ({"times": 1}, {"times": 4}),
+}
 
 TEXT = """# The paper's experiments, repeated
 
@@ -87,8 +94,9 @@ correlation with the maps of other networks, and of the same network on other im
 
 ## Keep and retrain
 
-The least important features are removed, and a network is trained anew, two epochs. Below are gains of the error in
-points, and their standard deviations over rankings; what is blank was not measured. "Random"
+The least important features are removed, and a network is trained anew: the CNN without pixels {plan.retrain_epochs}
+epochs, what follows the convolutions without features {plan.head_epochs}. Below are gains of the error in
+points, and their standard deviations over rankings. "Random"
 is what no ranking gives; the features' standard deviation knows no network at all: a method that is not better than
 these two has not shown that it knows one.
 
@@ -116,29 +124,19 @@ the rows "chosen" above. All are in [`choice.jsonl`](results/choice.jsonl).
 
 {choice}
 
-What shrinking NormLIME's S (`shrink=True`) changes there:
+What each of the options changes there, all else being equal, as a mean over settings with its standard error. Below 0
+it ranks better:
 
-{shrunk}
+{changes}
 
 ## What it cost
 
 On two cores of an AMD EPYC, beside other work: training the CNN {cost[train]:.0f} minutes, explaining
-{cost[explain]:.0f}, gradients and SHAP {cost[attribute]:.0f}. {cost[pixels]:,} trainings of CNNs took some 28 s of one
-core each, {cost[features]:,} of heads some 5 s. The two parts that take long, explaining and retraining, run in as many
-processes as there are cores.
+{cost[explain]:.0f}, gradients and SHAP {cost[attribute]:.0f}.
+{cost[pixels]:,} trainings of CNNs took {cost[pixels seconds]:.0f} s of one core each,
+{cost[features]:,} of heads {cost[features seconds]:.0f} s, at the median. The two parts that take long, explaining and
+retraining, run in as many processes as there are cores.
 """
-
-
-class Difference(NamedTuple):
-    """Of NormLIME's error and another method's at one level, in points."""
-
-    mean: float
-    low: float
-    high: float
-    p: float  # of McNemar's test, the median over replicates
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}], p = {self.p:.2g}"
 
 
 def run(study: Study) -> None:
@@ -153,7 +151,7 @@ def run(study: Study) -> None:
         choice="\n\n".join(_choice(study, kind) for kind in NAMES),
         explanations=_explanations(study),
         **_maps(study),
-        shrunk=_shrunk(study),
+        changes=_changes(study),
         cost=_cost(study),
         confidence=CONFIDENCE,
         late=", ".join(f"{level:.0%}" for level in study.plan.levels if level in LATE),
@@ -166,20 +164,6 @@ def run(study: Study) -> None:
     print(f"written: {study.out / 'README.md'}")
 
 
-def difference(
-    one: evaluation.Retrained, other: evaluation.Retrained, level: int, wrong: dict[str, set[int]]
-) -> Difference:
-    """Compare errors of replicates made of the same images; where the other has one ranking, that is of all."""
-    gaps = (one.scores[level] - other.scores[level])[:, 0]
-    tests = []
-    for r in range(len(gaps)):
-        mine, theirs = (wrong[_kept(way, level, r)] for way in (one, other))
-        only = len(mine - theirs), len(theirs - mine)
-        tests.append(stats.binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1) * stats.sem(gaps)
-    return Difference(gaps.mean(), gaps.mean() - half, gaps.mean() + half, float(np.median(tests)))
-
-
 def _at_late_levels(
     one: evaluation.Retrained, other: evaluation.Retrained, wrong: dict[str, set[int]]
 ) -> dict[float, Difference]:
@@ -189,11 +173,6 @@ def _at_late_levels(
         for k, level in enumerate(one.levels.tolist())
         if level in LATE and np.isfinite(one.scores[k] - other.scores[k]).all()
     }
-
-
-def _kept(way: evaluation.Retrained, level: int, replicate: int) -> str:
-    order = way.ranking[min(replicate, len(way.ranking) - 1)]
-    return retraining.key(np.sort(order[: way.n_kept[level]]))
 
 
 def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
@@ -274,7 +253,7 @@ def _differences(study: Study, kind: str, found: dict[str, evaluation.Retrained]
 def _choice(study: Study, kind: str) -> str:
     rows = [
         [
-            f"{line['method']}, {line['setting'][0]}, K = {line['setting'][1]}, {line['output']}",
+            f"{line['method']}, {Setting(*line['setting'])}, {line['output']}",
             f"{line['mean']:+.2f}",
             ", ".join(f"{gain:+.2f}" for gain in line["gains"]),
         ]
@@ -286,18 +265,22 @@ def _choice(study: Study, kind: str) -> str:
     )
 
 
-def _shrunk(study: Study) -> str:
-    """Tabulate what shrinking did to the errors of `choose`, over settings, outputs and rankings."""
-    gains = {
-        (line["method"], line["setting"][0], line["setting"][1], line["output"]): line["mean"]
-        for line in study.results("choice")
-    }
+def _changes(study: Study) -> str:
+    """Tabulate what options did to the errors of `choose`."""
+    gains = {}
+    for line in study.results("choice"):
+        way = {"method": line["method"], "output": line["output"], **Setting(*line["setting"])._asdict()}
+        gains[frozenset(way.items())] = line["mean"]
     rows = []
-    for neighborhood in dict.fromkeys(setting for _, setting, _, _ in gains):
-        ways = [way for method, *way in gains if method == "NormLIME" and way[0] == neighborhood]
-        gaps = np.array([gains["NormLIME, shrunk", *way] - gains["NormLIME", *way] for way in ways])
-        rows.append([neighborhood, str(len(gaps)), f"{gaps.mean():+.2f}", f"{stats.sem(gaps):.2f}"])
-    return table(["neighborhood", "settings", "shrunk less plain", "standard error"], rows, right=(1, 2, 3))
+    for name, (before, after) in CHANGES.items():
+        gaps: dict[str, list[float]] = {neighborhood: [] for neighborhood in NEIGHBORHOODS}
+        for way, gain in gains.items():
+            other = frozenset((dict(way) | after).items())
+            if before.items() <= way and other in gains:
+                gaps[dict(way)["neighborhood"]].append(gains[other] - gain)
+        rows.append([name, *(f"{np.mean(of):+.2f} ({stats.sem(of):.2f}, {len(of)})" for of in gaps.values())])
+    heads = ["change (standard error, settings)", *NEIGHBORHOODS]
+    return table(heads, rows, right=range(1, len(heads)))
 
 
 def _explanations(study: Study) -> str:
@@ -352,10 +335,13 @@ def _mean_and_spread(replicates: list[dict[str, float]]) -> str:
 
 
 def _cost(study: Study) -> dict[str, float]:
-    """Return minutes, and numbers of retrainings."""
-    minutes = {}
+    """Return minutes of steps, and of retrainings numbers and seconds."""
+    cost = {}
     for step, name in {"train": "network", "explain": "explanations", "attribute": "attributions"}.items():
         lines = {(line.get("setting"), line.get("choosing"), line.get("name")): line for line in study.results(name)}
-        minutes[step] = sum(line["seconds"] for line in lines.values()) / 60
-    names = {kind: (f"retrained-{kind}", f"retrained-{kind}-to-choose") for kind in NAMES}
-    return minutes | {kind: sum(1 for name in of_kind for _ in study.results(name)) for kind, of_kind in names.items()}
+        cost[step] = sum(line["seconds"] for line in lines.values()) / 60
+    for kind in NAMES:
+        lines = list(study.results(f"retrained-{kind}"))
+        cost[kind] = len(lines) + len(list(study.results(f"retrained-{kind}-to-choose")))
+        cost[f"{kind} seconds"] = np.median([line["seconds"] for line in lines if "seconds" in line])
+    return cost

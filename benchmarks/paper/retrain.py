@@ -13,7 +13,6 @@ PAPER = {  # what it reports: error gain in points
     ("features", "NormLIME", 0.9): 0.45,
     ("features", "LIME", 0.9): 0.6,
 }
-CHOSEN_LEVELS = (0.5, 0.7, 0.8, 0.9)  # of settings that were chosen
 
 
 def run(study: Study) -> None:
@@ -21,7 +20,7 @@ def run(study: Study) -> None:
         retraining.keep_and_retrain(study, kind, rankings(study, kind), study.plan.levels)
         chosen = choose.chosen(study, kind)
         explain.explain(study, [way.setting for way in chosen.values()])
-        retraining.keep_and_retrain(study, kind, by_ways(study, chosen), CHOSEN_LEVELS)
+        retraining.keep_and_retrain(study, kind, by_ways(study, chosen), study.plan.levels)
 
 
 def load(study: Study, kind: str) -> dict[str, evaluation.Retrained]:
@@ -45,7 +44,7 @@ def rankings(study: Study, kind: str) -> dict[str, np.ndarray]:
             found[name + suffix] = np.stack([values[np.isin(images, part)].mean(axis=0) for part in parts])
     found["SHAP"] = np.abs(attribute.load(study, "shap")[kind]).mean(axis=0)[None]
     found |= {f"{name}, all images": way.importance(study, [images]) for name, way in ways.items()}
-    found["standard deviation"] = retraining.of_kind(study, kind).std(axis=0)[None]
+    found["standard deviation"] = study.rows(kind).std(axis=0)[None]
     return found
 
 

@@ -1,9 +1,6 @@
 """What all steps share: sizes, where things are kept, which images are explained."""
 
-import contextlib
-import json
 import os
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, cached_property
 from multiprocessing import get_context
@@ -15,6 +12,7 @@ import torch
 
 from benchmarks import models
 from benchmarks.paper import network
+from benchmarks.paper.lines import Lines
 
 CLASSES = range(10)
 VALIDATION = 10_000  # of the training images, the last ones: settings are chosen on these
@@ -32,7 +30,8 @@ class Plan(NamedTuple):
     replicates: int = 5  # disjoint parts of the images explained
     replicates_to_choose: int = 2
     levels: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    retrain_epochs: int = 2
+    retrain_epochs: int = 2  # of a CNN
+    head_epochs: int = 10
     shap_images: int = 200
     shap_permutations: int = 10
     map_images: int = 1000  # of the test set, on which maps are judged
@@ -50,6 +49,7 @@ QUICK = Plan(
     replicates_to_choose=1,
     levels=(0.5, 0.9),
     retrain_epochs=1,
+    head_epochs=2,
     shap_images=10,
     shap_permutations=1,
     map_images=200,
@@ -97,6 +97,19 @@ class Study:
         """Class that the CNN gives each training image."""
         return network.predicted(self.cnn, network.as_images(self.data.X))
 
+    def rows(self, kind: str, test: bool = False) -> np.ndarray:
+        """Return the images, (n, 784), or with "features" the outputs of the second block, (n, 1600).
+
+        These are kept in a file, which all processes share.
+        """
+        X = self.data.X_test if test else self.data.X
+        if kind == "pixels":
+            return X
+        path = self.work / f"features-{'test' if test else 'train'}.npy"
+        if not path.exists():
+            np.save(path, network.features(self.cnn, X))
+        return np.load(path, mmap_mode="r")
+
     def images(self, choosing: bool = False) -> np.ndarray:
         """Return which training images are explained: in turn one of each predicted class.
 
@@ -115,7 +128,7 @@ class Study:
         n = self.plan.replicates_to_choose if choosing else self.plan.replicates
         return [images[np.arange(len(images)) // 10 % n == r] for r in range(n)]
 
-    def results(self, name: str) -> "Lines":
+    def results(self, name: str) -> Lines:
         return Lines(self.out / "results" / f"{name}.jsonl")
 
 
@@ -126,31 +139,3 @@ def workers() -> ProcessPoolExecutor:
     """Return a process for each core, each of which computes on one thread."""
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # libraries read it when they are loaded
     return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
-
-
-class Lines:
-    """A file of JSON lines: what a step found, and where it goes on after it was stopped."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # cut off where a run was killed
-                    yield json.loads(line)
-
-    def append(self, **record: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
-
-    def write(self, records: Iterable[dict[str, Any]]) -> None:
-        """Replace all lines."""
-        self.path.unlink(missing_ok=True)
-        for record in records:
-            self.append(**record)
-
-
-def _plain(value: Any) -> Any:
-    """Turn arrays and numpy's numbers into lists and Python's."""
-    return value.tolist()
