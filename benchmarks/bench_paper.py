@@ -35,15 +35,23 @@ def test_a_line_that_was_cut_off_costs_no_other(tmp_path, cut):
 
 @pytest.fixture
 def wrong():
-    """Return for each of 20 features which images a network gets wrong that knows it alone."""
+    """Return which images a network gets wrong that knows one of 20 features alone."""
     rng = np.random.default_rng(0)
-    return {key(np.array([f])): set(rng.choice(N, 40 + f, replace=False).tolist()) for f in range(20)}
+    errors = {
+        (f, seed): set(rng.choice(N, 40 + f + seed, replace=False).tolist()) for f in range(20) for seed in (0, 1)
+    }
+    return {(key(np.array([f])), seed): images for (f, seed), images in errors.items()}
 
 
-def keeping(features, wrong):
-    """Return the errors in percent of rankings each of which keeps one of the features."""
-    importance = np.eye(20)[features]
-    return evaluation.keep_and_retrain(importance, lambda kept, seed: 100 * len(wrong.get(key(kept), ())) / N, [0.95])
+def keeping(features, seeds, wrong):
+    """Return the errors in percent of rankings each of which keeps one of the features; and the images, in order."""
+    found = evaluation.keep_and_retrain(
+        np.eye(20)[features],
+        lambda kept, seed: 100 * len(wrong.get((key(kept), seed), ())) / N,
+        [0.95],
+        seeds=seeds,
+    )
+    return found, [wrong[key(np.array([f])), seed] for f in features for seed in seeds]
 
 
 def mcnemar(mine, theirs):
@@ -52,19 +60,33 @@ def mcnemar(mine, theirs):
     return min(1.0, 2 * stats.binom.cdf(min(alone, n - alone), n, 0.5))
 
 
-@pytest.mark.parametrize("theirs", [[10, 14, 11, 19, 12], [17]], ids=["replicates", "one ranking"])
-def test_errors_are_compared_replicate_by_replicate_and_image_by_image(wrong, theirs):
-    mine = [0, 3, 1, 4, 2]
-    one, other = keeping(mine, wrong), keeping(theirs, wrong)
+def student(gaps):
+    return np.mean(gaps), stats.sem(gaps), len(gaps) - 1
+
+
+def welch(mine, theirs):
+    variances = stats.sem(mine) ** 2, stats.sem(theirs) ** 2
+    parts = [variance**2 / (len(of) - 1) for variance, of in zip(variances, (mine, theirs), strict=True)]
+    return np.mean(mine) - np.mean(theirs), sum(variances) ** 0.5, sum(variances) ** 2 / sum(parts)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "seeds", "paired"), [([10, 14, 11, 19], [0], True), ([17], [0, 1], False)], ids=["rankings", "seeds"]
+)
+def test_errors_are_compared_by_trainings_and_by_images(wrong, theirs, seeds, paired):
+    (one, mine), (other, theirs) = keeping([0, 9, 1, 4], [0], wrong), keeping(theirs, seeds, wrong)
+    errors = [100 * np.array([len(images) for images in of]) / N for of in (mine, theirs)]
+    mean, error, df = student(errors[0] - errors[1]) if paired else welch(*errors)
+    half = error * stats.t.ppf((1 + CONFIDENCE) / 2, df)
     found = difference(one, other, 0, wrong)
-    errors = [np.array([len(wrong[key(np.array([f]))]) / 10 for f in of]) for of in (mine, theirs)]
-    low, high = stats.ttest_1samp(errors[0] - errors[1], 0).confidence_interval(CONFIDENCE)
-    np.testing.assert_allclose(found[:3], [np.mean(errors[0] - errors[1]), low, high], rtol=1e-12)
-    pairs = zip(mine, np.broadcast_to(theirs, 5), strict=True)
-    tests = [mcnemar(*(wrong[key(np.array([f]))] for f in pair)) for pair in pairs]
-    np.testing.assert_allclose(found.p, np.median(tests), rtol=1e-9)
+    np.testing.assert_allclose(found[:3], [mean, mean - half, mean + half], rtol=1e-9)
+    p = np.median([mcnemar(*pair) for pair in zip(mine, theirs, strict=False)])
+    np.testing.assert_allclose(found.p, min(1, 2 * p), rtol=1e-9)
 
 
 def test_rankings_that_keep_the_same_do_not_differ(wrong):
-    same = keeping([0, 1, 2], wrong)
-    assert difference(same, same, 0, wrong) == (0, 0, 0, 1)
+    same, _ = keeping([0, 1, 2], [0], wrong)
+    found = difference(same, same, 0, wrong)
+    assert found[::3] == (0, 1)
+    assert np.isnan(found[1:3]).all()
+    assert str(found) == "0.00, p = 1"

@@ -15,7 +15,7 @@ LEVEL = 0.9
 SETTINGS = {
     "pixels": (
         *(LITERAL, Setting("gaussian", 100), Setting("gaussian", 20, times=4)),
-        *(Setting("mask", 20), Setting("mask", 50), Setting("mask", 100), Setting("mask", 50, times=4)),
+        *(Setting("mask", 20), Setting("mask", 50), Setting("mask", 100)),
     ),
     "features": (
         *(Setting("features", n_features) for n_features in (20, 50, 100, 200, 400)),

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 import normlime_fast as nlf
 from benchmarks.paper import network
-from benchmarks.paper.study import CLASSES, Study, workers
+from benchmarks.paper.study import CLASSES, Study
 
 SIGMA = 0.3  # of the noise, in units of ink
 OUTPUTS = ("probability", "log-probability")
@@ -61,10 +60,9 @@ def run(study: Study) -> None:
 
 def explain(study: Study, settings: Iterable[Setting], choosing: bool = False) -> None:
     """Explain in settings in which that is not done yet."""
-    with workers() as executor:
-        for setting in settings:
-            if not _path(study, setting, choosing).exists():
-                _explain(study, setting, choosing, executor)
+    for setting in settings:
+        if not _path(study, setting, choosing).exists():
+            _explain(study, setting, choosing)
 
 
 def load(study: Study, setting: Setting, choosing: bool = False) -> nlf.LocalExplanations:
@@ -85,7 +83,7 @@ def _path(study: Study, setting: Setting, choosing: bool) -> Path:
     return study.work / f"explanations-{name}.npz"
 
 
-def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor) -> None:
+def _explain(study: Study, setting: Setting, choosing: bool) -> None:
     start, images = time.perf_counter(), study.images(choosing)
     path = _path(study, setting, choosing)
     if setting.neighborhood == "features":
@@ -107,7 +105,9 @@ def _explain(study: Study, setting: Setting, choosing: bool, executor: Executor)
         )
         folder = study.work / "checkpoints" / f"{path.stem}-{c}"
         folder.parent.mkdir(exist_ok=True)
-        parts.append(explainer.explain(X[here], index=images[here], checkpoint=folder, block_size=5, executor=executor))
+        parts.append(
+            explainer.explain(X[here], index=images[here], checkpoint=folder, block_size=5, executor=study.executor)
+        )
         print(f"{setting}: class {c} of 0 to 9 explained", flush=True)
     local = nlf.LocalExplanations.concatenate(parts)
     local.save(path)

@@ -19,7 +19,8 @@ WIDTH = 8.0  # inches
 DPI = 150
 SMALL = 8  # points
 CELL, GAP = 0.645, 0.15  # inches from map to map, and these between blocks of methods
-LABELS, BELOW = 1.55, 0.3  # inches
+LABELS, ABOVE, BELOW = 1.55, 0.22, 0.3  # inches
+BRIGHT = 99  # percentile of a map that is as bright as can be: a single pixel would leave the others in the dark
 LOCAL = 3  # the digit of which an image is drawn with its explanations
 GREY, BLACK = "#777777", "#222222"
 COLOURS = dict(zip((*METHODS, "SHAP", "standard deviation"), drawing.COLOURS, strict=True)) | {
@@ -115,22 +116,23 @@ def _in_two_lines(name: str) -> str:
 
 
 def _grid(blocks: list[Rows]) -> Figure:
-    """Draw maps, a row for each method, each map from 0 to its own maximum."""
+    """Draw maps, a row for each method, each map in a scale of its own."""
     heights = [height for rows in blocks for height in (*[1.0] * len(rows), GAP)]
-    height = CELL * sum(heights) + BELOW
+    height = ABOVE + CELL * sum(heights) + BELOW
     figure = Figure((WIDTH, height))
     grid = figure.add_gridspec(len(heights), len(CLASSES), wspace=0.04, hspace=0.04, height_ratios=heights)
-    grid.update(left=LABELS / WIDTH, right=1, bottom=(BELOW - GAP * CELL) / height, top=1)
+    grid.update(left=LABELS / WIDTH, right=1, bottom=(BELOW - GAP * CELL) / height, top=1 - ABOVE / height)
     at = 0
     for rows in blocks:
         for label, values in rows.items():
             axes = [figure.add_subplot(grid[at, c]) for c in CLASSES]
-            for ax, one in zip(axes, values, strict=True):
-                _picture(ax, one, cmap=drawing.SEQUENTIAL, vmin=0, vmax=one.max())
+            for c, ax, one in zip(CLASSES, axes, values, strict=True):
+                ax.set_title("" if at else c, fontsize=SMALL + 1, pad=3)
+                _picture(ax, one, cmap=drawing.SEQUENTIAL, vmin=0, vmax=np.percentile(one, BRIGHT) or one.max())
             axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=SMALL)
             at += 1
         at += 1
-    about = "each map from 0 (dark) to its own maximum (light); log-p.: of the log-probability"
+    about = f"each map from 0 (dark) to its {100 - BRIGHT} % largest pixels (light); log-p.: of the log-probability"
     style = {"ha": "center", "va": "bottom", "fontsize": SMALL, "color": GREY}
     figure.text(0.5, 0.05 / height, about, **style)
     return figure
@@ -178,7 +180,7 @@ def _retrained(
     known = [name for name, one in found.items() if np.isfinite(one.gains).any()]
     random = [name for name in known if name == "random"]
     theirs = [name for name in METHODS if name in known]
-    ours = [name for name in known if name not in (*theirs, *random)]
+    ours = ["NormLIME", *(name for name in known if name not in (*theirs, *random))]
     panels = figure.subplots(1, 2, sharey=True)
     for ax, names in zip(panels, (theirs, ours), strict=True):
         _gain_axes(ax, found["random"].levels)
@@ -194,7 +196,7 @@ def _retrained(
     for ax, heading in zip(panels, ("Methods of the paper", "Others, and controls"), strict=True):
         ax.set_title(heading, fontsize=SMALL + 2)
         ax.legend(fontsize=SMALL, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
-    panels[0].set_ylabel("error more than with all, in points", fontsize=SMALL + 1)
+    panels[0].set_ylabel("gain of the error in points, logarithmic from 0.1 on", fontsize=SMALL + 1)
     figure.suptitle(title, fontsize=SMALL + 3)
     return figure
 
@@ -205,7 +207,7 @@ def _gain_axes(ax: Axes, levels: np.ndarray) -> None:
     ax.set_yticks(TICKS, labels=[f"{tick:+g}" if tick else "0" for tick in TICKS])
     ax.set_yticks([], minor=True)
     ax.set_xticks(levels, labels=[f"{level:.0%}" for level in levels])
-    ax.set_xlabel("removed; bands: 90 % intervals over rankings", fontsize=SMALL)
+    ax.set_xlabel("removed; bands: 90 % intervals over rankings or trainings", fontsize=SMALL)
     _plain(ax, "y")
 
 

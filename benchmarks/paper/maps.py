@@ -8,7 +8,6 @@ The mean image of a class and random numbers are controls: they know no network.
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from torch import nn
 
 import normlime_fast as nlf
 from benchmarks.paper import attribute, explain, network
-from benchmarks.paper.study import CLASSES, Study, workers
+from benchmarks.paper.study import CLASSES, Study
 from normlime_fast import evaluation
 
 MEASURES = "stability", "ablation", "digits", "randomisation"
@@ -161,8 +160,7 @@ def _ablation(study: Study, found: dict[str, Method]) -> Found:
     ablated = Ablated(network.Outputs(study.cnn, study.work / "cnn.onnx"), *_judged(study))
     everything, parts = np.arange(len(study.images())), _parts(study)
     made = [[method(at) for at in (everything, *parts)] for method in found.values()]
-    with workers() as executor:
-        yield from zip(found, executor.map(ablated, made), strict=True)
+    yield from zip(found, study.executor.map(ablated, made), strict=True)
 
 
 class Ablated(NamedTuple):
@@ -257,8 +255,7 @@ def _randomisation(study: Study, found: dict[str, Method]) -> Found:
     }
     if not checked:
         return
-    with workers() as executor:
-        models = {name: _maps_of(study, name, model, here, executor) for name, model in _models(study)}
+    models = {name: _maps_of(study, name, model, here) for name, model in _models(study)}
     for name, method in checked.items():
         trained = method.of(here)
         maps = {model: of_model[name] for model, of_model in models.items()} | {"same, other images": method.of(others)}
@@ -281,9 +278,7 @@ def _models(study: Study) -> Iterator[tuple[str, nn.Sequential]]:
     yield "trained from another seed", other.eval()
 
 
-def _maps_of(
-    study: Study, name: str, model: nn.Sequential, at: np.ndarray, executor: Executor
-) -> dict[str, np.ndarray]:
+def _maps_of(study: Study, name: str, model: nn.Sequential, at: np.ndarray) -> dict[str, np.ndarray]:
     """Return the maps of another network, for the classes that the CNN predicts."""
     images = study.images()[at]
     classes, everything = study.predicted[images], np.arange(len(at))
@@ -295,7 +290,7 @@ def _maps_of(
         if not path.exists():
             outputs = network.Outputs(model, study.work / f"cnn-{file}.onnx")
             one = partial(_explained, outputs, setting, output, study.plan.n_samples)
-            parts = executor.map(one, CLASSES, of_class, [study.data.X[here] for here in of_class])
+            parts = study.executor.map(one, CLASSES, of_class, [study.data.X[here] for here in of_class])
             nlf.LocalExplanations.concatenate(parts).save(path)
         weights = explain.of_output(nlf.LocalExplanations.load(path), output, images)
         for method, kind in KINDS.items():

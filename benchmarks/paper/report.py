@@ -1,18 +1,26 @@
 """Writes README.md: what the paper says, beside what was found."""
 
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 from scipy import stats
 
 from benchmarks.measuring import table
-from benchmarks.paper import retrain, retraining
-from benchmarks.paper.comparing import CONFIDENCE, Difference, difference
+from benchmarks.paper import maps, retrain, retraining
+from benchmarks.paper.comparing import CONFIDENCE, Difference, difference, signed
 from benchmarks.paper.explain import FEATURES, LITERAL, Setting
+from benchmarks.paper.questionnaire import METHODS
 from benchmarks.paper.study import Study
 from normlime_fast import evaluation
 
 NAMES = {"pixels": "pixels", "features": "outputs of the second block"}
+CLAIMED = ("LIME", "SmoothGrad²", "VarGrad", "SHAP", "random")  # the paper compares with these; others are controls
+PAPER_ACCURACY = 0.9904
+CHOSEN = ("NormLIME, chosen", "LIME, chosen")
 BEST = 8  # settings that are shown
-LATE = (0.5, 0.7, 0.8, 0.9)  # levels at which something happens
 NEIGHBORHOODS = "gaussian", "mask", "features"
 CHANGES = {  # of settings: from, to
     "LIME's Eq. 6 in place of NormLIME's Eq. 3": ({"method": "NormLIME"}, {"method": "LIME"}),
@@ -23,139 +31,41 @@ CHANGES = {  # of settings: from, to
     "4 times the samples": ({"times": 1}, {"times": 4}),
 }
 
-TEXT = """# The paper's experiments, repeated
-
-Written by `python -m benchmarks.paper report`, not by hand. The paper is Ahern et al., "NormLIME: A New Feature
-Importance Metric for Explaining Deep Neural Networks", AAAI 2020. Its data are MNIST, its network a small CNN.
-
-    pip install -e ".[paper]"
-    python -m benchmarks.paper            # all of it; what was stopped goes on where it was
-    python -m benchmarks.paper --quick    # small sizes, to see it run: no figure of it means anything
-
-Settings and sizes are in [`study.py`](study.py) (`Plan`), every number behind the tables is in [`results`](results), as
-JSON lines.
-
-## What the paper says, and what was found here
-
-{claims}
-
-* "Held" and "not held" of an error mean that it is at or below the paper's, or that its interval is above. Between
-  these it is not distinguishable. Points are percentage points of the test error, beyond the mean error of
-  networks that were trained for as long on all features.
-* "Better" is held at a level if the interval of the difference is below 0, and not held if it is above. The levels are
-  {late}, or those of them that were measured.
-* Intervals are over {plan.replicates} rankings by explanations of disjoint sets of {part} images, each with one
-  training, and over {n_baselines} trainings with all features. They do not know that other test images could have been
-  taken.
-
-## Maps of classes
-
-![Maps of the ten digits by NormLIME, LIME, SmoothGrad-squared and VarGrad, as in Figure 1](figures/class-maps.png)
-
-NormLIME's S_y and LIME's global importance (Eq. 6) of the weights above 0, of {per_class} images of each class, and the
-gradients' means over 10. The same weights in other settings:
-
-![Maps by other neighborhoods and outputs](figures/class-maps-settings.png)
-
-A local explanation, as Figure 2:
-
-![An image of a digit and its explanations](figures/local.png)
-
-{explanations}
-
-"Gaussian" is noise of 0.3, in units of ink; "mask" presence and absence against black; "features" noise of the standard
-deviation of each output of the second block. All with {plan.n_samples:,} samples. R^2 is that of the fit itself.
-
-### In place of 83 people
-
-Nobody was asked. The page to ask with is [`questionnaire.html`](results/questionnaire.html), to be saved and opened in
-a browser; `python -m benchmarks.paper.questionnaire FOLDER` analyses answers, and was tried on simulated votes alone.
-These numbers stand for what can be measured without people:
-
-{maps}
-
-* **Halves.** Pearson's correlation between maps of disjoint halves of the images; in brackets how many images of a
-  class each half has.
-* **Own and others.** By how much the probability of a test image's class falls when the 60 largest pixels of its own
-  class's map are replaced by black or by the mean image, and when those of another class's map are. {plan.map_images:,}
-  images.
-* **Digits seen.** How many of the ten maps another classifier, which knows nothing of the CNN, takes for their digit:
-  {classifier}, which has {classifier_accuracy} of the test images right. Then the mean over the maps of disjoint parts
-  of the images, and its standard deviation. It says that a map looks like a digit, not that it explains the network.
-
-![The same, drawn](figures/map-measures.png)
-
-A map of what a network has learned must change when the network forgets it (Adebayo et al., 2018). Spearman's
-correlation with the maps of other networks, and of the same network on other images:
-
-{randomised}
-
-![Correlations with maps of other networks](figures/map-randomisation.png)
-
-## Keep and retrain
-
-The least important features are removed, and a network is trained anew: the CNN without pixels {plan.retrain_epochs}
-epochs, what follows the convolutions without features {plan.head_epochs}. Below are gains of the error in
-points, and their standard deviations over rankings. "Random"
-is what no ranking gives; the features' standard deviation knows no network at all: a method that is not better than
-these two has not shown that it knows one.
-
-![Error gain against the share of pixels removed](figures/retrain-pixels.png)
-
-![Error gain against the share of outputs of the second block removed](figures/retrain-features.png)
-
-{gains}
-
-NormLIME and LIME are of the same explanations: of pixels "{literal}", probability, and of features "{features}",
-log-probability. The gradients are those of the log-probability. "Times variance" is the squared gradient in units of
-the features' standard deviations, which NormLIME's weights are in, too. SHAP is the mean size of Shapley values of
-{plan.shap_images} images by shap's PermutationExplainer, {plan.shap_permutations} permutations, against black.
-
-NormLIME's error less that of the others, with its {confidence:.0%} interval over rankings, and the median over
-rankings of McNemar's p. Below 0 NormLIME is better:
-
-{differences}
-
-### Settings that rank better
-
-Chosen by the error without 90 % of the features on images that nothing above is judged on (one epoch, training images
-kept apart, {plan.replicates_to_choose} rankings of {choosing} images each). The best of NormLIME's and of LIME's are
-the rows "chosen" above. All are in [`choice.jsonl`](results/choice.jsonl).
-
-{choice}
-
-What each of the options changes there, all else being equal, as a mean over settings with its standard error. Below 0
-it ranks better:
-
-{changes}
-
-## What it cost
-
-On two cores of an AMD EPYC, beside other work: training the CNN {cost[train]:.0f} minutes, explaining
-{cost[explain]:.0f}, gradients and SHAP {cost[attribute]:.0f}.
-{cost[pixels]:,} trainings of CNNs took {cost[pixels seconds]:.0f} s of one core each,
-{cost[features]:,} of heads {cost[features seconds]:.0f} s, at the median. The two parts that take long, explaining and
-retraining, run in as many processes as there are cores.
-"""
+TEXT = Path(__file__).with_name("report-template.md")
 
 
 def run(study: Study) -> None:
     found = {kind: retrain.load(study, kind) for kind in NAMES}
-    text = TEXT.format(
+    for kind, by_method in found.items():
+        late = np.isin(study.plan.levels, retrain.late(study))
+        missing = [name for name, one in by_method.items() if np.isnan(one.scores[late]).any()]
+        if missing:
+            sys.exit(f"{kind} are not all retrained without what {missing[0]} ranks last: run the step retrain first")
+    compared = {kind: _compared(study, kind, found[kind]) for kind in NAMES}
+    n_signs = sum(len(cells) for kind in NAMES for cells in _ranked(compared[kind]).values())
+    text = TEXT.read_text(encoding="utf-8").format(
+        short=_short(study, found),
         claims=_claims(study, found),
+        ranks="\n\n".join(_ranks(kind, compared[kind]) for kind in NAMES),
         plan=study.plan,
         literal=LITERAL,
         features=FEATURES,
         gains="\n\n".join(_gains(kind, found[kind]) for kind in NAMES),
-        differences="\n\n".join(_differences(study, kind, found[kind]) for kind in NAMES),
+        differences="\n\n".join(_differences(kind, compared[kind]) for kind in NAMES),
         choice="\n\n".join(_choice(study, kind) for kind in NAMES),
         explanations=_explanations(study),
         **_maps(study),
         changes=_changes(study),
         cost=_cost(study),
         confidence=CONFIDENCE,
-        late=", ".join(f"{level:.0%}" for level in study.plan.levels if level in LATE),
-        n_baselines=len(retraining.BASELINES),
+        alpha=1 - CONFIDENCE,
+        late=", ".join(f"{level:.0%}" for level in retrain.late(study)),
+        n_seeds=len(retraining.SEEDS),
+        n_signs=n_signs,
+        n_chance=(1 - CONFIDENCE) * n_signs,
+        n_test=len(study.data.X_test),
+        splits=maps.SPLITS,
+        checked=min(maps.CHECKED, study.plan.images // 20),
         part=study.plan.images // study.plan.replicates,
         per_class=study.plan.images // 10,
         choosing=study.plan.images_to_choose // study.plan.replicates_to_choose,
@@ -164,89 +74,104 @@ def run(study: Study) -> None:
     print(f"written: {study.out / 'README.md'}")
 
 
-def _at_late_levels(
-    one: evaluation.Retrained, other: evaluation.Retrained, wrong: dict[str, set[int]]
-) -> dict[float, Difference]:
-    """Compare them at those of the late levels that both were measured at."""
+def _short(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
+    """List methods from the best to the worst."""
+    lines = []
+    for kind, by_method in found.items():
+        for level in (retrain.late(study)[0], retrain.late(study)[-1]):
+            at = study.plan.levels.index(level)
+            gains = {name: one.gains[at].mean() for name, one in by_method.items() if "," not in name}
+            lines.append(
+                f"* **Without {level:.0%} of the {NAMES[kind]}** the error changes by {_listed(gains, signed)}."
+            )
+    measured = [line for line in study.results("maps") if line["method"] in (*METHODS, "class mean")]
+    halves = [line for line in measured if line["measure"] == "stability"]
+    few = min(line["images"] for line in halves)
+    stable = {line["method"]: line["pearson"] for line in halves if line["images"] == few}
+    forgetful = {line["method"]: line["spearman"] for line in measured if line.get("model") == "random head"}
+    lines += [
+        f"* **Maps by other images**, {few} of each class, correlate by {_listed(stable, '{:.2f}'.format, -1)}.",
+        f"* **Maps of the CNN with a random head** correlate with its own by {_listed(forgetful, '{:.2f}'.format)}.",
+    ]
+    return "\n".join(textwrap.fill(line, 116, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+
+
+def _listed(values: dict[str, float], written: Callable[[float], str], ascending: int = 1) -> str:
+    names = sorted(values, key=lambda name: ascending * values[name])
+    return ", ".join(f"{written(values[name])} ({name})" for name in names)
+
+
+Compared = dict[tuple[str, str], dict[float, Difference]]  # by level, of pairs of methods
+
+
+def _compared(study: Study, kind: str, found: dict[str, evaluation.Retrained]) -> Compared:
+    """Compare NormLIME with the others at the late levels, and the chosen settings of NormLIME and LIME."""
+    wrong = retraining.wrong(study, kind)
+    pairs = [("NormLIME", name) for name in found if name != "NormLIME"]
     return {
-        level: difference(one, other, k, wrong)
-        for k, level in enumerate(one.levels.tolist())
-        if level in LATE and np.isfinite(one.scores[k] - other.scores[k]).all()
+        (mine, other): {
+            level: difference(found[mine], found[other], study.plan.levels.index(level), wrong)
+            for level in retrain.late(study)
+        }
+        for mine, other in [*pairs, CHOSEN]
     }
 
 
 def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
     accuracy = next(iter(study.results("network")))["accuracy"]
-    rows = [["The CNN's test accuracy is 99.04 %", f"{accuracy:.2%}", "held" if accuracy >= 0.9904 else "not held"]]
-    for (kind, method, level), paper in retrain.PAPER.items():
-        claim = f"{method}: {level:.0%} of the {NAMES[kind]} removed raise the error by {paper:.2f} points"
-        gain = _gain(study, kind, found[kind][method], level)
-        if gain is not None:
-            mean, low, high = gain
-            verdict = "held" if mean <= paper else "not distinguishable" if low <= paper else "not held"
-            rows.append([claim, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]", verdict])
-    for kind, by_method in found.items():
-        wrong = retraining.wrong(study, kind)
-        pairs = [("NormLIME", other) for other in by_method if other != "NormLIME" and "," not in other]
-        for mine, other in [*pairs, ("NormLIME, chosen", "LIME, chosen")]:
-            cells = _at_late_levels(by_method[mine], by_method[other], wrong)
-            ahead = [f"{level:.0%}" for level, cell in cells.items() if cell.high < 0]
-            behind = [f"{level:.0%}" for level, cell in cells.items() if cell.low > 0]
-            figure = f"ahead at {_listed(ahead)}, behind at {_listed(behind)}, of {len(cells)} levels"
-            rows.append(
-                [f"{mine} ranks {NAMES[kind]} better than {other}", figure, _verdict(ahead, behind, len(cells))]
-            )
-    rows.append(["83 people prefer NormLIME's maps of classes", "nobody was asked", "not reproduced"])
-    return table(["claim", f"here, with {CONFIDENCE:.0%} interval", "verdict"], rows, right=())
+    verdict = "held" if accuracy >= PAPER_ACCURACY else "not held"
+    rows = [["The CNN's test accuracy", f"{PAPER_ACCURACY:.2%}", f"{accuracy:.2%}", f"{1 - accuracy:.2%}", verdict]]
+    for (kind, method, level), row in retrain.claimed(study).items():
+        paper = retrain.PAPER[kind, method, level]
+        claim = f"{method}: gain of the error without {level:.0%} of the {NAMES[kind]}"
+        verdict = "held" if row.gain <= paper else "not distinguishable" if row.low <= paper else "not held"
+        here = f"{signed(row.gain)} [{signed(row.low)}, {signed(row.high)}]"
+        error = found[kind][method].baseline.mean() + row.gain
+        rows.append([claim, signed(paper), here, f"{error:.2f}%", verdict])
+    rows.append(["People prefer NormLIME's maps of classes", "83 people did", "nobody was asked", "", "not reproduced"])
+    return table(["claim", "paper", f"here, {CONFIDENCE:.0%} interval", "error", "verdict"], rows, right=(1, 2, 3))
 
 
-def _verdict(ahead: list[str], behind: list[str], n: int) -> str:
-    if len(ahead) == n:
-        return "held"
-    if len(behind) == n:
-        return "not held"
-    parts = [f"{word} at {_listed(levels)}" for word, levels in (("held", ahead), ("not held", behind)) if levels]
-    rest = ["not distinguishable"] if len(ahead) + len(behind) < n else []
-    return ", ".join(parts + rest)
+def _ranked(compared: Compared) -> Compared:
+    """Return what is to have a sign."""
+    return {pair: cells for pair, cells in compared.items() if "," not in pair[1] or pair == CHOSEN}
 
 
-def _listed(levels: list[str]) -> str:
-    return " and ".join(levels) or "none"
+def _ranks(kind: str, compared: Compared) -> str:
+    rows = []
+    for (mine, other), cells in _ranked(compared).items():
+        signs = [_sign(cell) for cell in cells.values()]
+        verdict = " and ".join(word for sign, word in (("+", "held"), ("-", "not held")) if sign in signs)
+        rows.append([f"{mine} against {other}", *signs, (verdict or "not distinguishable") if other in CLAIMED else ""])
+    levels = next(iter(compared.values()))
+    heads = [NAMES[kind], *(f"{level:.0%}" for level in levels), "verdict"]
+    return table(heads, sorted(rows, key=lambda row: not row[-1]), right=())
 
 
-def _gain(study: Study, kind: str, found: evaluation.Retrained, level: float) -> tuple[float, float, float] | None:
-    """Return the error gain and its interval, over rankings and over seeds of the baseline (Welch's)."""
-    if level not in study.plan.levels:
-        return None
-    scores, baselines = found.scores[study.plan.levels.index(level), :, 0], retraining.baselines(study, kind)
-    low, high = stats.ttest_ind(scores, baselines, equal_var=False).confidence_interval(CONFIDENCE)
-    return scores.mean() - baselines.mean(), low, high
+def _sign(cell: Difference) -> str:
+    """Return + where NormLIME is better."""
+    if np.isnan(cell.low) and not cell.mean:
+        return "same"
+    sign = "+" if cell.high < 0 else "-" if cell.low > 0 else "="
+    return f"({sign})" if sign != "=" and cell.p > 1 - CONFIDENCE else sign
 
 
 def _gains(kind: str, found: dict[str, evaluation.Retrained]) -> str:
     """Tabulate the error gains of all levels."""
-    levels = next(iter(found.values())).levels
-    baseline = next(iter(found.values())).baseline[0]
     rows = []
     for name, retrained in found.items():
-        rows.append([name, str(len(retrained.ranking))])
-        for gain, spread in zip(
-            retrained.gains.mean(axis=(1, 2)), retrained.gains.std(axis=(1, 2), ddof=0), strict=True
-        ):
-            rows[-1].append("" if np.isnan(gain) else f"{gain:+.2f} ({spread:.2f})")
-    heads = [f"{NAMES[kind]}, baseline {100 - baseline:.2f} %", "rankings", *(f"{level:.0%}" for level in levels)]
+        gains = retrained.gains.reshape(len(retrained.levels), -1)
+        cells = ["" if np.isnan(row).any() else f"{signed(row.mean())} ({row.std(ddof=1):.2f})" for row in gains]
+        rows.append([name, str(len(retrained.ranking)), *cells])
+    one = found["NormLIME"]
+    error = f"{NAMES[kind]}; error with all {one.baseline.mean():.2f}%"
+    heads = [error, "rankings", *(f"{level:.0%}" for level in one.levels)]
     return table(heads, rows, right=range(1, len(heads)))
 
 
-def _differences(study: Study, kind: str, found: dict[str, evaluation.Retrained]) -> str:
-    wrong = retraining.wrong(study, kind)
-    levels = [level for level in study.plan.levels if level in LATE]
-    rows = []
-    for name, other in found.items():
-        if name != "NormLIME":
-            cells = _at_late_levels(found["NormLIME"], other, wrong)
-            rows.append([f"NormLIME less {name}", *(str(cells.get(level, "")) for level in levels)])
-    heads = [NAMES[kind], *(f"{level:.0%}" for level in levels)]
+def _differences(kind: str, compared: Compared) -> str:
+    rows = [[" less ".join(pair), *map(str, cells.values())] for pair, cells in compared.items()]
+    heads = [NAMES[kind], *(f"{level:.0%}" for level in next(iter(compared.values())))]
     return table(heads, rows, right=range(1, len(heads)))
 
 
@@ -278,21 +203,24 @@ def _changes(study: Study) -> str:
             other = frozenset((dict(way) | after).items())
             if before.items() <= way and other in gains:
                 gaps[dict(way)["neighborhood"]].append(gains[other] - gain)
-        rows.append([name, *(f"{np.mean(of):+.2f} ({stats.sem(of):.2f}, {len(of)})" for of in gaps.values())])
+        rows.append(
+            [name, *(f"{np.mean(of):+.2f} ({stats.sem(of):.2f}, {len(of)})" if of else "" for of in gaps.values())]
+        )
     heads = ["change (standard error, settings)", *NEIGHBORHOODS]
     return table(heads, rows, right=range(1, len(heads)))
 
 
 def _explanations(study: Study) -> str:
-    lines = study.results("explanations")
+    lines = [line for line in study.results("explanations") if not line["choosing"]]
+    lines.sort(key=lambda line: (line["setting"].split(",")[0], line["features_used"]))
     rows = [
         [
             *(line["setting"], line["output"], f"{line['r2']:.2f}", f"{line['features_used']:.0f}"),
             *(f"{line['never_used']:,}", f"{line['seconds']:.0f}"),
         ]
-        for line in {(line["setting"], line["output"]): line for line in lines if not line["choosing"]}.values()
+        for line in {(line["setting"], line["output"]): line for line in lines}.values()
     ]
-    heads = ["explanations", "of", "median R^2", "features used", "features never used", "seconds"]
+    heads = ["explanations", "of", "median R^2", "features used, mean", "features that none uses", "seconds"]
     return table(heads, rows, right=range(2, 6))
 
 
@@ -313,7 +241,13 @@ def _maps(study: Study) -> dict[str, str]:
         digits = [line for line in of_name if line["measure"] == "digits"]
         seen = [f"{10 * line['recognised']:.0f}; {_mean_and_spread(line['replicates'])}" for line in digits]
         rows.append([name, ", ".join(halves), *fills, *seen])
-    heads = ["maps", "halves, r", "black: own / others", "mean: own / others", "digits seen of 10; of fewer images"]
+    heads = [
+        "maps",
+        "halves: r (images)",
+        "black: own / others",
+        "mean: own / others",
+        "digits seen: all images; parts (std)",
+    ]
     alike = {
         (line["method"], line["model"]): f"{line['spearman']:.2f}"
         for line in lines
@@ -343,5 +277,5 @@ def _cost(study: Study) -> dict[str, float]:
     for kind in NAMES:
         lines = list(study.results(f"retrained-{kind}"))
         cost[kind] = len(lines) + len(list(study.results(f"retrained-{kind}-to-choose")))
-        cost[f"{kind} seconds"] = np.median([line["seconds"] for line in lines if "seconds" in line])
+        cost[f"{kind}_seconds"] = np.median([line["seconds"] for line in lines if "seconds" in line])
     return cost

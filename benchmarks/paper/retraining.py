@@ -6,6 +6,7 @@ features the head, as features of convolutions that are trained anew mean someth
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,11 @@ import numpy as np
 import torch
 
 from benchmarks.paper import network
-from benchmarks.paper.comparing import key
-from benchmarks.paper.study import Study, workers
+from benchmarks.paper.comparing import Wrong, key
+from benchmarks.paper.study import Study
 from normlime_fast import evaluation
 
-SEED = 0
-BASELINES = range(5)  # seeds of networks with all features: a single one can be better or worse by luck
+SEEDS = range(5)  # a single network can be better or worse by luck
 HEAD_BATCH = 256  # with more steps, of 64 or 128, heads are no better on images kept apart, and take longer
 MISSING = -1.0  # no error in percent
 
@@ -28,22 +28,30 @@ def keep_and_retrain(
     kind: str,
     importances: dict[Any, np.ndarray],
     levels: tuple[float, ...],
+    seeds: Sequence[int] | None = None,
     choosing: bool = False,
 ) -> None:
     """Retrain on all cores; what the file of results knows is not trained again.
 
+    By default with one seed where there are several rankings, and with `SEEDS` where there is one.
     To choose settings, the last training images are kept apart and scored, not the test images, and CNNs are trained
     for one epoch.
     """
     d = study.rows(kind, test=True).shape[1]  # so that features are there when workers want them
     retraining = Retraining(study, kind, choosing)
-    with workers() as executor:
-        evaluation.keep_and_retrain(np.zeros(d), retraining, [0.0], seeds=BASELINES, executor=executor)
-        for name, importance in importances.items():
-            print(name, flush=True)
-            evaluation.keep_and_retrain(
-                importance, retraining, levels, seeds=[SEED], executor=executor, progress=sys.stderr.isatty()
-            )
+    evaluation.keep_and_retrain(np.zeros(d), retraining, [0.0], seeds=SEEDS, executor=study.executor)
+    for name, importance in importances.items():
+        print(name, flush=True)
+        evaluation.keep_and_retrain(
+            *(importance, retraining, levels),
+            seeds=seeds or _seeds(importance, choosing),
+            executor=study.executor,
+            progress=sys.stderr.isatty(),
+        )
+
+
+def _seeds(importance: np.ndarray, choosing: bool) -> Sequence[int]:
+    return SEEDS[:1] if choosing or len(importance) > 1 else SEEDS
 
 
 def load(
@@ -51,35 +59,31 @@ def load(
     kind: str,
     importances: dict[Any, np.ndarray],
     levels: tuple[float, ...],
+    seeds: Sequence[int] | None = None,
     choosing: bool = False,
 ) -> dict[Any, evaluation.Retrained]:
     """Return the errors in percent of each importance, as far as they are known; the others are NaN.
 
-    The baseline is the mean of `baselines`.
+    The baseline is that of each seed, or with a single one the mean over `SEEDS`.
     """
     known = Retraining(study, kind, choosing).known()
-    baseline = baselines(study, kind, choosing).mean(keepdims=True)
+    everything = key(np.arange(study.rows(kind).shape[1]))
+    of_all = np.mean([known.get((everything, seed), np.nan) for seed in SEEDS])
 
     def error(kept: np.ndarray, seed: int) -> float:
         return known.get((key(kept), seed), MISSING)
 
     results = {}
     for name, importance in importances.items():
-        found = evaluation.keep_and_retrain(importance, error, levels, seeds=[SEED])
-        scores = np.where(found.scores == MISSING, np.nan, found.scores)
-        results[name] = replace(found, scores=scores, baseline=baseline)
+        found = evaluation.keep_and_retrain(importance, error, levels, seeds=seeds or _seeds(importance, choosing))
+        scores, baseline = (np.where(of == MISSING, np.nan, of) for of in (found.scores, found.baseline))
+        results[name] = replace(found, scores=scores, baseline=baseline if len(found.seeds) > 1 else of_all[None])
     return results
 
 
-def baselines(study: Study, kind: str, choosing: bool = False) -> np.ndarray:
-    """Return the errors in percent of networks with all features, one for each seed."""
-    known, everything = Retraining(study, kind, choosing).known(), np.arange(study.rows(kind).shape[1])
-    return np.array([known.get((key(everything), seed), np.nan) for seed in BASELINES])
-
-
-def wrong(study: Study, kind: str) -> dict[str, set[int]]:
-    """Return which test images are wrong, by `key` of the features kept."""
-    return {line["kept"]: set(line["wrong"]) for line in Retraining(study, kind, choosing=False).lines}
+def wrong(study: Study, kind: str) -> Wrong:
+    lines = Retraining(study, kind, choosing=False).lines
+    return {(line["kept"], line["seed"]): set(line["wrong"]) for line in lines}
 
 
 class Retraining:

@@ -77,6 +77,12 @@ class Study:
         return Study, (self.plan, self.out, self.work)  # without what it has loaded
 
     @cached_property
+    def executor(self) -> ProcessPoolExecutor:
+        """A process for each core, each of which computes on one thread."""
+        os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # libraries read it when they are loaded
+        return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
+
+    @cached_property
     def data(self) -> models.Images:
         images = _mnist()
         return images._replace(X=images.X[-self.plan.n_train :], y=images.y[-self.plan.n_train :])
@@ -133,9 +139,3 @@ class Study:
 
 
 _mnist = cache(models.mnist)  # once a process
-
-
-def workers() -> ProcessPoolExecutor:
-    """Return a process for each core, each of which computes on one thread."""
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # libraries read it when they are loaded
-    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
