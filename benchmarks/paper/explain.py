@@ -42,6 +42,9 @@ class Way(NamedTuple):
     setting: Setting
     output: str
 
+    def __str__(self) -> str:
+        return f"{self.method}, {self.setting}, {self.output}"
+
     def importance(self, study: Study, parts: list[np.ndarray], choosing: bool = False) -> np.ndarray:
         """Return that of each part of the images, (len(parts), d)."""
         local = load(study, self.setting, choosing)

@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks.measuring import table
 from benchmarks.paper import maps, retrain, retraining
 from benchmarks.paper.comparing import CONFIDENCE, Difference, difference, signed
-from benchmarks.paper.explain import FEATURES, LITERAL, Setting
+from benchmarks.paper.explain import FEATURES, LITERAL, Setting, Way
 from benchmarks.paper.questionnaire import METHODS
 from benchmarks.paper.study import Study
 from normlime_fast import evaluation
@@ -178,7 +178,7 @@ def _differences(kind: str, compared: Compared) -> str:
 def _choice(study: Study, kind: str) -> str:
     rows = [
         [
-            f"{line['method']}, {Setting(*line['setting'])}, {line['output']}",
+            str(Way(line["method"], Setting(*line["setting"]), line["output"])),
             f"{line['mean']:+.2f}",
             ", ".join(f"{gain:+.2f}" for gain in line["gains"]),
         ]
