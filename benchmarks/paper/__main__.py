@@ -34,7 +34,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("steps", nargs="*", metavar="STEP", help="all by default")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see it run: 7 minutes on two cores instead of hours")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see it run: minutes instead of hours")
     parser.add_argument("--out", type=Path, help="where results and figures go; by default here, or with --quick WORK")
     parser.add_argument("--work", type=Path, default=Path("paper-work"), help="where the network and explanations go")
     given = parser.parse_args()
