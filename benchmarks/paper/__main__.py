@@ -17,7 +17,7 @@ STEPS = {
     "train": "train the CNN",
     "explain": "explain images, and outputs of the second block",
     "attribute": "SmoothGrad-squared, VarGrad and SHAP of the same images",
-    "choose": "settings that rank pixels best, on other images",
+    "choose": "settings that rank best, on other images",
     "retrain": "keep and retrain, pixels and features",
     "maps": "maps of classes, and what speaks for them in place of people",
     "questionnaire": "the page that people would be asked with, and its analysis on simulated votes",

@@ -29,8 +29,8 @@ def run(study: Study) -> None:
             start = time.perf_counter()
             unfinished = path.with_suffix(".part.npz")
             np.savez(unfinished, **make(study))
-            unfinished.rename(path)
             study.results("attributions").append(name=name, seconds=time.perf_counter() - start)
+            unfinished.replace(path)
 
 
 def load(study: Study, name: str) -> dict[str, np.ndarray]:

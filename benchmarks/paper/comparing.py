@@ -1,6 +1,7 @@
 """Compares rankings by what networks get wrong without the features that they rank last."""
 
 import hashlib
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -40,27 +41,29 @@ def key(kept: np.ndarray) -> str:
     return hashlib.sha256(kept.astype(np.int64).tobytes()).hexdigest()[:16]
 
 
-def difference(one: evaluation.Retrained, other: evaluation.Retrained, level: int, wrong: Wrong) -> Difference:
-    """Compare errors: those of rankings by the same images in pairs, others as two samples.
+def difference(one: evaluation.Retrained, other: evaluation.Retrained, level: float, wrong: Wrong) -> Difference:
+    """Compare errors ranking by ranking, or, where the other has but one, with that; seed by seed.
 
-    Both are trained several times, on several rankings or with several seeds. Each such pair has a p-value of McNemar's
-    exact test; twice their median is one of all.
+    The interval is that of `Retrained.summary`, over rankings and seeds. Each pair of networks has a p-value of
+    McNemar's exact test; twice their median is one of all.
     """
-    mine, theirs = (way.scores[level].ravel() for way in (one, other))
-    paired = one.scores.shape == other.scores.shape
-    low = high = np.nan
-    if not paired or np.ptp(mine - theirs):
-        test = stats.ttest_rel(mine, theirs) if paired else stats.ttest_ind(mine, theirs, equal_var=False)
-        low, high = test.confidence_interval(CONFIDENCE)
-    tests = []
-    for cells in zip(_cells(one, level), _cells(other, level), strict=False):
-        my, their = (wrong[cell] for cell in cells)
-        only = len(my - their), len(their - my)
-        tests.append(stats.binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0)
-    return Difference(mine.mean() - theirs.mean(), low, high, min(1.0, 2 * float(np.median(tests))))
+    (k,), (of_other,) = (np.flatnonzero(way.levels == level) for way in (one, other))
+    gaps = (one.scores[k] - other.scores[of_other])[None]
+    as_found = replace(one, levels=one.levels[[k]], n_kept=one.n_kept[[k]], tied=one.tied[[k]])
+    row = replace(as_found, scores=gaps, baseline=np.zeros(len(one.seeds))).summary(CONFIDENCE)[0]
+    mine, theirs = (np.broadcast_to(_cells(way, at), gaps[0].shape) for way, at in ((one, k), (other, of_other)))
+    tests = [_mcnemar(wrong[a], wrong[b]) for a, b in zip(mine.flat, theirs.flat, strict=True)]
+    return Difference(row.gain, row.low, row.high, min(1.0, 2 * float(np.median(tests))))
 
 
-def _cells(way: evaluation.Retrained, level: int) -> list[tuple[str, int]]:
-    """Name the trainings, in the order of the scores."""
-    sets = [key(np.sort(order[: way.n_kept[level]])) for order in way.ranking]
-    return [(kept, seed) for kept in sets for seed in way.seeds]
+def _mcnemar(mine: set[int], theirs: set[int]) -> float:
+    only = len(mine - theirs), len(theirs - mine)
+    return float(stats.binomtest(only[0], sum(only)).pvalue) if sum(only) else 1.0
+
+
+def _cells(way: evaluation.Retrained, level: int) -> np.ndarray:
+    """Name the trainings, in the shape of the scores."""
+    cells = np.empty((len(way.ranking), len(way.seeds)), object)
+    for r, s in np.ndindex(cells.shape):
+        cells[r, s] = key(np.sort(way.ranking[r, : way.n_kept[level]])), way.seeds[s]
+    return cells

@@ -113,7 +113,6 @@ def _explain(study: Study, setting: Setting, choosing: bool) -> None:
         )
         print(f"{setting}: class {c} of 0 to 9 explained", flush=True)
     local = nlf.LocalExplanations.concatenate(parts)
-    local.save(path)
     for output in OUTPUTS:
         rows = np.flatnonzero(local.target // 10 == OUTPUTS.index(output))
         study.results("explanations").append(
@@ -126,3 +125,4 @@ def _explain(study: Study, setting: Setting, choosing: bool) -> None:
             never_used=local.weights.shape[1] - len(np.unique(local.weights[rows].indices)),
             seconds=time.perf_counter() - start,
         )
+    local.save(path)  # after its results, so that these are there if it is

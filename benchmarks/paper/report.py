@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.measuring import table
-from benchmarks.paper import maps, retrain, retraining
+from benchmarks.paper import choose, maps, retrain, retraining
 from benchmarks.paper.comparing import CONFIDENCE, Difference, difference, signed
 from benchmarks.paper.explain import FEATURES, LITERAL, Setting, Way
 from benchmarks.paper.questionnaire import METHODS
@@ -36,16 +36,16 @@ TEXT = Path(__file__).with_name("report-template.md")
 
 def run(study: Study) -> None:
     found = {kind: retrain.load(study, kind) for kind in NAMES}
-    for kind, by_method in found.items():
-        late = np.isin(study.plan.levels, retrain.late(study))
-        missing = [name for name, one in by_method.items() if np.isnan(one.scores[late]).any()]
-        if missing:
-            sys.exit(f"{kind} are not all retrained without what {missing[0]} ranks last: run the step retrain first")
-    compared = {kind: _compared(study, kind, found[kind]) for kind in NAMES}
+    crossed = {kind: retrain.crossed(study, kind) for kind in NAMES}
+    for kind in NAMES:
+        for name, one in [*found[kind].items(), *crossed[kind].items()]:
+            if np.isnan(one.scores[np.isin(one.levels, retrain.late(study))]).any():
+                sys.exit(f"{kind} are not all retrained without what {name} ranks last: run the step retrain first")
+    compared = {kind: _compared(study, kind, found[kind], crossed[kind]) for kind in NAMES}
     n_signs = sum(len(cells) for kind in NAMES for cells in _ranked(compared[kind]).values())
     text = TEXT.read_text(encoding="utf-8").format(
-        short=_short(study, found),
-        claims=_claims(study, found),
+        short=_short(study, found, compared),
+        claims=_claims(study, crossed),
         ranks="\n\n".join(_ranks(kind, compared[kind]) for kind in NAMES),
         plan=study.plan,
         literal=LITERAL,
@@ -56,6 +56,8 @@ def run(study: Study) -> None:
         explanations=_explanations(study),
         **_maps(study),
         changes=_changes(study),
+        chosen="; ".join(_chosen(study, kind) for kind in NAMES),
+        lucky=" and ".join(_lucky(kind, crossed[kind]["NormLIME"]) for kind in NAMES),
         cost=_cost(study),
         confidence=CONFIDENCE,
         alpha=1 - CONFIDENCE,
@@ -74,26 +76,47 @@ def run(study: Study) -> None:
     print(f"written: {study.out / 'README.md'}")
 
 
-def _short(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
+Found = dict[str, evaluation.Retrained]  # by method
+
+
+def _short(study: Study, found: dict[str, Found], compared: dict[str, "Compared"]) -> str:
     """List methods from the best to the worst."""
     lines = []
     for kind, by_method in found.items():
+        level = retrain.late(study)[-1]
+        signs = {
+            other: _sign(cells[level]) for (_, other), cells in _ranked(compared[kind]).items() if "," not in other
+        }
+        ahead, behind = ([other for other in signs if signs[other] == sign] or ["none"] for sign in "+-")
+        rest = [other for other in signs if signs[other] not in ("+", "-")] or ["none"]
+        lines.append(
+            f"* **NormLIME's ranking of the {NAMES[kind]}**, {level:.0%} of which are removed, is better than that of "
+            f"{', '.join(ahead)}; worse than that of {', '.join(behind)}; not distinguishable from {', '.join(rest)}."
+        )
         for level in (retrain.late(study)[0], retrain.late(study)[-1]):
             at = study.plan.levels.index(level)
             gains = {name: one.gains[at].mean() for name, one in by_method.items() if "," not in name}
-            lines.append(
-                f"* **Without {level:.0%} of the {NAMES[kind]}** the error changes by {_listed(gains, signed)}."
-            )
+            lines.append(f"* **Without {level:.0%} of the {NAMES[kind]}** the error gains {_listed(gains, signed)}.")
     measured = [line for line in study.results("maps") if line["method"] in (*METHODS, "class mean")]
     halves = [line for line in measured if line["measure"] == "stability"]
     few = min(line["images"] for line in halves)
     stable = {line["method"]: line["pearson"] for line in halves if line["images"] == few}
-    forgetful = {line["method"]: line["spearman"] for line in measured if line.get("model") == "random head"}
+    forgot, same = (
+        {line["method"]: line["spearman"] for line in measured if line.get("model") == model}
+        for model in ("random head", "same, other images")
+    )
+    two = "{:.2f}".format
     lines += [
-        f"* **Maps by other images**, {few} of each class, correlate by {_listed(stable, '{:.2f}'.format, -1)}.",
-        f"* **Maps of the CNN with a random head** correlate with its own by {_listed(forgetful, '{:.2f}'.format)}.",
+        f"* **Maps by other images**, {few} of each class, correlate by {_listed(stable, two, -1)}.",
+        f"* **Maps of the CNN with a random head** correlate with its own by {_listed(forgot, two)}, where its own of "
+        f"other images do by {_listed(same, two)}.",
     ]
     return "\n".join(textwrap.fill(line, 116, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+
+
+def _lucky(kind: str, one: evaluation.Retrained) -> str:
+    """Say how well networks do on all features with the seed that most are trained with."""
+    return f"{one.baseline[0]:.2f}% on all {NAMES[kind]}, where the mean is {one.baseline.mean():.2f}%"
 
 
 def _listed(values: dict[str, float], written: Callable[[float], str], ascending: int = 1) -> str:
@@ -104,29 +127,29 @@ def _listed(values: dict[str, float], written: Callable[[float], str], ascending
 Compared = dict[tuple[str, str], dict[float, Difference]]  # by level, of pairs of methods
 
 
-def _compared(study: Study, kind: str, found: dict[str, evaluation.Retrained]) -> Compared:
+def _compared(study: Study, kind: str, found: Found, crossed: Found) -> Compared:
     """Compare NormLIME with the others at the late levels, and the chosen settings of NormLIME and LIME."""
     wrong = retraining.wrong(study, kind)
-    pairs = [("NormLIME", name) for name in found if name != "NormLIME"]
-    return {
-        (mine, other): {
-            level: difference(found[mine], found[other], study.plan.levels.index(level), wrong)
-            for level in retrain.late(study)
-        }
-        for mine, other in [*pairs, CHOSEN]
-    }
+    compared: Compared = {}
+    for mine, other in [*(("NormLIME", name) for name in found if name != "NormLIME"), CHOSEN]:
+        one = crossed[mine] if len(found[other].seeds) > 1 else found[mine]
+        compared[mine, other] = {level: difference(one, found[other], level, wrong) for level in retrain.late(study)}
+    return compared
 
 
-def _claims(study: Study, found: dict[str, dict[str, evaluation.Retrained]]) -> str:
+def _claims(study: Study, crossed: dict[str, Found]) -> str:
     accuracy = next(iter(study.results("network")))["accuracy"]
     verdict = "held" if accuracy >= PAPER_ACCURACY else "not held"
     rows = [["The CNN's test accuracy", f"{PAPER_ACCURACY:.2%}", f"{accuracy:.2%}", f"{1 - accuracy:.2%}", verdict]]
-    for (kind, method, level), row in retrain.claimed(study).items():
-        paper = retrain.PAPER[kind, method, level]
+    for (kind, method, level), paper in retrain.PAPER.items():
+        if level not in study.plan.levels:
+            continue
+        one = crossed[kind][method]
+        row = next(row for row in one.summary(CONFIDENCE) if row.level == level)
         claim = f"{method}: gain of the error without {level:.0%} of the {NAMES[kind]}"
         verdict = "held" if row.gain <= paper else "not distinguishable" if row.low <= paper else "not held"
         here = f"{signed(row.gain)} [{signed(row.low)}, {signed(row.high)}]"
-        error = found[kind][method].baseline.mean() + row.gain
+        error = one.baseline.mean() + row.gain
         rows.append([claim, signed(paper), here, f"{error:.2f}%", verdict])
     rows.append(["People prefer NormLIME's maps of classes", "83 people did", "nobody was asked", "", "not reproduced"])
     return table(["claim", "paper", f"here, {CONFIDENCE:.0%} interval", "error", "verdict"], rows, right=(1, 2, 3))
@@ -175,6 +198,10 @@ def _differences(kind: str, compared: Compared) -> str:
     return table(heads, rows, right=range(1, len(heads)))
 
 
+def _chosen(study: Study, kind: str) -> str:
+    return f"of {NAMES[kind]} " + " and ".join(f'"{way}"' for way in choose.chosen(study, kind).values())
+
+
 def _choice(study: Study, kind: str) -> str:
     rows = [
         [
@@ -216,12 +243,12 @@ def _explanations(study: Study) -> str:
     rows = [
         [
             *(line["setting"], line["output"], f"{line['r2']:.2f}", f"{line['features_used']:.0f}"),
-            *(f"{line['never_used']:,}", f"{line['seconds']:.0f}"),
+            f"{line['never_used']:,}",
         ]
         for line in {(line["setting"], line["output"]): line for line in lines}.values()
     ]
-    heads = ["explanations", "of", "median R^2", "features used, mean", "features that none uses", "seconds"]
-    return table(heads, rows, right=range(2, 6))
+    heads = ["explanations", "of", "median R^2", "features used, mean", "features that none uses"]
+    return table(heads, rows, right=range(2, 5))
 
 
 def _maps(study: Study) -> dict[str, str]:

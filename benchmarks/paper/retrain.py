@@ -5,7 +5,6 @@ import numpy as np
 from benchmarks.paper import attribute, choose, explain, retraining
 from benchmarks.paper.study import Study
 from normlime_fast import evaluation
-from normlime_fast.evaluation.retraining import Gain
 
 KINDS = "pixels", "features"
 PAPER = {  # what it reports: error gain in points
@@ -21,8 +20,8 @@ def run(study: Study) -> None:
     for kind in KINDS:
         importances = rankings(study, kind)
         retraining.keep_and_retrain(study, kind, importances, study.plan.levels)
-        for method, level in _claimed(study, kind):
-            retraining.keep_and_retrain(study, kind, {method: importances[method]}, (level,), retraining.SEEDS)
+        for method, levels in _crossed(study, kind).items():
+            retraining.keep_and_retrain(study, kind, {method: importances[method]}, levels, retraining.SEEDS)
         chosen = choose.chosen(study, kind)
         explain.explain(study, [way.setting for way in chosen.values()])
         retraining.keep_and_retrain(study, kind, by_ways(study, chosen), late(study))
@@ -38,19 +37,22 @@ def load(study: Study, kind: str) -> dict[str, evaluation.Retrained]:
     return retraining.load(study, kind, importances, study.plan.levels)
 
 
-def claimed(study: Study) -> dict[tuple[str, str, float], Gain]:
-    """Return what `PAPER` has, over rankings and trainings with several seeds."""
+def crossed(study: Study, kind: str) -> dict[str, evaluation.Retrained]:
+    """Return the errors of NormLIME, and of what else `PAPER` has, each ranking trained on with each seed."""
+    importances = rankings(study, kind)
     found = {}
-    for kind in KINDS:
-        importances = rankings(study, kind)
-        for method, level in _claimed(study, kind):
-            one = retraining.load(study, kind, {method: importances[method]}, (level,), retraining.SEEDS)
-            found[kind, method, level] = one[method].summary()[0]
+    for method, levels in _crossed(study, kind).items():
+        found |= retraining.load(study, kind, {method: importances[method]}, levels, retraining.SEEDS)
     return found
 
 
-def _claimed(study: Study, kind: str) -> list[tuple[str, float]]:
-    return [(method, level) for of, method, level in PAPER if of == kind and level in study.plan.levels]
+def _crossed(study: Study, kind: str) -> dict[str, tuple[float, ...]]:
+    """Return their levels: of NormLIME the late ones, at which it is compared with methods of one ranking, too."""
+    found: dict[str, tuple[float, ...]] = {"NormLIME": late(study)}
+    for of_kind, method, level in PAPER:
+        if of_kind == kind and level in study.plan.levels and level not in found.get(method, ()):
+            found[method] = (*found.get(method, ()), level)
+    return found
 
 
 def rankings(study: Study, kind: str) -> dict[str, np.ndarray]:

@@ -37,7 +37,8 @@ def keep_and_retrain(
     To choose settings, the last training images are kept apart and scored, not the test images, and CNNs are trained
     for one epoch.
     """
-    d = study.rows(kind, test=True).shape[1]  # so that features are there when workers want them
+    d = study.rows(kind).shape[1]
+    study.rows(kind, test=True)  # so that they are there when workers want them
     retraining = Retraining(study, kind, choosing)
     evaluation.keep_and_retrain(np.zeros(d), retraining, [0.0], seeds=SEEDS, executor=study.executor)
     for name, importance in importances.items():

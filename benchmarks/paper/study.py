@@ -113,7 +113,9 @@ class Study:
             return X
         path = self.work / f"features-{'test' if test else 'train'}.npy"
         if not path.exists():
-            np.save(path, network.features(self.cnn, X))
+            unfinished = path.with_suffix(".part.npy")
+            np.save(unfinished, network.features(self.cnn, X))
+            unfinished.replace(path)
         return np.load(path, mmap_mode="r")
 
     def images(self, choosing: bool = False) -> np.ndarray:
