@@ -57,7 +57,7 @@ def run(study: Study) -> None:
         **_maps(study),
         changes=_changes(study),
         chosen="; ".join(_chosen(study, kind) for kind in NAMES),
-        lucky=" and ".join(_lucky(kind, crossed[kind]["NormLIME"]) for kind in NAMES),
+        lucky=", and ".join(_lucky(kind, crossed[kind]["NormLIME"]) for kind in NAMES),
         cost=_cost(study),
         confidence=CONFIDENCE,
         alpha=1 - CONFIDENCE,
