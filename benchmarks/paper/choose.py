@@ -6,6 +6,7 @@ chosen, for NormLIME's S and for LIME's global importance (Eq. 6) each for itsel
 """
 
 import itertools
+from typing import Any
 
 from benchmarks.paper import explain, retraining
 from benchmarks.paper.explain import LITERAL, METHODS, OUTPUTS, Setting, Way
@@ -43,6 +44,11 @@ def chosen(study: Study, kind: str) -> dict[str, Way]:
     found: dict[str, Way] = {}
     for line in study.results("choice"):  # the best first
         if line["kind"] == kind:
-            way = Way(line["method"], Setting(*line["setting"]), line["output"])
+            way = of_line(line)
             found.setdefault(f"{way.method.split(',')[0]}, chosen", way)
     return found
+
+
+def of_line(line: dict[str, Any]) -> Way:
+    """Return the way of a line of the results."""
+    return Way(line["method"], Setting(*line["setting"]), line["output"])

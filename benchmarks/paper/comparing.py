@@ -49,8 +49,8 @@ def difference(one: evaluation.Retrained, other: evaluation.Retrained, level: fl
     """
     (k,), (of_other,) = (np.flatnonzero(way.levels == level) for way in (one, other))
     gaps = (one.scores[k] - other.scores[of_other])[None]
-    as_found = replace(one, levels=one.levels[[k]], n_kept=one.n_kept[[k]], tied=one.tied[[k]])
-    row = replace(as_found, scores=gaps, baseline=np.zeros(len(one.seeds))).summary(CONFIDENCE)[0]
+    at_level = {"levels": one.levels[[k]], "n_kept": one.n_kept[[k]], "tied": one.tied[[k]]}
+    row = replace(one, **at_level, scores=gaps, baseline=np.zeros(len(one.seeds))).summary(CONFIDENCE)[0]
     mine, theirs = (np.broadcast_to(_cells(way, at), gaps[0].shape) for way, at in ((one, k), (other, of_other)))
     tests = [_mcnemar(wrong[a], wrong[b]) for a, b in zip(mine.flat, theirs.flat, strict=True)]
     return Difference(row.gain, row.low, row.high, min(1.0, 2 * float(np.median(tests))))

@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks.measuring import table
 from benchmarks.paper import choose, maps, retrain, retraining
 from benchmarks.paper.comparing import CONFIDENCE, Difference, difference, signed
-from benchmarks.paper.explain import FEATURES, LITERAL, Setting, Way
+from benchmarks.paper.explain import FEATURES, LITERAL
 from benchmarks.paper.questionnaire import METHODS
 from benchmarks.paper.study import Study
 from normlime_fast import evaluation
@@ -32,6 +32,9 @@ CHANGES = {  # of settings: from, to
 }
 
 TEXT = Path(__file__).with_name("report-template.md")
+
+Found = dict[str, evaluation.Retrained]  # by method
+Compared = dict[tuple[str, str], dict[float, Difference]]  # by level, of pairs of methods
 
 
 def run(study: Study) -> None:
@@ -76,10 +79,7 @@ def run(study: Study) -> None:
     print(f"written: {study.out / 'README.md'}")
 
 
-Found = dict[str, evaluation.Retrained]  # by method
-
-
-def _short(study: Study, found: dict[str, Found], compared: dict[str, "Compared"]) -> str:
+def _short(study: Study, found: dict[str, Found], compared: dict[str, Compared]) -> str:
     """List methods from the best to the worst."""
     lines = []
     for kind, by_method in found.items():
@@ -122,9 +122,6 @@ def _lucky(kind: str, one: evaluation.Retrained) -> str:
 def _listed(values: dict[str, float], written: Callable[[float], str], ascending: int = 1) -> str:
     names = sorted(values, key=lambda name: ascending * values[name])
     return ", ".join(f"{written(values[name])} ({name})" for name in names)
-
-
-Compared = dict[tuple[str, str], dict[float, Difference]]  # by level, of pairs of methods
 
 
 def _compared(study: Study, kind: str, found: Found, crossed: Found) -> Compared:
@@ -205,9 +202,9 @@ def _chosen(study: Study, kind: str) -> str:
 def _choice(study: Study, kind: str) -> str:
     rows = [
         [
-            str(Way(line["method"], Setting(*line["setting"]), line["output"])),
-            f"{line['mean']:+.2f}",
-            ", ".join(f"{gain:+.2f}" for gain in line["gains"]),
+            str(choose.of_line(line)),
+            signed(line["mean"]),
+            ", ".join(map(signed, line["gains"])),
         ]
         for line in study.results("choice")
         if line["kind"] == kind
@@ -221,8 +218,8 @@ def _changes(study: Study) -> str:
     """Tabulate what options did to the errors of `choose`."""
     gains = {}
     for line in study.results("choice"):
-        way = {"method": line["method"], "output": line["output"], **Setting(*line["setting"])._asdict()}
-        gains[frozenset(way.items())] = line["mean"]
+        way = choose.of_line(line)
+        gains[frozenset(({"method": way.method, "output": way.output} | way.setting._asdict()).items())] = line["mean"]
     rows = []
     for name, (before, after) in CHANGES.items():
         gaps: dict[str, list[float]] = {neighborhood: [] for neighborhood in NEIGHBORHOODS}
@@ -231,7 +228,7 @@ def _changes(study: Study) -> str:
             if before.items() <= way and other in gains:
                 gaps[dict(way)["neighborhood"]].append(gains[other] - gain)
         rows.append(
-            [name, *(f"{np.mean(of):+.2f} ({stats.sem(of):.2f}, {len(of)})" if of else "" for of in gaps.values())]
+            [name, *(f"{signed(np.mean(of))} ({stats.sem(of):.2f}, {len(of)})" if of else "" for of in gaps.values())]
         )
     heads = ["change (standard error, settings)", *NEIGHBORHOODS]
     return table(heads, rows, right=range(1, len(heads)))
