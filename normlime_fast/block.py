@@ -62,7 +62,7 @@ def explain_block(
     try:
         run.explain(start, report)
     except BaseException as raised:
-        if run.finished:
+        if 0 in run.parts:
             attach(raised, run.result())
         raise
     local = run.result()
@@ -195,8 +195,7 @@ class _Run:
         self.targets = targets_of(settings.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.failed = np.zeros(len(numbers), bool)
-        self.parts: list[_Part] = []
-        self.finished = 0  # instances
+        self.parts: dict[int, _Part] = {}  # of the batches that are finished, by their first instance
         self.ended = False  # by an exception: nothing needs to be drawn any more
 
     def explain(self, start: Start, report: Report) -> None:
@@ -223,20 +222,24 @@ class _Run:
             self.ended = True
             for place in places:
                 wait(place.pieces)
-            with suppress(Exception):  # of a fit, such as of memory: what comes after it is not finished
-                for place in sorted(places, key=lambda place: place.batch.rows.start):
+            for place in places:
+                with suppress(Exception):  # of a fit, such as of memory
                     self._finish(place, lambda done: None)  # what was asked is fitted, but nobody is told
             raise
 
     def _finish(self, place: "_Place", report: Report) -> None:
-        """Take the explanations that are fitted, once they are."""
+        """Take the explanations that are fitted, once they are.
+
+        Ctrl-C may come at any line: the place keeps them until they are stored, by one assignment.
+        """
         for piece in place.pieces:
             piece.result()
-        fitted, place.pieces, place.fitted = place.fitted, [], None
-        if fitted is not None:
-            self.parts.append(_landed(fitted, self.targets.shape[1]))
-            self.finished += len(fitted.batch.numbers)
-            report(self.finished)
+        if place.fitted is None:
+            return
+        batch = place.fitted.batch
+        if batch.rows.start not in self.parts:
+            self.parts[batch.rows.start] = _landed(place.fitted, self.targets.shape[1])
+            report(batch.rows.start + len(batch.numbers))
 
     def _batch(self, k: int, size: int) -> Batch:
         """Return the k-th batch of `size` instances; past the last one, it has none."""
@@ -309,11 +312,16 @@ class _Run:
         )
 
     def result(self) -> LocalExplanations:
-        """What is finished, as explanations."""
+        """What is finished, as explanations: up to the first batch that is missing, which Ctrl-C may have cost."""
         from scipy.sparse import csr_array  # not at import time, see importance.py
 
-        done, t = self.finished, self.targets.shape[1]
-        data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*self.parts, strict=True))
+        t = self.targets.shape[1]
+        parts: list[_Part] = []
+        done = 0
+        while done in self.parts:
+            parts.append(self.parts[done])
+            done += len(parts[-1].counts) // t
+        data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
         axis = self.settings.neighborhood.axis(self.rows)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)

@@ -26,9 +26,9 @@ def attach(error: BaseException, finished: object, note: str | None = None) -> N
 
 @contextmanager
 def not_lost(result: object) -> Iterator[None]:
-    """Leave a result with the warning that it comes with, where warnings are errors."""
+    """Leave a result with what keeps it from being returned: a warning, where these are errors, or Ctrl-C."""
     try:
         yield
-    except Warning as warning:
-        attach(warning, result, "the result is this exception's .finished")
+    except BaseException as error:
+        attach(error, result, "the result is this exception's .finished")
         raise

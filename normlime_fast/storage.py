@@ -54,12 +54,18 @@ def pack(kind: str, arrays: Mapping[str, Array | None], header: Mapping[str, Any
     # with escapes, two surrogates would come back as the one character that they make in UTF-16
     text = json.dumps(about, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    archive = zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED)
+    try:
         archive.comment = SUFFIX
         for name, array in {"header": np.frombuffer(text, np.uint8), **plain}.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=False)
             member = zipfile.ZipInfo(f"{name}.npy")  # without the time: the same result gives the same file
-            with archive.open(member, "w", force_zip64=array.nbytes > 1 << 30) as file:
-                np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+            archive.writestr(member, content.getbuffer())
+    except BaseException:
+        archive.fp = None  # closing an archive in the middle of a member fails, which would hide Ctrl-C
+        raise
+    archive.close()
     with buffer.getbuffer() as view:
         view[-64:] = _digest(view)
     return buffer.getvalue()
@@ -315,15 +321,20 @@ def write_atomically(path: PathLike, content: bytes) -> None:
     if target.exists() and not target.is_file():  # such as /dev/null, to be kept
         raise OSError(errno.EISDIR if target.is_dir() else errno.EINVAL, "is no file to be replaced", os.fspath(path))
     temporary = target.with_name(f".normlime_fast-{secrets.token_hex(8)}.tmp")
+    file = None
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file = temporary.open("xb")
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
         temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError):
             error.filename = os.fspath(path)  # not that of the temporary file
+        with suppress(OSError):
+            if file is not None:
+                file.close()
         with suppress(OSError):
             temporary.unlink()
         raise
