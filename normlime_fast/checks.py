@@ -20,10 +20,15 @@ quiet = np.errstate(all="ignore")  # of public functions: where the caller's Num
 def shown(value: object, as_text: Callable[[object], str] = repr) -> str:
     """Return what a message says of `value`: one line that is not too long."""
     try:
-        text = " ".join(as_text(value).split())
+        text = printable(" ".join(as_text(value).split()))
     except Exception:  # the user's own; or an int with too many digits
         return f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for what is not shown, or would move or colour the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def needed(package: str, what: str, install: str) -> Any:
@@ -235,18 +240,23 @@ def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") ->
     """Return the numbers of instances, by default their positions."""
     if index is None:
         return np.arange(n_instances)
-    numbers = as_array(index, "index")
-    if numbers.shape != (n_instances,) or numbers.dtype.kind not in "iu":
+    found = as_array(index, "index")
+    check_unmasked(index, "index")
+    if found.shape != (n_instances,):
         raise ValueError(
             f"index must have one integer per {of}, shape ({n_instances},),"
-            f" got shape {numbers.shape} and dtype {shown(numbers.dtype, str)}"
+            f" got shape {found.shape} and dtype {shown(found.dtype, str)}"
         )
-    if numbers.min() < 0:
-        raise ValueError(f"index must hold numbers of at least 0, got {numbers.min()}")
-    unique, counts = np.unique(numbers, return_counts=True)
+    if found.dtype.kind not in "iu" or found.min(initial=0) < 0:
+        given = np.asarray(index, object)  # where some are 2^63 and above, NumPy makes floats or objects of them
+        for one in given:
+            if isinstance(one, bool) or not isinstance(one, numbers.Integral) or not 0 <= int(one) < 2**64:
+                raise ValueError(f"index must hold integers from 0 to 2^64 - 1, got {shown(one)}")
+        found = given.astype(np.int64 if max(given, default=0) < 2**63 else np.uint64)
+    unique, counts = np.unique(found, return_counts=True)
     if len(unique) < n_instances:
         raise ValueError(f"index must hold every number once, got {unique[counts.argmax()]} {counts.max()} times")
-    return numbers
+    return found
 
 
 def as_targets(targets: str | int | ArrayLike) -> str | Array:

@@ -160,11 +160,19 @@ ARGUMENTS = [
         ValueError,
         r"index must have one integer per row of X, .* got shape \(\) and dtype int64",
     ),
-    ({"index": np.arange(5.0)}, ValueError, "index must have one integer per row of X, .* dtype float64"),
-    ({"index": list("abcde")}, ValueError, "index must have one integer per row of X, .* dtype <U1"),
+    ({"index": np.arange(5.0)}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got 0\.0"),
+    ({"index": list("abcde")}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got 'a'"),
+    ({"index": [True] * 5}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got True"),
+    (
+        {"index": [0, 1, 2, 3, 2**64]},
+        ValueError,
+        r"index must hold integers from 0 to 2\^64 - 1, got 18446744073709551616",
+    ),
+    ({"index": [0, 1, 2, 2**63, -1]}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got -1"),
+    ({"index": np.ma.masked_equal(np.arange(5), 3)}, ValueError, "index must not have masked values; fill them, .*"),
     ({"index": [[0], [1, 2]]}, ValueError, "index must be an array, got a list whose rows differ in length"),
     ({"index": [0, 1, 2, 1, 3]}, ValueError, "index must hold every number once, got 1 2 times"),
-    ({"index": [0, 1, 2, 3, -1]}, ValueError, "index must hold numbers of at least 0, got -1"),
+    ({"index": [0, 1, 2, 3, -1]}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got -1"),
 ]
 
 

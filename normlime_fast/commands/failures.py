@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
+from normlime_fast.checks import printable
+
 
 class UsageError(Exception):
     """Arguments or input that cannot be worked with, found before any work is done: exit code 2."""
@@ -48,11 +50,6 @@ def one_line(text: object, length: int = 400) -> str:
     """Return a text as one line that a terminal shows as it is, and that is not too long."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= length else f"{line[: length - 3]}..."
-
-
-def printable(text: str) -> str:
-    """Return a text with escapes for what is not shown, or would move or colour the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def listed(names: Iterable[object], most: int = 8) -> str:
