@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from normlime_fast.checks import quiet
+from normlime_fast.checks import Array, quiet
 from normlime_fast.kernels.surrogate import NO_FEATURES
 from normlime_fast.terms import EMPTY, MODEL_FAILED, N_STATUSES, Kind, Sign
 
@@ -56,6 +56,14 @@ def _check_rows(local: Any) -> None:
         raise ValueError(f"target must be below the number of target_names, {len(local.target_names)}")
 
 
+def as_counts(numbers: Array, name: str) -> Array:
+    """Return counts of any dtype of integers as int64, whose sums neither overflow nor become floats."""
+    for number in (numbers.min(initial=0), numbers.max(initial=0)):
+        if not 0 <= number <= 2**53:
+            raise ValueError(f"{name} must be from 0 to 2^53, got {number}")
+    return numbers.astype(np.int64)
+
+
 @quiet
 def check_importance(one: Any) -> None:
     """Raise ValueError if this is no Importance."""
@@ -81,6 +89,7 @@ def check_importance(one: Any) -> None:
         raise ValueError("values must not be NaN")
     if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
         raise ValueError("counts must be from 0 to the number of explanations")
+    as_counts(one.explanations, "explanations")
     hidden = one.counts < one.min_count
     if one.min_count > 1 and (one.values[hidden].any() or (one.stderr is not None and (one.stderr[hidden] >= 0).any())):
         raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")
@@ -104,6 +113,7 @@ def check_statistics(one: Any) -> None:
         raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
     if not ((one.sums >= 0) | (np.isnan(one.sums) & (np.arange(one.sums.shape[3]) >= 5))).all():
         raise ValueError("sums must be at least 0")
+    as_counts(one.explanations, "explanations")
     counts = one.sums[..., 0]
     if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= one.explanations[:, None]).all():
         raise ValueError("sums must begin with counts: whole numbers, no more than there are explanations")

@@ -1,13 +1,13 @@
 """Importance: what the local explanations say of every feature, ranked, with errors, as a table and as a file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from normlime_fast import storage, tables
 from normlime_fast.checks import Array, as_count, as_probability, quiet
-from normlime_fast.intact import check_importance
+from normlime_fast.intact import as_counts, check_importance
 from normlime_fast.terms import Layout
 
 if TYPE_CHECKING:
@@ -312,7 +312,8 @@ class Importance:
         groups = storage.labels_in(arrays.pop("groups", None), header.pop("groups"))
         result = cls(**{"stderr": None} | arrays, groups=groups, **header)
         check_importance(result)
-        return result
+        counts, explanations = (as_counts(arrays[name], name) for name in ("counts", "explanations"))
+        return replace(result, counts=counts, explanations=explanations)
 
 
 def without_skew(t: Array, skew: Array) -> Array:

@@ -15,6 +15,7 @@ from test_storage import (
     STORED,
     archive_of,
     assert_round_trip,
+    assert_same,
     examples,
     local_explanations,
     members_of,
@@ -251,7 +252,9 @@ def sums(*place, value):
         ("statistics", sums(0, 0, 0, 0, value=0.5), "sums must begin with counts: whole numbers"),
         ("statistics", sums(0, 0, 0, 0, value=5.0), "sums must begin with counts: whole numbers"),
         ("statistics", sums(0, 0, 0, 0, value=np.inf), "sums must begin with counts: whole numbers"),
-        ("statistics", {"explanations": np.array([7, 7, -7])}, "sums must begin with counts"),
+        ("statistics", {"explanations": np.array([7, 7, -7])}, "explanations must be from 0 to 2^53, got -7"),
+        ("statistics", {"explanations": np.full(3, 2**64 - 1, np.uint64)}, "explanations must be from 0 to 2^53"),
+        ("importance", {"explanations": np.full(3, 2**64 - 1, np.uint64)}, "explanations must be from 0 to 2^53"),
         ("statistics", sums(0, 0, 0, 6, value=-1.0), "sums must be at least 0"),
         ("statistics", {"sums": np.zeros((3, 2, 2, 5))}, "sums must fit the other arrays, got shape (3, 2, 2, 5)"),
         ("statistics", {"sums": np.zeros((3, 2, 2))}, "sums must have 4 dimensions, got shape (3, 2, 2)"),
@@ -325,6 +328,16 @@ def test_made_up_files_of_importances(kind, changes, message):
         type(one)._from_bytes(changed(one, **changes), "the file")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int16])
+@pytest.mark.parametrize(
+    ("kind", "names"), [("statistics", ["explanations"]), ("importance", ["explanations", "counts"])]
+)
+def test_counts_of_any_dtype_are_read_as_those_of_today(kind, names, dtype):
+    one = examples()[kind]
+    content = changed(one, **{name: getattr(one, name).astype(dtype) for name in names})
+    assert_same(type(one)._from_bytes(content, "the file"), one)
 
 
 def test_files_of_another_class_or_a_newer_version(tmp_path):
