@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from normlime_fast import storage, tables
 from normlime_fast.checks import Array
+from normlime_fast.columns import check_width, narrowed, widened
 from normlime_fast.grouping import grouped, in_words, known
 from normlime_fast.importance import ImportanceStatistics, aggregate
 from normlime_fast.intact import check_local
@@ -102,8 +103,8 @@ class LocalExplanations:
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, or all explanations have status 6, 7
-            or 8.
+            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, all explanations have status 6, 7 or
+            8, or the result, 32 bytes per column and group, would be very large beside the weights.
 
         Examples
         --------
@@ -116,12 +117,14 @@ class LocalExplanations:
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        statistics = self._statistics(grouped(self.instance, self.target, by))
-        if statistics is None:
-            raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
-        if isinstance(by, str):
-            statistics = named(statistics, self.target_names)
-        return statistics.importance(kind, sign, min_count, shrink)
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink)
+        if columns is None:
+            return used
+        check_width(self.weights, used.explanations.size, "importances", 32)
+        found = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
+        d = self.weights.shape[1]
+        arrays: dict[str, Any] = {name: widened(one, columns, d) for name, one in found.items() if one is not None}
+        return replace(used, feature_names=None, **arrays)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.
@@ -277,7 +280,31 @@ class LocalExplanations:
     def _repr_html_(self) -> str:
         line = f"LocalExplanations: {tables.local_line(self)}"
         caption = "<caption>importance over all of them</caption>"
-        return tables.html(line, self.importance() if known(self.status).any() else None, caption)
+        return tables.html(line, self._used_importance()[0] if known(self.status).any() else None, caption)
+
+    def _used_importance(
+        self,
+        kind: Kind = "normlime",
+        by: str | ArrayLike | None = None,
+        sign: Sign = "absolute",
+        min_count: int = 1,
+        shrink: bool = False,
+    ) -> tuple[Importance, Array | None]:
+        """`importance` of the columns that `narrowed` keeps, under their numbers, and which these are.
+
+        It ranks as that of all columns does, in less memory. Where features have names, it is of all columns.
+        """
+        weights, columns = (self.weights, None) if self.feature_names is not None else narrowed(self.weights)
+        statistics = replace(self, weights=weights)._statistics(grouped(self.instance, self.target, by))
+        if statistics is None:
+            raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
+        if isinstance(by, str):
+            statistics = named(statistics, self.target_names)
+        result = statistics.importance(kind, sign, min_count, shrink)
+        if columns is not None:
+            numbers: Any = (*columns.tolist(), None)
+            result = replace(result, feature_names=numbers)
+        return result, columns
 
     def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
         """Sums over the explanations that there are, by their groups; None if there are none."""
@@ -319,10 +346,7 @@ class LocalExplanations:
         """
         parts = list(parts)
         _check_alike(parts)
-        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-        for name in ("instance", "target"):
-            if joined[name].dtype.kind == "f":  # which some large numbers are not
-                raise ValueError(f"concatenate needs {name} numbers of one dtype, got signed and unsigned 64-bit ones")
+        joined: dict[str, Any] = {name: _joined(name, [getattr(part, name) for part in parts]) for name in COLUMNS}
         return replace(parts[0], weights=_stacked([part.weights for part in parts]), **joined)
 
     def save(self, path: storage.PathLike) -> None:
@@ -427,6 +451,17 @@ def _check_alike(parts: list[LocalExplanations]) -> None:
             raise ValueError("concatenate needs explanations of the same features, got different feature_names")
         if part.target_names != parts[0].target_names:
             raise ValueError("concatenate needs explanations of the same outputs, got different target_names")
+
+
+def _joined(name: str, arrays: list[Array]) -> Array:
+    """Put arrays together; signed and unsigned numbers, of which NumPy would make floats, as integers."""
+    if {array.dtype.kind for array in arrays} != {"i", "u"}:
+        return np.concatenate(arrays)
+    least, largest = min(array.min(initial=0) for array in arrays), max(array.max(initial=0) for array in arrays)
+    dtype = np.int64 if largest < 2**63 else np.uint64
+    if least < 0 and dtype is np.uint64:
+        raise ValueError(f"concatenate needs {name} numbers that one dtype holds, got {least} and {largest}")
+    return np.concatenate(arrays, dtype=dtype, casting="unsafe")
 
 
 def _stacked(matrices: "list[csr_array]") -> "csr_array":

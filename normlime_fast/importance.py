@@ -1,15 +1,16 @@
 """Mergeable sums over local explanations, and the importances that follow from them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast import storage, tables
-from normlime_fast.checks import Array, as_array, as_count, as_flag, as_labels, quiet, shown
-from normlime_fast.intact import check_statistics
+from normlime_fast.checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
+from normlime_fast.columns import check_columns, check_width, narrowed
+from normlime_fast.intact import as_counts, check_statistics
 from normlime_fast.kernels import aggregation
 from normlime_fast.ranking import Importance
 from normlime_fast.shrinkage import shrunk
@@ -75,8 +76,8 @@ class ImportanceStatistics:
 
         Raises
         ------
-        ValueError
-            If the two differ in features, or only one has groups.
+        TypeError, ValueError
+            If `other` is something else, the two differ in features, or only one has groups.
 
         Examples
         --------
@@ -85,6 +86,8 @@ class ImportanceStatistics:
         >>> halves.importance().values
         array([0.25 , 2.125])
         """
+        if not isinstance(other, ImportanceStatistics):
+            raise TypeError(f"merge needs ImportanceStatistics, got a {type(other).__name__}")
         if self.sums.shape[2] != other.sums.shape[2]:
             columns = f"{self.sums.shape[2]} and {other.sums.shape[2]}"
             raise ValueError(f"merge needs statistics of the same features, got {columns} columns")
@@ -93,9 +96,8 @@ class ImportanceStatistics:
         if self.groups is None or other.groups is None:
             if self.groups is not other.groups:
                 raise ValueError("merge needs groups in both statistics or in neither, got them in one")
-            return ImportanceStatistics(
-                self.sums + other.sums, self.explanations + other.explanations, None, self.feature_names
-            )
+            one, two = (as_counts(part.explanations, "explanations") for part in (self, other))
+            return ImportanceStatistics(self.sums + other.sums, one + two, None, self.feature_names)
         if self.groups.dtype.kind != other.groups.dtype.kind:
             raise ValueError(f"merge needs labels of one kind, got {self.groups.dtype} and {other.groups.dtype}")
         groups = np.unique(np.concatenate([self.groups, other.groups]))
@@ -104,7 +106,7 @@ class ImportanceStatistics:
         for labels, part in ((self.groups, self), (other.groups, other)):
             rows = np.searchsorted(groups, labels)
             sums[rows] += part.sums
-            explanations[rows] += part.explanations
+            explanations[rows] += as_counts(part.explanations, "explanations")
         return ImportanceStatistics(sums, explanations, groups, self.feature_names)
 
     @quiet
@@ -182,9 +184,9 @@ class ImportanceStatistics:
         values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
         if formula.root:
             values = np.sqrt(values)
-        stderr, skewness, explanations = None, None, self.explanations
+        stderr, skewness, explanations = None, None, as_counts(self.explanations, "explanations")
         if formula.over and formula.powers:
-            n = counts if formula.over == "weights" else np.broadcast_to(self.explanations[:, None], counts.shape)
+            n = counts if formula.over == "weights" else np.broadcast_to(explanations[:, None], counts.shape)
             squares, cubes = formula.powers
             cubed = np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
             values, stderr, skewness = _mean_and_spread(values, totals[..., squares], cubed, n)
@@ -276,7 +278,7 @@ class ImportanceStatistics:
             arrays["sums"] = np.concatenate([arrays["sums"], unknown, unknown], axis=-1)
         result = cls(**arrays, groups=groups, **header)
         check_statistics(result)
-        return result
+        return replace(result, explanations=as_counts(result.explanations, "explanations"))
 
 
 def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tuple[Array, Array, Array]:
@@ -313,7 +315,8 @@ def aggregate(
     Raises
     ------
     TypeError, ValueError
-        If the weights are not a finite 2-D matrix of numbers below 1e100, or `groups` has another length.
+        If the weights are not a finite 2-D matrix of numbers below 1e100, `groups` has another length, or the sums,
+        112 bytes per column and group, would be very large beside the weights.
 
     References
     ----------
@@ -334,7 +337,13 @@ def aggregate(
         labels, codes, explanations = None, np.zeros(n, np.int64), np.array([n])
     else:
         labels, codes, explanations = _coded(as_labels(groups, "groups", n, "explanation"))
-    return ImportanceStatistics(_summed(matrix, codes, len(explanations)), explanations, labels, names)
+    check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
+    matrix, columns = narrowed(matrix)
+    sums = _summed(matrix, codes, len(explanations))
+    if columns is not None:
+        narrow, sums = sums, np.zeros((*sums.shape[:2], d, aggregation.SUMS))  # whose pages cost nothing until used
+        sums[:, :, columns] = narrow[:, :, :-1]
+    return ImportanceStatistics(sums, explanations, labels, names)
 
 
 def _coded(groups: Array) -> tuple[Array, Array, Array]:
@@ -371,9 +380,7 @@ def _tidied(matrix: "csr_array") -> "csr_array":
     if falls.size:
         before, after = matrix.indptr[falls[0] : falls[0] + 2]
         raise ValueError(f"weights must have an indptr that never decreases, got {after} after {before}")
-    for column in (matrix.indices.min(), matrix.indices.max()):
-        if not 0 <= column < matrix.shape[1]:
-            raise ValueError(f"weights must have column indices from 0 to {matrix.shape[1] - 1}, got {column}")
+    check_columns(matrix.indices, matrix.shape[1])
     matrix = matrix.astype(np.float64)  # a copy in any case
     matrix.sum_duplicates()
     return matrix
@@ -395,6 +402,7 @@ def _as_csr(weights: Any) -> "csr_array":
     from scipy.sparse import csr_array  # two thirds of what `import normlime_fast` would take
 
     expected = "weights must be (n explanations, d features), got shape"
+    check_unmasked(weights, "weights")
     if isinstance(weights, list | np.ndarray):
         weights = as_array(weights, "weights")
         if weights.ndim != 2:  # of which some releases of scipy make a matrix and others an error

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_count, quiet
+from normlime_fast.columns import narrowed
 from normlime_fast.grouping import grouped, in_order, in_words, known, listed
 
 if TYPE_CHECKING:
@@ -34,16 +35,16 @@ def submodular_pick(local: Any, budget: int, by: str | ArrayLike | None = None) 
     """Pick instances as `LocalExplanations.submodular_pick` says."""
     budget = as_count(budget, "budget")
     labels = grouped(local.instance, local.target, by)
-    rows = np.flatnonzero(known(local.status))
-    if not local.weights[rows].count_nonzero():
+    rows, weights = np.flatnonzero(known(local.status)), narrowed(local.weights)[0]
+    if not weights[rows].count_nonzero():
         raise ValueError("submodular_pick needs explanations with weights, got none")
     if labels is None:
-        return _pick(local.weights[rows], local.instance[rows], budget)
+        return _pick(weights[rows], local.instance[rows], budget)
     labels, codes, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
     if isinstance(by, str):
         labels = in_words(labels, local.target_names)
     parts = np.split(rows[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
-    picks = [_pick(local.weights[part], local.instance[part], budget) for part in parts]
+    picks = [_pick(weights[part], local.instance[part], budget) for part in parts]
     return dict(zip(listed(labels), picks, strict=True))
 
 

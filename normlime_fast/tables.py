@@ -74,13 +74,14 @@ def local_frame(local: Any, layout: LocalLayout) -> Any:
     if layout == "fits":
         others = ("intercept", "r2", "prediction", "status", "effective_samples")
         return pandas.DataFrame(keys | {"n_features": used} | {name: getattr(local, name) for name in others})
-    names = np.arange(weights.shape[1]) if local.feature_names is None else np.array(local.feature_names, object)
+    names = None if local.feature_names is None else np.array(local.feature_names, object)
     if layout == "wide":
         index = pandas.MultiIndex.from_arrays(list(keys.values()), names=list(keys))
         return pandas.DataFrame(weights.toarray(), index, names)
     row = np.repeat(np.arange(len(used)), used)
     columns = {name: values[row] for name, values in keys.items()}
-    return pandas.DataFrame(columns | {"feature": names[weights.indices], "weight": weights.data})
+    features = weights.indices.astype(np.int64) if names is None else names[weights.indices]
+    return pandas.DataFrame(columns | {"feature": features, "weight": weights.data})
 
 
 def importance_dict(one: Any, k: int | None) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 def _said(label: object) -> str:
     """Return a label as people read it."""
-    return str(_plain(label)) if isinstance(label, np.generic) else shown(label, str)
+    return shown(_plain(label) if isinstance(label, np.generic) else label, str)
 
 
 def _plain(value: object) -> Any:

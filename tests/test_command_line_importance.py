@@ -4,14 +4,18 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import run
+from scipy.sparse import csr_array
 
 import normlime_fast as nlf
 
@@ -125,6 +129,30 @@ def test_unknown_stderr_is_an_empty_cell(capsys, tmp_path, monkeypatch):
     out = run(capsys, "importance", "local.npz", "--csv")[1]
     assert out.splitlines()[1].startswith("0,")
     assert out.splitlines()[1].endswith(",1,")
+
+
+def test_few_of_many_columns_take_the_memory_of_few(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0).explain(np.eye(2))
+    w, places, d = local.weights, np.array([7, 10**8]), 2**62
+    wide = csr_array((w.data, places[w.indices], w.indptr), shape=(2, d))
+    replace(local, weights=wide).save("wide.npz")
+    best = [(places[row.feature], row.value) for row in local.importance().top()]
+    tracemalloc.start()
+    try:
+        found = [run(capsys, "importance", "wide.npz", *option) for option in ([], ["--csv"], ["--json"])]
+        refused = run(capsys, "importance", "wide.npz", "--json", "--top", "all")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [code for code, _, _ in found] == [0] * 3
+    table, cells, dump = (out for _, out, _ in found)
+    assert [line.split()[:2] for line in table.splitlines()[2:]] == [[str(j), f"{value:.4g}"] for j, value in best]
+    assert [(int(row["feature"]), float(row["value"])) for row in csv.DictReader(io.StringIO(cells))] == best
+    assert [(row["feature"], row["value"]) for row in json.loads(dump)["groups"][0]["features"]] == best
+    assert refused[:2] == (2, "")
+    assert re.fullmatch(r".*weights must have fewer columns, got 4,611,\S+ \(2 in use\): .* GiB; keep .*\n", refused[2])
+    assert peak < 3e6
 
 
 @pytest.mark.parametrize("option", [[], ["--csv"]])

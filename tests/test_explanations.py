@@ -1,18 +1,22 @@
 """LocalExplanations: put together from several runs, with rows that are no explanations, and with little support."""
 
+import re
+import tracemalloc
 import warnings
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from test_storage import assert_same
 
 import normlime_fast as nlf
-from normlime_fast import LocalExplanations
+from normlime_fast import LocalExplanations, columns
 from normlime_fast.explanations import COLUMNS
 from normlime_fast.kernels.surrogate import NO_FEATURES, TOO_FEW
-from normlime_fast.terms import MODEL_FAILED
+from normlime_fast.terms import MODEL_FAILED, Kind, Sign
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 
@@ -57,6 +61,11 @@ def test_runs_are_those_of_one_run():
 
 def test_effective_samples_are_all_of_them_where_all_weigh_the_same():
     np.testing.assert_array_equal(WHOLE.effective_samples, np.full(36, 30.0))
+
+
+def test_index_of_large_numbers_in_a_list():
+    """NumPy makes floats of it."""
+    assert explain(X[:2], [2**63 + 1, 7]).instance.tolist() == [2**63 + 1] * 3 + [7] * 3
 
 
 def test_parts_keep_their_order_and_are_left_alone():
@@ -107,17 +116,27 @@ def test_spare_room_in_a_matrix_is_no_weight():
         ),
         (replace(WHOLE, target_names=tuple("abc")), ValueError, r"^concatenate needs .* got different target_names$"),
         (
-            explain(X[:1], np.array([0], np.uint64)),
+            replace(WHOLE, target=np.full(36, 2**63, np.uint64)),
             ValueError,
-            r"^concatenate needs instance numbers of one dtype, got signed and unsigned 64-bit ones$",
+            r"^concatenate needs target numbers that one dtype holds, got -1 and 9223372036854775808$",
         ),
         (WHOLE.weights, TypeError, r"^concatenate needs LocalExplanations, got a csr_array$"),
     ],
 )
 def test_parts_that_do_not_belong_together(other, error, message):
     with pytest.raises(error, match=message) as raised:
-        LocalExplanations.concatenate([WHOLE, other])
+        LocalExplanations.concatenate([WHOLE, replace(WHOLE, target=WHOLE.target - 1), other])
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["status", "instance", "target"])
+@pytest.mark.parametrize(("largest", "dtype"), [(8, np.int64), (2**63 + 1, np.uint64)])
+def test_signed_and_unsigned_numbers_stay_whole(name, largest, dtype):
+    """NumPy makes floats of them, which some of the numbers are not."""
+    other = replace(WHOLE, **{name: np.full(36, largest, np.uint64)})
+    joined = getattr(LocalExplanations.concatenate([WHOLE, other]), name)
+    assert joined.dtype == dtype
+    assert joined.tolist() == [*getattr(WHOLE, name).tolist(), *[largest] * 36]
 
 
 def test_no_parts():
@@ -274,3 +293,111 @@ def test_numpy_set_to_raise_changes_nothing():
         assert_same(expected[0], everything()[0])
         for one, other in zip(expected[1:], everything()[1:], strict=True):
             assert_same(one, other)
+
+
+# --- many columns, of which few occur
+
+
+def random_explanations(seed, n, d):
+    """Some of four targets, some that are none, some weights stored as 0."""
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(n, d)) * (rng.random((n, d)) < rng.random(d) ** 3)
+    status = np.where(np.arange(n) % 10 == 9, MODEL_FAILED, 0)
+    W[status == MODEL_FAILED] = 0.0
+    weights = csr_array(W)
+    weights.data[::17] = 0.0
+    zeros, target = np.zeros(n), rng.integers(4, size=n)
+    return LocalExplanations(weights, zeros, zeros, zeros, status, np.arange(n), target, zeros + 9)
+
+
+def at_columns(local, places, d):
+    """The explanations with their columns at these places of d."""
+    w = local.weights
+    weights = csr_array((w.data, places[w.indices], w.indptr), shape=(len(local.status), d))
+    return replace(local, weights=weights, feature_names=None)
+
+
+PAIRS = [
+    (kind, sign)
+    for kind in get_args(Kind)
+    for sign in get_args(Sign)
+    if not (kind in ("l2", "sp_lime") and sign == "net")
+]
+
+
+@pytest.mark.parametrize("by", [None, "target", "label"])
+@pytest.mark.parametrize("min_count", [1, 3])
+@pytest.mark.parametrize(("kind", "sign"), PAIRS)
+def test_importance_of_few_of_many_columns(monkeypatch, kind, sign, by, min_count):
+    """To the bit what all columns give, of those that are used and of the others."""
+    d = 5000
+    for n, seed in (1, 0), (2, 1), (3, 2), (60, 3):
+        places = np.sort(np.random.default_rng(seed).choice(d, 12, replace=False))
+        local = at_columns(random_explanations(seed, n, 12), places, d)
+        options = {"by": np.arange(n) % 7 if by == "label" else by, "min_count": min_count}
+        for shrink in (False, True)[: 1 + (kind == "normlime" and sign != "net")]:
+            found = []
+            for wide in (0, d):
+                monkeypatch.setattr(columns, "_WIDE", wide)
+                assert (columns.narrowed(local.weights)[1] is None) == (wide == d)
+                found.append(local.importance(kind, sign=sign, shrink=shrink, **options))
+            assert_same(*found)
+
+
+PLACES = np.array([5, 10**6, 10**7, 10**8, 2 * 10**8 - 1])
+WIDE, WIDEST = (at_columns(WHOLE, PLACES, d) for d in (2 * 10**8, 2**62))
+
+
+def peak_of(task):
+    task()  # for the modules and kernels that it loads
+    tracemalloc.start()
+    try:
+        return task(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("wide", [WIDE, WIDEST])
+@pytest.mark.parametrize(
+    "task",
+    [
+        repr,
+        LocalExplanations._repr_html_,
+        LocalExplanations.to_frame,
+        lambda local: local.to_frame("fits"),
+        LocalExplanations.to_dict,
+        LocalExplanations._to_bytes,
+        lambda local: LocalExplanations._from_bytes(local._to_bytes(), "the file"),
+        lambda local: LocalExplanations.concatenate([local, local]),
+        lambda local: local.submodular_pick(3, by="target"),
+    ],
+)
+def test_memory_follows_content(wide, task):
+    assert peak_of(lambda: task(wide))[1] < 1e6
+
+
+def test_what_is_said_of_few_of_many_columns():
+    dense, wide = WHOLE._repr_html_(), WIDE._repr_html_()
+    place = lambda found: f"{found[1]}{PLACES[int(found[2])]}<"  # noqa: E731
+    dense = re.sub(r'(<tr><td style="text-align:left">)(\d)<', place, dense)
+    assert dense.replace("5 features", "200,000,000 features") == wide
+    assert "100000000" in wide
+    frame = WHOLE.to_frame()
+    pd.testing.assert_frame_equal(WIDE.to_frame(), frame.assign(feature=PLACES[frame["feature"]]))
+    picked, expected = (local.submodular_pick(4) for local in (WIDE, WHOLE))
+    assert_same(picked.instances, expected.instances)
+    np.testing.assert_allclose(picked.coverage, expected.coverage, rtol=1e-15)
+
+
+@pytest.mark.parametrize("by", [None, "target"])
+def test_importance_that_is_large_beside_the_weights_is_refused(by):
+    message = (
+        r"^weights must have fewer columns, got 200,000,000 \(5 in use\): importances for .* would take .* GiB;"
+        r" keep the columns that you need, as in weights\[:, columns\](, or make fewer groups)?$"
+    )
+
+    def refuse():
+        with pytest.raises(ValueError, match=message):
+            WIDE.importance(by=by)
+
+    assert peak_of(refuse)[1] < 1e6

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
+from test_storage import assert_same
 
 from normlime_fast import aggregate
 
@@ -333,7 +336,85 @@ def test_statistics_that_do_not_merge(one, other, message):
         aggregate(**{"weights": SMALL} | one).merge(aggregate(**{"weights": SMALL} | other))
 
 
+@pytest.mark.parametrize("other", ["x", None, aggregate(SMALL).importance()])
+def test_only_statistics_merge(other):
+    message = rf"^merge needs ImportanceStatistics, got a {type(other).__name__}$"
+    with pytest.raises(TypeError, match=message):
+        aggregate(SMALL).merge(other)
+
+
+@pytest.mark.parametrize("labels", [None, [0, 0, 1, 1]])
+@pytest.mark.parametrize("dtypes", [(np.int8, np.int8), (np.int64, np.uint64), (np.uint64, np.int8)])
+def test_counts_of_any_dtype_add_up(labels, dtypes):
+    """100 + 100 is not -56, as in int8, and not a float."""
+    one = aggregate(np.repeat(SMALL, 25, axis=0), None if labels is None else np.repeat(labels, 25))
+    few, many = (replace(one, explanations=one.explanations.astype(dtype)) for dtype in dtypes)
+    expected, merged = one.merge(one), few.merge(many)
+    assert_same(merged, expected)
+    assert_same(few.importance("mean"), one.importance("mean"))
+
+
+def test_counts_beyond_exact_floats_do_not_merge():
+    one = replace(aggregate(SMALL), explanations=np.array([2**64 - 1], np.uint64))
+    with pytest.raises(ValueError, match=r"^explanations must be from 0 to 2\^53, got 18446744073709551615$"):
+        one.merge(aggregate(SMALL))
+
+
+# --- many columns, of which few occur
+
+
+def spread(W, columns, d):
+    """The matrix with its columns at these places of d."""
+    tidy = sparse.csr_array(W)
+    return sparse.csr_array((tidy.data, columns[tidy.indices], tidy.indptr), shape=(len(W), d))
+
+
+@pytest.mark.parametrize("groups", [None, np.array(["c", "a", "b", "a"] * 100)])
+def test_sums_of_few_of_many_columns(groups):
+    """To the bit those of all columns, which are not used to get there."""
+    W, d = sparse_weights(), 200_000
+    columns = np.sort(np.random.default_rng(1).choice(d, W.shape[1], replace=False))
+    found, expected = aggregate(spread(W, columns, d), groups), aggregate(W, groups)
+    assert found.sums[:, :, columns].tobytes() == expected.sums.tobytes()
+    assert np.count_nonzero(found.sums) == np.count_nonzero(expected.sums)
+    assert found.sums.shape[2] == d
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "message"),
+    [
+        ([0, 2, 4], [0, 1, 0, 10**6], r"^weights must have column indices from 0 to 999999, got 1000000$"),
+        ([0, 2, 4], [0, 1, -1, 2], r"^weights must have column indices from 0 to 999999, got -1$"),
+        ([0, 9, 4], [0, 1, 0, 1], r"^weights must have an indptr that never decreases, got 4 after 9$"),
+    ],
+)
+def test_bad_weights_of_many_columns(indptr, indices, message):
+    with pytest.raises(ValueError, match=message):
+        aggregate(sparse.csr_array((np.ones(4), indices, indptr), shape=(2, 10**6)))
+
+
+def test_untidy_weights_of_many_columns():
+    found = aggregate(sparse.csr_array(([1.0, 2.0, 4.0], [9, 3, 9], [0, 3]), shape=(1, 10**6))).importance("sum")
+    assert {j: found.values[j] for j in np.flatnonzero(found.values)} == {3: 2.0, 9: 5.0}
+
+
+@pytest.mark.parametrize(("groups", "size"), [(None, "20.9 GiB"), ([0, 1, 1, 2], "62.6 GiB")])
+def test_sums_that_are_large_beside_their_weights_are_refused(groups, size):
+    message = (
+        rf"^weights must have fewer columns, got 200,000,000 \(3 in use\): sums for .* would take {size};"
+        r" keep the columns that you need, as in weights\[:, columns\](, or make fewer groups)?$"
+    )
+    with pytest.raises(ValueError, match=message):
+        aggregate(spread(SMALL, np.array([0, 10**6, 10**8]), 200_000_000), groups)
+
+
 # --- bad input
+
+
+def test_masked_weights_are_refused():
+    with pytest.raises(ValueError, match=r"^weights must not have masked values; fill them, as in weights.filled"):
+        aggregate(np.ma.masked_array(SMALL, SMALL == 5.0))
+    assert_same(aggregate(np.ma.masked_array(SMALL)), aggregate(SMALL))
 
 
 @pytest.mark.parametrize(

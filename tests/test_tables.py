@@ -237,3 +237,16 @@ def test_html_of_nothing_is_a_line():
     unused = replace(local, weights=csr_array((4, 3)), status=np.where(np.isin(np.arange(4), known), 2, MODEL_FAILED))
     assert "<table>" not in unused._repr_html_()
     assert "<table>" in local._repr_html_()
+
+
+@pytest.mark.parametrize("label", ["red\x1b[31m", np.str_("red\x1b[31m")])
+def test_names_and_labels_do_not_move_or_colour_the_terminal(label):
+    name = "a\x1b[2J\rb\u202ec\n"
+    labels = np.array([label] * 4, object)
+    result = nlf.aggregate(WEIGHTS, labels, feature_names=[name] * 3).importance()
+    local = explanations(feature_names=(name,) * 3, target_names=(label, "x"))
+    said = [repr(result), repr(replace(result, groups=np.array(["\x07\n"]))), repr(local)]
+    assert "red\\x1b[31m: a\\x1b[2J b\\u202ec" in said[0]
+    assert "(\\x07)" in said[1]
+    for text in [*said, local._repr_html_().replace("\n", " "), result._repr_html_().replace("\n", " ")]:
+        assert text.isprintable()

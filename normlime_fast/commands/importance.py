@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from normlime_fast import Importance, LocalExplanations
+from normlime_fast.checks import printable
 from normlime_fast.commands.failures import (
     UsageError,
     WorkError,
@@ -20,7 +21,6 @@ from normlime_fast.commands.failures import (
     in_options,
     needs,
     one_line,
-    printable,
 )
 from normlime_fast.commands.process import tell
 from normlime_fast.storage import write_atomically
@@ -41,7 +41,8 @@ def importance(arguments: argparse.Namespace) -> None:
     try:
         local = LocalExplanations.load(arguments.file)
         options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink
-        result = local.importance(*options)
+        whole = arguments.plot or (arguments.json and top is None)  # which tell of features that are not used, too
+        result = local.importance(*options) if whole else local._used_importance(*options)[0]
     except (TypeError, ValueError, OSError) as error:
         raise UsageError(in_options(one_line(error))) from error
     if hasattr(sys.stdout, "reconfigure"):  # names that it has no letters for; a file gets all of them
