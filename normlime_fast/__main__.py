@@ -244,7 +244,15 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
     option("--force", action="store_true", help="overwrite the picture if it exists")
     how = command.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print JSON")
-    how.add_argument("--csv", action="store_true", help="print CSV")
+    how.add_argument("--csv", action="store_const", const="exact", help="print CSV")
+    how.add_argument(
+        "--csv-safe",
+        action="store_const",
+        const="safe",
+        dest="csv",
+        help="print CSV for a spreadsheet: an apostrophe goes before names that it would take for formulas, which then"
+        " differ from the originals",
+    )
     how.add_argument("--plot", metavar="OUT.png", help="draw bars instead; also *.jpg, *.svg and *.pdf")
 
 

@@ -346,6 +346,7 @@ def test_importance_refuses(here, capsys, arguments, message):
         (explain(neighborhood="lime"), "--neighborhood: invalid choice: 'lime'"),
         ([*explain(), "--sample", "10"], "unrecognized arguments: --sample 10; see normlime-fast --help"),
         (["importance", "good.npz", "--json", "--csv"], "--csv: not allowed with argument --json; see "),
+        (["importance", "good.npz", "--csv", "--csv-safe"], "--csv-safe: not allowed with argument --csv; see "),
         (["importance", "good.npz", "--min-count", "0"], "--min-count: must be a whole number of at least 1, got '0';"),
         (["importance", "good.npz", "--top", "-1"], "--top: must be a whole number of at least 1, or all, got '-1'; "),
     ],

@@ -1,6 +1,7 @@
 """The command importance: tables, JSON, CSV and pictures of a file of explanations."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from command_line import run
 from scipy.sparse import csr_array
 
 import normlime_fast as nlf
+from normlime_fast.__main__ import main
 
 
 @pytest.fixture
@@ -91,6 +93,56 @@ def test_importance_as_csv(local, capsys, by, kind):
     expected = local.importance(kind, "target" if by else None, min_count=3).top(3)
     text = [["" if entry is None else str(entry) for entry in row[0 if by else 1 :]] for row in expected]
     assert rows == text
+
+
+FORMULAS = ["\r", "\n", "\r\n", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"]
+HOSTILE = [*FORMULAS, "a\rb", "a\r", "a\nb", "a\r\nb", '"', 'a"b', ",", "", " ", "'", "'=1", "NA", "1.0", "\0", "\x85"]
+HOSTILE += ["\u2028", "\ufeff", "#", "a\\b", "1;=1"]
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """Explanations whose features and targets have names that a CSV file may lose, in local.npz here."""
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(len(HOSTILE), len(HOSTILE)))
+    explainer = nlf.NormLIME(lambda X: -X, nlf.Gaussian(1.0), n_features=None, n_samples=99, targets="all", rng=0)
+    local = dataclasses.replace(explainer.explain(X), feature_names=tuple(HOSTILE), target_names=tuple(HOSTILE))
+    local.save("local.npz")
+    return local
+
+
+def printed(monkeypatch, *arguments):
+    """What a command prints on a stdout like that of Windows, as it arrives in a file, and that in lines."""
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\r\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", stdout)
+        assert main(["importance", "local.npz", *arguments]) == 0
+        stdout.flush()
+    content = stdout.buffer.getvalue()
+    return content, list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "target"]])
+def test_csv_gives_all_names_back(hostile, monkeypatch, by):
+    content, (_, *rows) = printed(monkeypatch, *by, "--top", "all", "--csv")
+    expected = hostile.importance(by="target" if by else None).top(len(HOSTILE))
+    names = [row[0 if by else 1 : 2] for row in expected]
+    assert [tuple(row[: len(by) // 2 + 1]) for row in rows] == names
+    text = dict.fromkeys(["group", "feature"], str)
+    table = pd.read_csv(io.BytesIO(content), dtype=text, keep_default_na=False, na_values={"stderr": [""]})
+    assert list(table.iloc[:, : len(by) // 2 + 1].itertuples(index=False, name=None)) == names
+    assert table["value"].tolist() == [row.value for row in expected]
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "target"]])
+def test_safe_csv_has_no_formulas(hostile, monkeypatch, by):
+    _, exact = printed(monkeypatch, *by, "--sign", "net", "--top", "all", "--csv")
+    _, safe = printed(monkeypatch, *by, "--sign", "net", "--top", "all", "--csv-safe")
+    names = len(by) // 2 + 1
+    assert [row[names:] for row in safe] == [row[names:] for row in exact]  # of which some are negative
+    assert any(row[names].startswith("-") for row in safe)
+    for row, written in zip(exact, safe, strict=True):
+        assert written[:names] == [f"'{name}" if name in FORMULAS else name for name in row[:names]]
 
 
 @pytest.mark.parametrize("by", [[], ["--by", "target"]])

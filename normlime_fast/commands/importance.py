@@ -27,6 +27,7 @@ from normlime_fast.storage import write_atomically
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 WIDEST = 60  # characters of a feature's name in a table
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # how a spreadsheet's formulas begin, also in fullwidth
 
 
 def importance(arguments: argparse.Namespace) -> None:
@@ -46,11 +47,12 @@ def importance(arguments: argparse.Namespace) -> None:
     except (TypeError, ValueError, OSError) as error:
         raise UsageError(in_options(one_line(error))) from error
     if hasattr(sys.stdout, "reconfigure"):  # names that it has no letters for; a file gets all of them
-        sys.stdout.reconfigure(encoding="utf-8" if arguments.csv else None, errors="backslashreplace")
+        exact = {"encoding": "utf-8", "newline": ""} if arguments.csv else {}  # a name's line ends are its own
+        sys.stdout.reconfigure(errors="backslashreplace", **exact)
     if arguments.json:
         print(json.dumps(result.to_dict(top), indent=1, allow_nan=False))
     elif arguments.csv:
-        _print_csv(result, top)
+        _print_csv(result, top, safe=arguments.csv == "safe")
     elif arguments.plot:
         _draw(result, top, arguments.plot)
     else:
@@ -63,12 +65,15 @@ def _best(result: Importance, top: int | None) -> list[list[object]]:
     return [[*row[:4], None if row.stderr is None or np.isnan(row.stderr) else row.stderr] for row in rows]
 
 
-def _print_csv(result: Importance, top: int | None) -> None:
-    """Print CSV; without groups there is no column for them."""
+def _print_csv(result: Importance, top: int | None, safe: bool) -> None:
+    """Print CSV; without groups there is no column for them. `safe`: no name is a formula in a spreadsheet."""
     first = 0 if result.groups is not None else 1
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["group", "feature", "value", "count", "stderr"][first:])
-    table.writerows(row[first:] for row in _best(result, top))
+    header: list[object] = ["group", "feature", "value", "count", "stderr"]
+    for row in [header, *_best(result, top)]:
+        cells = [f"'{cell}" if safe and isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row]
+        line = io.StringIO(newline="")
+        csv.writer(line, lineterminator="\r\n").writerow(cells[first:])  # with "\n", Python 3.11 leaves "\r" unquoted
+        print(line.getvalue().removesuffix("\r\n"))
 
 
 def _print_table(result: Importance, top: int | None) -> None:
