@@ -1,6 +1,7 @@
 """Bad arguments and input of the commands: one clear line on stderr each, an exit code, and no work done."""
 
 import os
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def files(tmp_path_factory):
     np.save(folder / "infinite.npy", np.array([[1.0, np.inf], [2.0, 1.0]]))
     with (folder / "several.npy").open("wb") as file:
         np.savez(file, a=np.eye(2))
+    zipped = (folder / "several.npy").read_bytes()
+    np.save(folder / "number.npy", np.float64(3.0))
+    np.save(folder / "no_rows.npy", np.zeros((0, 2)))
+    for name, content in {
+        "nothing.npy": b"",
+        "cut_zip.npy": zipped[:60],
+        "cut_array.npy": (folder / "X.npy").read_bytes()[:100],
+        "large.npy": _header("(9223372036854775808, 2)"),
+        "overflow.npy": _header("(3037000500, 3037000500)"),
+        "bool.npy": _header("(True, 2)"),
+        "open.npy": _header("("),
+    }.items():
+        (folder / name).write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy, that older releases do not read it
+        np.save(folder / "fields.npy", np.zeros((3, 2), [("\u540d", "f8"), ("b", "i4")]))
     for name, content in {
         "ragged.csv": "a,b\n1,2\n3,4,5\n",
         "huge.csv": "a,b\n1,2\n3,-1e300\n",
@@ -71,6 +88,12 @@ def files(tmp_path_factory):
     return folder
 
 
+def _header(shape):
+    """An npy file of 16 bytes that claims to have this shape."""
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + len(text).to_bytes(2, "little") + text.encode() + bytes(16)
+
+
 def _export(folder):
     """A model of two numbers, one of age and work, and one that says labels alone."""
     from onnx import TensorProto, helper
@@ -91,8 +114,29 @@ def _export(folder):
         taken = helper.make_tensor_value_info("y", kind, shape)
         node = helper.make_node("Cast", ["X"], ["y"], to=kind)
         graph = helper.make_graph([node], name, [given], [taken])
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        (folder / f"{name}.onnx").write_bytes(made.SerializeToString())
+        _write_graph(folder, graph)
+    # graphs that answer without rows, or not for each of them
+    x, x3 = (helper.make_tensor_value_info("X", TensorProto.FLOAT, [n, 2]) for n in (None, 3))
+    y, number = (helper.make_tensor_value_info("y", TensorProto.FLOAT, shape) for shape in ([4], []))
+    four = helper.make_tensor("four", TensorProto.FLOAT, [4], [1.0, 2.0, 3.0, 4.0])
+    constant = helper.make_node("Constant", [], ["y"], value=four)
+    total = helper.make_node("ReduceSum", ["X"], ["y"], keepdims=0)
+    for name, node, inputs, outputs in [
+        ("no_inputs", constant, [], [y]),
+        ("no_outputs", helper.make_node("Identity", ["X"], ["y"]), [x], []),
+        ("constant", constant, [x], [y]),
+        ("total", total, [x], [number]),
+        ("total_of_3", total, [x3], [number]),
+        ("constant_of_3", constant, [x3], [y]),
+    ]:
+        _write_graph(folder, helper.make_graph([node], name, inputs, outputs))
+
+
+def _write_graph(folder, graph):
+    from onnx import helper
+
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / f"{graph.name}.onnx").write_bytes(made.SerializeToString())
 
 
 @pytest.fixture
@@ -162,6 +206,15 @@ EXPLAIN = [
         {"model": "image.onnx"},
         "image.onnx must take tables of numbers or text, but its input 'X' is a tensor(float) of",
     ),
+    ({"model": "no_inputs.onnx"}, "no_inputs.onnx must take a table, but has no inputs; its output does not depend on"),
+    ({"model": "no_outputs.onnx"}, "no_outputs.onnx has no outputs$"),
+    *(
+        (
+            {"model": f"{name}.onnx"},
+            f"X.csv: the model raised ValueError: {name}.onnx must return one row of outputs for",
+        )
+        for name in ("constant", "total", "total_of_3", "constant_of_3")
+    ),
     # the data
     ({"data": "nowhere.csv"}, "there is no file nowhere.csv"),
     ({"data": "no\n\x1b[31mwhere.csv"}, r"there is no file no \x1b[31mwhere.csv"),
@@ -203,9 +256,24 @@ EXPLAIN = [
     ({"data": "bad.parquet"}, "bad.parquet is not a Parquet file that pandas can read: "),
     ({"data": "day.parquet"}, "column 'day' of day.parquet must hold numbers or text, got dtype datetime64"),
     ({"data": "objects.npy"}, "objects.npy holds Python objects, whose loading may run code; save numbers"),
-    ({"data": "garbage.npy"}, "garbage.npy is not an npy file that NumPy can read$"),
-    ({"data": "several.npy"}, "several.npy must hold one array of rows and columns, got several arrays"),
-    ({"data": "line.npy"}, "line.npy must hold one array of rows and columns, got (3,)"),
+    ({"data": "garbage.npy"}, "garbage.npy is not an npy file that NumPy can read: the magic string is not correct"),
+    (
+        {"data": "nothing.npy"},
+        "nothing.npy is not an npy file that NumPy can read: EOF: reading magic string, expected",
+    ),
+    ({"data": "cut_zip.npy"}, "cut_zip.npy is not an npy file that NumPy can read: the magic string is not correct"),
+    *(
+        ({"data": f"{name}.npy"}, f"{name}.npy is not an npy file that NumPy can read: ")
+        for name in ("cut_array", "large", "overflow", "bool", "open")
+    ),
+    (
+        {"data": "several.npy"},
+        "several.npy is a zip of arrays (npz), not one array; save the one to explain by numpy.save",
+    ),
+    ({"data": "number.npy"}, "number.npy must hold one array of rows and columns, got shape ()"),
+    ({"data": "no_rows.npy"}, "no_rows.npy has no rows"),
+    ({"data": "fields.npy"}, "fields.npy must hold real numbers, got dtype [('\u540d', '<f8'), ('b', '<i4')]"),
+    ({"data": "line.npy"}, "line.npy must hold one array of rows and columns, got shape (3,)"),
     ({"data": "text.npy"}, "text.npy must hold real numbers, got dtype <U1"),
     ({"data": "nan.npy"}, "column 0 of nan.npy has an empty cell or NaN in data row 2, counted from 1$"),
     (

@@ -37,6 +37,8 @@ class Graph:
         self.names: tuple[str, ...] | None = None
         self.columns: dict[str, Any] = {}  # of the table, by input
         self.inputs = session.get_inputs()
+        if not self.inputs:
+            raise UsageError(f"{path} must take a table, but has no inputs; its output does not depend on the data")
         for one in self.inputs:
             if one.type not in DTYPES or len(one.shape) not in (1, 2):
                 raise UsageError(
@@ -129,6 +131,10 @@ class Graph:
             classes = list(outputs[0][0])
             self.names = tuple(str(name) for name in classes)
             outputs = [np.array([[row[name] for name in classes] for row in rows]) for rows in outputs]
+        for some in outputs:  # of a constant or a sum over the rows, the first ones would pass for theirs
+            if some.shape[:1] != (self.batch or len(X),):
+                expected = f"{self.path} must return one row of outputs for each of {self.batch or len(X)} rows"
+                raise ValueError(f"{expected}, got shape {some.shape}")
         joined: Array = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         return joined[: len(X)]
 
@@ -171,6 +177,8 @@ def _check_range(data: Data, column: Any, values: Any, kind: str) -> None:
 
 def _output(outputs: list[Any], asked: str | None, path: str) -> str:
     """Return the name of the output to explain: the one asked for, or probabilities, or the only one of numbers."""
+    if not outputs:
+        raise UsageError(f"{path} has no outputs")
     types: dict[str, str] = {one.name: one.type for one in outputs}
     numeric = [name for name, kind in types.items() if kind.startswith(MAPS) or DTYPES.get(kind, object) is not object]
     if asked is not None:

@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import is_zipfile
 
 import numpy as np
 
+from normlime_fast.checks import quiet
 from normlime_fast.commands.failures import UsageError, check_readable, listed, needs, one_line
 
 CSV = (".csv", ".csv.gz")
@@ -118,19 +120,20 @@ def _read_parquet(path: str) -> Any:
         raise UsageError(f"{path} is not a Parquet file that pandas can read: {one_line(error)}") from None
 
 
+@quiet
 def _read_npy(path: str) -> Any:
     try:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        if "Object arrays" in str(error) or "Python objects" in str(error):
+        table = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # also whatever NumPy meets in a header that somebody has made up
+        if is_zipfile(path):
+            raise UsageError(
+                f"{path} is a zip of arrays (npz), not one array; save the one to explain by numpy.save"
+            ) from None
+        if "Python objects" in str(error):
             raise UsageError(f"{path} holds Python objects, whose loading may run code; save numbers") from None
-        reason = (
-            "" if "pickle" in str(error) else f": {one_line(error)}"
-        )  # NumPy takes whatever it does not know for one
-        raise UsageError(f"{path} is not an npy file that NumPy can read{reason}") from None
-    shape = getattr(table, "shape", None)
-    if shape is None or len(shape) != 2:
-        raise UsageError(f"{path} must hold one array of rows and columns, got {shape or 'several arrays'}")
+        raise UsageError(f"{path} is not an npy file that NumPy can read: {one_line(error)}") from None
+    if table.ndim != 2:
+        raise UsageError(f"{path} must hold one array of rows and columns, got shape {table.shape}")
     if table.dtype.kind not in "fiub":
         raise UsageError(f"{path} must hold real numbers, got dtype {table.dtype}")
     return table
