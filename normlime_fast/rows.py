@@ -46,6 +46,17 @@ class Rows:
         """Column names, where X has them."""
         return None if self.frame is None else as_names(self.frame.columns)
 
+    @cached_property
+    def float32(self) -> Array:
+        """Which columns of a table the model gets as float32, (d,) bool, also where `values` are float64."""
+        if self.frame is None:
+            return np.full(self.values.shape[1], self.values.dtype == np.float32)
+        return np.array([dtype.kind == "f" and _width(dtype) == 4 for dtype in self._dtypes])
+
+    def label(self, k: int) -> str:
+        """Return what a message calls a column of a table."""
+        return str(k) if self.frame is None else shown(self.frame.columns[k])
+
     def take(self, here: slice | Array) -> "Rows":
         """Return some of the rows."""
         return replace(self, values=self.values[here])
@@ -74,7 +85,7 @@ class Rows:
             if dtype.kind == "f" and dtype != values.dtype and _width(dtype) >= 4:
                 floats[self.frame.columns[k]] = dtype
                 if _width(dtype) == 4 and np.abs(values[:, k]).max() > np.finfo(np.float32).max:
-                    got = f"got an overflow in column {k}"
+                    got = f"got an overflow in column {self.label(k)}"
                     raise ValueError(f"X and scale must leave room to perturb in {dtype}, {got}")
         if not self._choices:
             frame = type(self.frame)(values, columns=self.frame.columns, copy=False)

@@ -115,6 +115,77 @@ def test_rows_with_just_enough_room(dtype):
     explain(lambda X: np.tanh(X[:, 0] / largest), np.full((5, 3), 0.9 * largest, dtype), scale=0.01 * float(largest))
 
 
+def test_a_float32_column_without_room_beside_others():
+    """Its frame has float64 numbers, and is cast before the model sees it."""
+    X = pd.DataFrame({"a": [0.0, 1.0], "b": np.array([0.0, 3e38], np.float32)})
+    message = "X and scale must leave room to perturb in float32, got an overflow in column 'b'$"
+    refuse(ValueError, message, lambda: explain(NotCalled(), X, scale=1e38))
+
+
+# The smallest scale that is not rounded away: half of the distance of numbers, which is 64 in float32 at 1e9.
+LOST = {
+    "float32": (
+        np.float32([[0, 1], [0, 1e9], [2e9, 1]]),
+        [0.0, 31.9],
+        "32.0",
+        "1",
+        "float32",
+        "1e+09",
+        "row 1",
+        "31.9",
+    ),
+    "negative": (np.float32([[-1e9, 0]]), 1.0, "32.0", "0", "float32", "-1e+09", "row 0", "1.0"),
+    "float64": (np.array([[1.0, 1e17]]), 7.9, "8.0", "1", "float64", "1e+17", "row 0", "7.9"),
+    "subnormal": (np.zeros((1, 1), np.float32), 1e-46, "7.006492321624085e-46", "0", "float32", "0", "row 0", "1e-46"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_noise_that_is_rounded_away(name):
+    X, scale, *parts = LOST[name]
+    _refuse_lost(*parts, lambda: explain(NotCalled(), X, scale=scale))
+    enough = np.where(np.array(scale) > 0, float(parts[0]), 0.0)
+    nlf.Gaussian(enough).check(nlf.Gaussian(enough).rows(X))
+
+
+def _refuse_lost(least, column, dtype, value, row, scale, call):
+    expected = f"scale must be at least {least} in column {column}, half the distance between {dtype} numbers near"
+    expected += f" {value} (in {row}), or the noise is rounded away, got {scale}; raise it"
+    expected += ", or pass float64" if dtype == "float32" else ""
+    refuse(ValueError, re.escape(expected) + "$", call)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float32", "Sparse[float32]"])
+def test_noise_that_a_float32_column_of_a_frame_loses(dtype):
+    """z would have it, but the model would not: a weight of noise, without a warning."""
+    X = pd.DataFrame({"a": [0.0, 1e9, 1e9], "b": [0.0, 1.0, 1e9], "c": [0.0, 1.0, 2.0]})
+    nlf.Gaussian(1.0).check(nlf.Gaussian(1.0).rows(X))
+    X["b"] = X["b"].astype(dtype)
+    _refuse_lost("32.0", "'b'", "float32", "1e+09", "row 2", "1.0", lambda: explain(NotCalled(), X))
+    explain(lambda X: X["c"], X, scale=[1.0, 0.0, 1.0])
+
+
+def test_categories_have_no_noise_to_lose():
+    X = np.float32([[16777216, 0], [16777218, 1]])
+    categories = nlf.Gaussian.from_data(X, categorical=[0]).categories
+    X[:, 1] = 0.0
+    local = nlf.NormLIME(lambda X: X[:, 0] > 16777217, nlf.Gaussian(1e-3, categories=categories), **OPTIONS).explain(X)
+    assert_array_equal((local.weights.toarray() != 0), [[True, False]] * 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_that_is_constant_but_for_rounding_is_held_fixed(dtype):
+    X = np.ones((9, 3), dtype)
+    X[3, 0] += np.spacing(dtype(1.0))  # a standard deviation of 0.31 of this
+    X[::2, 1] += 2 * np.spacing(dtype(1.0))
+    scale = nlf.Gaussian.from_data(X).scale
+    assert_array_equal(scale > 0, [False, True, False])
+    nlf.Gaussian.from_data(X).check(nlf.Gaussian.from_data(X).rows(X))
+    tiny = nlf.Gaussian.from_data(X, width=1e-3)  # which is the user's, not rounding
+    assert_array_equal(tiny.scale, 1e-3 * scale)
+    refuse(ValueError, "scale must be at least .* in column 1, half", lambda: tiny.check(tiny.rows(X)))
+
+
 ARGUMENTS = [
     ({"scale": [1.0, 2.0]}, ValueError, r"scale must have one entry per column of X, shape \(3,\), got shape \(2,\)"),
     ({"n_features": 0}, ValueError, "n_features must be at least 1, got 0"),

@@ -46,6 +46,8 @@ class Gaussian:
     ------
     TypeError, ValueError
         If `scale` is not numeric, not finite, negative, or neither a number nor 1-D, or `sampling` is another.
+        `explain` refuses rows to which noise cannot be added: where it overflows, or is less than half the distance
+        between neighbouring floating-point numbers (64 for float32 near 1e9) and would be rounded away.
 
     Examples
     --------
@@ -83,6 +85,9 @@ class Gaussian:
     ) -> "Gaussian":
         """Take the column standard deviations of data, times `width`, as the scale.
 
+        A column that is constant except for rounding gets 0: its standard deviation is less than half the distance
+        between neighbouring floating-point numbers.
+
         Parameters
         ----------
         X : array_like or pandas.DataFrame of shape (n, d)
@@ -112,7 +117,11 @@ class Gaussian:
         """
         width = as_positive(width, "width")
         categories = Categories.from_data(X, categorical)
-        scale = deviations(as_rows(X, categories=categories).values, width, categories.columns)
+        rows = as_rows(X, categories=categories)
+        scale = deviations(rows.values, width, categories.columns)
+        scale[scale < width * _least(rows.float32, np.abs(rows.values).max(axis=0))] = (
+            0.0  # constant except for rounding
+        )
         return cls(scale, sampling, categories if categories.columns or categories.table else None)
 
     def rows(self, X: object, name: str = "X") -> Rows:
@@ -126,7 +135,7 @@ class Gaussian:
     @quiet
     def check(self, rows: Rows) -> None:
         """Refuse rows that it cannot perturb."""
-        self._scale_for(rows.values)
+        self._scale_for(rows)
         if self.sampling == "sobol":
             _check_sobol_columns(rows.values.shape[1])
 
@@ -134,7 +143,7 @@ class Gaussian:
     def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Filled:
         """Return what makes the samples of these rows, after a look at whether they leave it room."""
         d = rows.values.shape[1]
-        scale = self._scale_for(rows.values)
+        scale = self._scale_for(rows)
         points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
         redraw = _redrawn(self.categories) if self.categories is not None and self.categories.columns else None
 
@@ -148,20 +157,54 @@ class Gaussian:
 
         return Filled(perturb, d, weighted=False, shared=redraw is None)
 
-    def _scale_for(self, X: Array) -> Array:
+    def _scale_for(self, rows: Rows) -> Array:
         """Return the scale as (d,), checked against the rows it will perturb."""
-        d = X.shape[1]
+        d = rows.values.shape[1]
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
+        if self.categories is not None:
+            scale[list(self.categories.columns)] = 0.0  # they are drawn anew
         scale[scale < np.finfo(np.float64).tiny] = 0.0  # as they are where subnormal numbers are flushed
-        room = np.finfo(X.dtype).max / 8  # all in eighths: the check itself must not overflow
-        far = np.abs(X).max(axis=0).astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room
+        largest = np.abs(rows.values).max(axis=0)
+        room = np.where(rows.float32, np.finfo(np.float32).max, np.finfo(np.float64).max) / 8
+        far = largest.astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room  # in eighths: this must not overflow
         if far.any():
-            raise ValueError(
-                f"X and scale must leave room to perturb in {X.dtype}, got an overflow in column {far.argmax()}"
-            )
+            k = int(far.argmax())
+            got = f"got an overflow in column {rows.label(k)}"
+            raise ValueError(f"X and scale must leave room to perturb in {_dtype(rows, k)}, {got}")
+        lost = (scale > 0) & (scale < _least(rows.float32, largest))
+        if lost.any():
+            raise ValueError(_lost(rows, scale, int(lost.argmax())))
         return scale
+
+
+def _dtype(rows: Rows, k: int) -> str:
+    """Return the dtype in which the model gets a column."""
+    return "float32" if rows.float32[k] else "float64"
+
+
+@quiet
+def _least(float32: Array, sizes: Array) -> Array:
+    """Scales below which noise is rounded away from numbers of these sizes: half of their spacing.
+
+    At that scale two thirds of the samples have the row's own number, and weights of a linear model, fitted to noise
+    that it did not get, are 1.4% too small; at half of it 95% and 57%.
+    """
+    spacing: Array = np.where(float32, np.spacing(sizes.astype(np.float32)), np.spacing(sizes))
+    return spacing.astype(np.float64) / 2
+
+
+def _lost(rows: Rows, scale: Array, k: int) -> str:
+    """Say where a column first loses noise of this scale."""
+    values = rows.values[:, k]
+    least = _least(rows.float32[k], np.abs(values))
+    row = int((scale[k] < least).argmax())
+    return (
+        f"scale must be at least {least[row]} in column {rows.label(k)}, half the distance between {_dtype(rows, k)}"
+        f" numbers near {values[row]:g} (in row {row}), or the noise is rounded away, got {scale[k]}; raise it"
+        f"{', or pass float64' if rows.float32[k] else ''}"
+    )
 
 
 def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> Array:
