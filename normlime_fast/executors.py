@@ -4,9 +4,11 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 from normlime_fast.checks import dask_client, shown
 from normlime_fast.errors import IncompleteRunError, attach
@@ -64,10 +66,17 @@ def ours(error: Exception) -> Exception:
     return error
 
 
-def _called(home: int, function: Callable[..., Any], *arguments: Any) -> Any:
+class Returned(NamedTuple):
+    """What a call returned, and which one: an executor may give the result of another."""
+
+    number: int
+    result: Any
+
+
+def _called(home: int, number: int, function: Callable[..., Any], *arguments: Any) -> Returned:
     """Call a function in a worker; if that is not in the process `home`, not every exception would arrive there."""
     try:
-        return function(*arguments)
+        return Returned(number, function(*arguments))
     except Exception as error:
         failure = ours(error) if os.getpid() == home else portable(error)
     raise failure  # here, where no other one hangs on to it
@@ -94,29 +103,36 @@ def run(
     `calls` is read as far as calls are sent. After an error the calls that have begun are waited for, but not after
     Ctrl-C; what is finished is taken.
     """
-    running: dict[Future[Any], int] = {}
+    running: dict[int, Future[Any]] = {}
+    ended: SimpleQueue[int] = SimpleQueue()
     unsent = iter(calls)
     sent, more = 0, True
     most = AHEAD * workers_of(executor)
+
+    def tell(number: int, future: Future[Any]) -> None:  # also of one that a closing pool cancels, which `wait` misses
+        ended.put(number)
+
     try:
         while running or more:
-            while more and len(running) < most and sent < min(running.values(), default=sent) + WINDOW * most:
+            while more and len(running) < most and sent < min(running, default=sent) + WINDOW * most:
                 call = next(unsent, None)
                 more = call is not None
                 if call is not None:
-                    running[_sent(executor, function, call)] = sent
+                    running[sent] = _sent(executor, sent, function, call)
+                    running[sent].add_done_callback(partial(tell, sent))
                     sent += 1
-            for future in sorted(wait(running, return_when=FIRST_COMPLETED).done, key=running.__getitem__):
-                result = _result(future)
-                take(running.pop(future), result)
+            number = ended.get()
+            result = _result(running[number], number)
+            del running[number]
+            take(number, result)
     except BaseException as error:
-        begun = [future for future in running if not future.cancel()]
+        begun = {number: future for number, future in running.items() if not future.cancel()}
         if isinstance(error, Exception):
-            wait(begun)
-        for future in begun:
+            wait(begun.values())
+        for number, future in begun.items():
             with suppress(Exception):  # the first one is what the user hears of
                 if future.done():
-                    take(running[future], future.result())
+                    take(number, _result(future, number))
         raise
 
 
@@ -127,16 +143,23 @@ def workers_of(executor: Executor) -> int:
     return most if isinstance(most, int) and most > 0 else os.cpu_count() or 1
 
 
-def _sent(executor: Executor, function: Callable[..., Any], call: tuple[Any, ...]) -> Future[Any]:
+def _sent(executor: Executor, number: int, function: Callable[..., Any], call: tuple[Any, ...]) -> Future[Any]:
     # Dask takes equal calls for one, and would answer what failed before by the same error, as long as that is kept.
     options = {} if dask_client(executor) is None else {"pure": False}
     with _told_apart():
-        return executor.submit(_called, os.getpid(), function, *call, **options)
+        future = executor.submit(_called, os.getpid(), number, function, *call, **options)
+    if not isinstance(future, Future):
+        raise TypeError(f"executor.submit must return a concurrent.futures.Future, got {type(future).__name__}")
+    return future
 
 
-def _result(future: Future[Any]) -> Any:
+def _result(future: Future[Any], number: int) -> Any:
     with _told_apart():
-        return future.result()
+        returned = future.result()
+    if not isinstance(returned, Returned) or returned.number != number:
+        got = "that of another call" if isinstance(returned, Returned) else shown(returned)
+        raise IncompleteRunError(f"executor.submit must return a future of what its call returns, got {got}")
+    return returned.result
 
 
 @contextmanager
@@ -148,5 +171,5 @@ def _told_apart() -> Iterator[None]:
         for cause in (error, error.__cause__):
             if cause is not None and getattr(cause, "_normlime_fast", False):
                 raise cause  # noqa: B904
-        message = f"the executor failed with {type(error).__name__}: {shown(error, str)}"
-        raise IncompleteRunError(message) from error
+        text = shown(error, str)
+        raise IncompleteRunError(f"the executor failed with {type(error).__name__}{text and f': {text}'}") from error

@@ -1,13 +1,16 @@
 """The same bits wherever the work is done, and nothing lost when it ends half-way."""
 
+import asyncio
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import dask.array
 import dask.dataframe
@@ -356,6 +359,87 @@ def test_an_executor_that_works_at_once(expected):
     rows[23, 0] = 9.0
     with pytest.raises(KeyError, match="too large"):
         nlf.NormLIME(failing, nlf.Gaussian(0.1), **OPTIONS).explain(rows, executor=Synchronous(), block_size=3)
+
+
+class Nonsense(Executor):
+    """Works on two calls as it should, and then does something else."""
+
+    def __init__(self, third):
+        self.calls = 0
+        self.third = third
+
+    def submit(self, function, /, *arguments):
+        self.calls += 1
+        future = Synchronous().submit(function, *arguments)
+        self.latest = future if self.calls < 3 else self.latest
+        return self.third(self) if self.calls == 3 else future
+
+
+def made(method, *arguments):
+    """Return a future after a call of one of its methods."""
+    future = Future()
+    getattr(future, method)(*arguments)
+    return future
+
+
+NOT_A_FUTURE = {
+    "nothing": (lambda executor: None, "NoneType"),
+    "result": (lambda executor: executor.latest.result(), "Returned"),
+    "coroutine": (lambda executor: asyncio.sleep(0), "coroutine"),
+    "class": (lambda executor: Future, "type"),
+    "another library's": (lambda executor: SimpleNamespace(done=lambda: True), "SimpleNamespace"),
+}
+FAILED = "the executor failed with "
+NO_RESULT = {
+    "cancelled": (lambda executor: made("cancel"), f"{FAILED}CancelledError$"),
+    "failed": (lambda executor: made("set_exception", OSError("no route")), f"{FAILED}OSError: no route$"),
+    "submit raises": (lambda executor: {}["no worker"], f"{FAILED}KeyError: 'no worker'$"),
+    "another result": (lambda executor: made("set_result", None), "executor.submit must .* what .* returns, got None$"),
+    "result of another call": (lambda executor: executor.latest, "executor.submit must .* got that of another call$"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'sleep' was never awaited")
+@pytest.mark.parametrize("name", [*NOT_A_FUTURE, *NO_RESULT])
+def test_executors_that_do_not_keep_their_contract(name, expected):
+    if name in NOT_A_FUTURE:
+        third, got = NOT_A_FUTURE[name]
+        error, message = TypeError, rf"^executor.submit must return a concurrent\.futures\.Future, got {got}$"
+    else:
+        (third, message), error = NO_RESULT[name], nlf.IncompleteRunError
+    with pytest.raises(error) as caught:
+        explainer().explain(ROWS, executor=Nonsense(third), block_size=7)
+    assert re.search(message, str(caught.value)), str(caught.value)  # `match` would match the notes, too
+    assert "\n" not in str(caught.value)
+    numbers = np.unique(caught.value.finished.instance)
+    assert set(range(14)) <= set(numbers)
+    assert not set(range(14, 21)) & set(numbers)
+    assert_array_equal(arrays(caught.value.finished), arrays(explainer().explain(ROWS[numbers], index=numbers)))
+
+
+def test_a_pool_that_is_shut_down_in_mid_run():
+    """It cancels the future of the second call, but does not tell those who wait for it."""
+    sent = threading.Semaphore(0)
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, *call):
+            future = super().submit(*call)
+            sent.release()
+            return future
+
+    def closing(X):
+        if len(X) == 20:  # of the first block itself
+            sent.acquire()
+            sent.acquire()
+            executor.shutdown(wait=False, cancel_futures=True)
+        return model(X)
+
+    executor = Counting(1)
+    one = nlf.NormLIME(closing, nlf.Gaussian(0.7), **OPTIONS)
+    with pytest.raises(nlf.IncompleteRunError) as caught:
+        one.explain(ROWS, executor=executor, block_size=20)
+    assert str(caught.value) == "the executor failed with CancelledError"
+    assert_array_equal(np.unique(caught.value.finished.instance), np.arange(20))
 
 
 def test_on_threads_exceptions_are_what_they_were():
