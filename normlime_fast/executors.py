@@ -121,6 +121,8 @@ def run(
                     running[sent] = _sent(executor, sent, function, call)
                     running[sent].add_done_callback(partial(tell, sent))
                     sent += 1
+            if not running:  # there was nothing to send
+                break
             number = ended.get()
             result = _result(running[number], number)
             del running[number]

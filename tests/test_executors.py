@@ -342,6 +342,13 @@ def test_dask_asks_again_what_failed_before(client, tmp_path, expected):
     same(one.explain(ROWS, executor=client.get_executor(), block_size=10), expected)
 
 
+def test_no_calls_at_all():
+    taken = []
+    with ThreadPoolExecutor(1) as pool:
+        executors.run(pool, abs, iter(()), lambda k, result: taken.append(k))
+    assert taken == []
+
+
 class Synchronous(Executor):
     """Works when it is asked to, and raises there."""
 
