@@ -1,14 +1,17 @@
 """Finished blocks on disk, one file each, and what they are blocks of."""
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
 import math
 import os
 import re
+import secrets
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -18,48 +21,74 @@ import numpy as np
 from normlime_fast.checks import Array
 from normlime_fast.errors import IncompleteRunError
 from normlime_fast.explanations import LocalExplanations
-from normlime_fast.storage import write_atomically
+from normlime_fast.locks import only_run
+from normlime_fast.storage import is_intact, read, write_atomically
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 LONG = 2000  # characters of a setting in the manifest
 DEEP = 3  # functions in closures of functions, whose names must do further down
 BLOCK_FILE = re.compile(r"\d{8,}-[0-9a-f]{32}\.npz")
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 SAME = 1e-4  # of the largest prediction: how far the model that goes on may be from the one that began
 
 
 class Checkpoint:
     """A folder with a manifest and one file of local explanations per finished block.
 
-    A file's name holds half of the SHA-256 of its content: a block is finished if such a file is there with that
-    content, and nothing else has to be kept in step.
+    A file's name holds half of the SHA-256 of the manifest's digest, which no other run has, and of its content: a
+    block of this run is finished if such a file is there with that content, and nothing else has to be kept in step.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], free: tuple[str, ...]) -> None:
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, path: str | os.PathLike[str], settings: dict[str, Any], free: tuple[str, ...]
+    ) -> Iterator["Checkpoint"]:
         """Begin; or go on with what was begun with the same settings, of which those named in `free` may differ."""
-        self.path = Path(path)
-        self.settings = json.loads(json.dumps(settings))
-        manifest = self.path / MANIFEST
+        folder = Path(path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise ValueError(f"checkpoint must be a folder, got the file {self.path}") from None
+            raise ValueError(f"checkpoint must be a folder, got the file {folder}") from None
+        with only_run(folder) as alone:
+            yield cls(folder, settings, free, alone)
+
+    def __init__(self, folder: Path, settings: dict[str, Any], free: tuple[str, ...], alone: bool) -> None:
+        self.path = folder
+        self.settings = json.loads(json.dumps(settings))
+        self.synced = True
+        files = sorted(folder.iterdir())
+        for file in files:
+            is_own = file.name == MANIFEST or BLOCK_FILE.fullmatch(file.name)
+            if is_own and os.path.lexists(file) and not file.is_file():
+                raise ValueError(
+                    f"checkpoint {folder} has {file.name}, which is not a regular file;"
+                    " remove it, or use another folder"
+                )
+        manifest = folder / MANIFEST
         if manifest.exists():
-            begun = _read_manifest(manifest)
+            begun, self.digest = _read_manifest(manifest)
             self._check(begun, free)
             self.settings = begun
-        elif any(not file.name.startswith(".normlime_fast-") for file in self.path.iterdir()):
-            raise ValueError(f"checkpoint must be a folder of its own, got {self.path}, which holds other files")
+        elif any(not file.name.startswith(".normlime_fast-") for file in files):
+            raise ValueError(f"checkpoint must be a folder of its own, got {folder}, which holds other files")
         else:
-            digest = _digest(json.dumps(self.settings).encode())
+            run = secrets.token_hex(16)
+            self.digest = _digest_of_run(run, self.settings)
             content = {
                 "format": "normlime_fast checkpoint",
                 "version": VERSION,
+                "run": run,
                 "settings": self.settings,
-                "sha256": digest,
+                "sha256": self.digest,
             }
             self._write(manifest, json.dumps(content, indent=1).encode())
-        self.finished = self._read()
+        if alone:
+            for file in folder.glob(".normlime_fast-*.tmp"):  # cut off by whatever ended the run before
+                with suppress(OSError):
+                    file.unlink()
+        self.finished = self._read([file for file in files if BLOCK_FILE.fullmatch(file.name)])
 
     def _check(self, begun: dict[str, Any], free: tuple[str, ...]) -> None:
         for name, value in self.settings.items():
@@ -72,35 +101,48 @@ class Checkpoint:
     def write(self, block: int, local: LocalExplanations) -> None:
         """Keep a finished block."""
         content = local._to_bytes()
-        self._write(self.path / f"{block:08d}-{_digest(content)}.npz", content)
+        self._write(self.path / f"{block:08d}-{_digest(self.digest.encode(), content)}.npz", content)
 
     def _write(self, file: Path, content: bytes) -> None:
+        before = self.synced
         try:
-            write_atomically(file, content)
+            self.synced = write_atomically(file, content) and before
         except OSError as error:
+            advice = "make room, then call again" if error.errno in FULL else "call again once it can be written"
             raise IncompleteRunError(
-                f"{file.name} could not be written to the checkpoint {self.path}: {error}; make room, then call again"
+                f"{file.name} could not be written to the checkpoint {self.path}: {error}; {advice}"
             ) from error
-
-    def _read(self) -> dict[int, LocalExplanations]:
-        """Read the blocks that are finished; tell of damaged ones."""
-        blocks = {}
-        damaged = []
-        for file in self.path.glob(".normlime_fast-*.tmp"):  # cut off by whatever ended the run before
-            file.unlink()
-        for file in sorted(file for file in self.path.iterdir() if BLOCK_FILE.fullmatch(file.name)):
-            number, _, digest = file.stem.partition("-")
-            content = file.read_bytes()
-            if _digest(content) == digest:
-                blocks[int(number)] = LocalExplanations._from_bytes(content, str(file))
-            else:
-                damaged.append(file)
-                file.unlink()
-        if damaged:
+        if before and not self.synced:
             warnings.warn(
-                f"the checkpoint {self.path} had {len(damaged)} damaged blocks, the first {damaged[0].name}: they are"
-                " computed again",
-                stacklevel=4,
+                f"the checkpoint {self.path} is on a file system that cannot sync: if power fails, its newest"
+                " blocks may be lost, and are computed again",
+                stacklevel=6,  # the user's call, if the manifest is the first
+            )
+
+    def _read(self, files: list[Path]) -> dict[int, LocalExplanations]:
+        """Read the blocks that are finished; tell of others."""
+        blocks = {}
+        damaged, foreign = [], []
+        for file in files:
+            number, _, digest = file.stem.partition("-")
+            try:
+                content = read(file)
+            except FileNotFoundError:  # without locks, another run may have found it damaged
+                continue
+            if _digest(self.digest.encode(), content) == digest:
+                blocks[int(number)] = LocalExplanations._from_bytes(content, str(file))
+            elif is_intact(content):  # somebody's work
+                foreign.append(file.name)
+            else:
+                damaged.append(file.name)
+                with suppress(OSError):
+                    file.unlink()
+        kinds = (("damaged", damaged), ("from another run, left in place", foreign))
+        found = [f"{len(names)} {kind}, the first {names[0]}" for kind, names in kinds if names]
+        if found:
+            warnings.warn(
+                f"the checkpoint {self.path} had blocks that are not used, but computed again: {'; '.join(found)}",
+                stacklevel=6,  # the user's call
             )
         return blocks
 
@@ -234,8 +276,11 @@ def _name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:32]
 
 
 def _version() -> str:
@@ -247,19 +292,28 @@ def _version() -> str:
         return "unknown"
 
 
-def _read_manifest(manifest: Path) -> dict[str, Any]:
+def _digest_of_run(run: str, settings: dict[str, Any]) -> str:
+    return _digest(json.dumps([run, settings]).encode())
+
+
+def _read_manifest(manifest: Path) -> tuple[dict[str, Any], str]:
+    """Return settings, and the digest of the run."""
     try:
         content = json.loads(manifest.read_bytes())
-        format_version, settings = content["version"], dict(content["settings"])
-        if format_version == VERSION and content["sha256"] != _digest(json.dumps(settings).encode()):
-            raise ValueError("its checksum is another")
+        version, settings = content["version"], dict(content["settings"])
+        if version == VERSION:
+            digest = _digest_of_run(content["run"], settings)
+            if digest != content["sha256"]:
+                raise ValueError("its checksum is another")
+            return settings, digest
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"checkpoint {manifest.parent} has a damaged {MANIFEST}: {error}; use another folder"
         ) from None
-    if format_version != VERSION:
-        raise ValueError(f"checkpoint {manifest.parent} has version {format_version}, but only {VERSION} can be read")
-    return settings
+    raise ValueError(
+        f"checkpoint {manifest.parent} has version {_short(version)}, but only {VERSION} can be read; finish it with"
+        " the normlime_fast that began it, or use another folder"
+    )
 
 
 def _short(value: object) -> str:

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -222,12 +223,14 @@ class NormLIME:
                 message = f"n_features is {self.n_features}, more than the {d} features of X: all may be used"
                 warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
-        explainer, store = self, None
-        with reporter(progress, len(table)) as report:
+        explainer: NormLIME = self
+        opened: AbstractContextManager[Checkpoint | None] = nullcontext()
+        if checkpoint is not None:
+            free = ("block_size", "rng") if self._any_seed else ("block_size",)
+            opened = Checkpoint.opened(checkpoint, described(self, table.identity(), numbers, size), free)
+        with reporter(progress, len(table)) as report, opened as store:
             options = Options(executor, as_skip(on_error), lambda done: report(done, len(table)))
-            if checkpoint is not None:
-                free = ("block_size", "rng") if self._any_seed else ("block_size",)
-                store = Checkpoint(checkpoint, described(self, table.identity(), numbers, size), free)
+            if store is not None:
                 explainer, size = copy.copy(self), store.settings["block_size"]
                 explainer.seed = np.uint64(store.settings["rng"])
             local, error = explain_table(explainer, table, numbers, size, store, options)

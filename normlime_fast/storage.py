@@ -33,6 +33,7 @@ Make = Callable[[int, dict[str, Any], dict[str, Any]], Result]  # of version, ar
 
 FORMAT = "normlime_fast"
 SUFFIX = b"normlime_fast sha256 " + b"0" * 64  # how a file ends, with its own digest for the zeros
+CANNOT_SYNC = errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP  # not so in case of damage, or a full disk
 
 
 # --- bytes
@@ -99,6 +100,11 @@ def _digest(content: bytes | memoryview) -> bytes:
         return hashlib.sha256(before).hexdigest().encode()
 
 
+def is_intact(content: bytes) -> bool:
+    """Return whether content ends as that of a file of ours, with the checksum of all before."""
+    return content[-len(SUFFIX) : -64] == SUFFIX[:-64] and content[-64:] == _digest(content)
+
+
 class _UnreadableError(ValueError):
     """What is to be said of a file as it is."""
 
@@ -130,7 +136,7 @@ def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, 
         raise ValueError("it is empty")
     if content[-len(SUFFIX) : -64] != SUFFIX[:-64]:
         raise ValueError("it is another program's, or its end is missing")
-    if content[-64:] != _digest(content):
+    if not is_intact(content):
         raise _UnreadableError("is damaged: its content does not match its checksum")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = _members(archive, len(content))
@@ -293,54 +299,79 @@ def load(path: PathLike, kind: str, make: Make[Result]) -> Result:
     file = Path(path)
     name = str(file) if str(file).isprintable() else repr(str(file))
     with _refusing(name, kind):
-        content = _read(file)
+        content = read(file)
     return unpack(content, kind, name, make)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
     """Read a file whole, if it ends as one of ours does; else only its end."""
+    check_regular(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - len(SUFFIX)))
-        end = file.read(len(SUFFIX))
-        if end[:-64] != SUFFIX[:-64]:
-            return end
-        file.seek(0)
-        return file.read(size)
+        content = file.read(len(SUFFIX))
+        if content[:-64] == SUFFIX[:-64]:
+            file.seek(0)
+            content = file.read(size)
+        file.close()  # see `write_atomically`
+    return content
 
 
-def write_atomically(path: PathLike, content: bytes) -> None:
-    """Write a file so that at any moment, also if power fails, it is the old one or the new one, whole.
+def check_regular(path: PathLike) -> None:
+    """Refuse what is no place for a file, such as a pipe, which would wait for ever, or a device, which is to be kept.
+
+    Raises
+    ------
+    OSError
+        If there is something else at a path than a regular file, be it a link to nothing.
+    """
+    if os.path.lexists(path) and not Path(path).is_file():
+        reason = errno.EISDIR if Path(path).is_dir() else errno.EINVAL
+        raise OSError(reason, "is not a regular file; use another path", os.fspath(path))
+
+
+def write_atomically(path: PathLike, content: bytes) -> bool:
+    """Write a file so that at any moment it is the old one or the new one, whole, with the permissions of the old one.
+
+    Returns
+    -------
+    bool
+        Whether this is so also if power fails: not every file system can sync.
 
     Raises
     ------
     OSError
         If it can't be written, for which there may be no room; the old one is then as it was.
     """
-    target = Path(path).resolve()  # what a link points to is replaced, not the link
-    if target.exists() and not target.is_file():  # such as /dev/null, to be kept
-        raise OSError(errno.EISDIR if target.is_dir() else errno.EINVAL, "is no file to be replaced", os.fspath(path))
+    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     temporary = target.with_name(f".normlime_fast-{secrets.token_hex(8)}.tmp")
-    file = None
+    synced = True
     try:
-        file = temporary.open("xb")
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
+        check_regular(target)
+        with temporary.open("xb") as file:
+            if target.exists() and hasattr(os, "fchmod"):
+                with suppress(OSError):  # of file systems without permissions
+                    os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                if error.errno not in CANNOT_SYNC:
+                    raise
+                synced = False
+            file.close()  # here, since an interrupt may come between the block and what `with` does at its end
         temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError):
             error.filename = os.fspath(path)  # not that of the temporary file
-        with suppress(OSError):
-            if file is not None:
-                file.close()
         with suppress(OSError):
             temporary.unlink()
         raise
     if os.name == "posix":  # elsewhere a folder can't be opened
         with suppress(OSError):  # nor on some file systems; the file is there, and will be after most crashes
             _sync_folder(target.parent)
+    return synced
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,9 +1,13 @@
 """Finished blocks survive whatever ends a run, and the same call goes on from there."""
 
+import errno
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +18,9 @@ from numpy.testing import assert_array_equal
 from test_reproducibility import X, arrays, explainer, model
 
 import normlime_fast as nlf
+from normlime_fast import locks, storage
 
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
 
 
@@ -153,7 +159,7 @@ def test_20_kills(tmp_path):
 def test_blocks_cut_short_are_computed_again(folder, cut, expected):
     for file in shards(folder)[1:3]:
         file.write_bytes(file.read_bytes()[:cut])
-    with pytest.warns(UserWarning, match=r"had 2 damaged blocks, the first 00000001-.*: they are computed again"):
+    with pytest.warns(UserWarning, match=r"not used, but computed again: 2 damaged, the first 00000001-[^;]*$"):
         local = explainer().explain(X, checkpoint=folder)
     assert_array_equal(arrays(local), arrays(expected))
     assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
@@ -166,7 +172,7 @@ def test_any_flipped_bit_is_noticed(folder, expected):
         changed = bytearray(content)
         changed[position] ^= 1 << position % 8
         file.write_bytes(changed)
-        with pytest.warns(UserWarning, match="1 damaged block"):
+        with pytest.warns(UserWarning, match="1 damaged"):
             local = explainer().explain(X, checkpoint=folder)
         assert_array_equal(arrays(local), arrays(expected))
         assert file.read_bytes() == content
@@ -180,8 +186,12 @@ def test_any_flipped_bit_is_noticed(folder, expected):
         (b"[1, 2]", "damaged"),
         (b"{}", "damaged"),
         (b"[" * 100_000, "damaged"),
-        (b'{"version": 1, "settings": 3}', "damaged"),
-        (b'{"version": 2, "settings": {}}', "has version 2, but only 1 can be read"),
+        (b'{"version": 2, "settings": 3}', "damaged"),
+        (b'{"version": 2, "settings": {}}', "damaged"),
+        (
+            b'{"version": 1, "settings": {}, "sha256": "0"}',
+            "has version 1, but only 2 can be read; finish it with the normlime_fast that began it, or use another fo",
+        ),
     ],
 )
 def test_a_damaged_manifest_is_said_to_be(folder, content, message):
@@ -242,6 +252,239 @@ print(predict.rows)
     assert finished == "18"  # the block that was not written, too
     assert "the same call goes on from there" in notes
     assert rows == str(2 + 122 + 122 + 61)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [(errno.ENOSPC, "make room, then call again"), (errno.EIO, "call again once it can be written")],
+)
+def test_what_to_do_when_a_block_cannot_be_written(tmp_path, monkeypatch, code, advice):
+    def fail(*args):
+        raise OSError(code, "of the test")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(nlf.IncompleteRunError, match=rf"^manifest.json could not be written to .*; {advice}$"):
+        explainer().explain(X, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync(tmp_path, monkeypatch, expected, code):
+    def refuse(*args):
+        raise OSError(code, "of the test")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.warns(UserWarning, match=r"file system that cannot sync: if power fails, its newest blocks") as caught:
+        local = explainer().explain(X, checkpoint=tmp_path, block_size=2)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert_array_equal(arrays(local), arrays(expected))
+    assert len(shards(tmp_path)) == 5
+    shards(tmp_path)[3].unlink()
+    with pytest.warns(UserWarning, match="cannot sync") as caught:
+        explainer().explain(X, checkpoint=tmp_path)
+    assert len(caught) == 1
+
+
+def make_odd(kind, path):
+    """Put something there that is no regular file."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.path.relpath(path))  # the longest path that a socket takes is short
+        listener.close()
+    else:
+        path.symlink_to(path if kind == "link to itself" else "nothing")
+
+
+ODD = ["folder", "pipe", "socket", "link to nothing", "link to itself"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other pipes, sockets and links")
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("place", [0, "manifest.json"])
+def test_what_is_no_file_is_named(folder, monkeypatch, kind, place):
+    monkeypatch.chdir(folder)
+    file = shards(folder)[place] if place == 0 else folder / place
+    file.unlink()
+    make_odd(kind, file)
+    message = rf"^checkpoint .*/run has {file.name}, which is not a regular file; remove it, or use another folder$"
+    with pytest.raises(ValueError, match=message):
+        explainer().explain(X, checkpoint=folder)
+
+
+def test_a_folder_in_the_place_of_a_block_to_come(folder):
+    file = shards(folder)[4]
+    file.unlink()
+
+    def planting(rows):
+        if len(rows) > 2:
+            file.mkdir(exist_ok=True)
+        return model(rows)
+
+    message = r"is not a regular file; use another path: .*; call again once it can be written\n"
+    with pytest.raises(nlf.IncompleteRunError, match=message):
+        nlf.NormLIME(planting, nlf.Gaussian(0.7), **OPTIONS).explain(X, checkpoint=folder)
+
+
+# --- two runs
+
+
+IN_USE = r"^checkpoint .* is in use: process {} on [\w.-]+ is at work on it; wait until it ends, or use another folder$"
+
+
+def test_two_threads(folder, expected):
+    shards(folder)[2].unlink()
+    at_work, done = threading.Event(), threading.Event()
+
+    def waiting(rows):
+        at_work.set()
+        assert done.wait(60)
+        return model(rows)
+
+    first = nlf.NormLIME(waiting, nlf.Gaussian(0.7), **OPTIONS)
+    with ThreadPoolExecutor(1) as executor:
+        local = executor.submit(first.explain, X, checkpoint=folder)
+        try:
+            assert at_work.wait(60)
+            for path in (folder, folder / ".." / "run"):
+                with pytest.raises(ValueError, match=IN_USE.format(os.getpid())):
+                    explainer().explain(X, checkpoint=path)
+        finally:
+            done.set()
+        assert_array_equal(arrays(local.result(60)), arrays(expected))
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    assert not list(folder.glob(".*"))
+
+
+WAITS = """
+import os, sys
+import test_checkpoint as here
+
+def waiting(rows):
+    if sys.argv[2] == "fork" and os.fork() == 0:
+        sys.stdin.read()
+        os._exit(0)
+    (here.Path(sys.argv[1]) / ".normlime_fast-0123.tmp").write_text("is being written")
+    print("at work", flush=True)
+    sys.stdin.read()
+    return here.model(rows)
+
+here.nlf.NormLIME(waiting, here.nlf.Gaussian(0.7), **here.OPTIONS).explain(here.X, checkpoint=sys.argv[1])
+"""
+
+
+@pytest.fixture
+def at_work(folder):
+    """Return a function that begins a run in another process, which waits where it calls its model."""
+    begun = []
+
+    def begin(how):
+        command = [sys.executable, "-c", WAITS, str(folder), how]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        begun.append(subprocess.Popen(command, cwd=Path(__file__).parent, **pipes))
+        assert begun[0].stdout.readline() == "at work\n"
+        return begun[0]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("how", ["alone", pytest.param("fork", marks=NEEDS_FORK)])
+def test_two_processes(folder, expected, at_work, how):
+    """A killed one leaves no lock, also if a worker outlives it."""
+    process = at_work(how)
+    shards(folder)[2].unlink()
+    with pytest.raises(ValueError, match=IN_USE.format(process.pid)):
+        explainer().explain(X, checkpoint=folder)
+    assert (folder / ".normlime_fast-0123.tmp").exists()
+    process.kill()
+    process.wait()
+    assert (folder / ".normlime_fast-lock").exists()
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks in another way")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_two_processes_where_there_are_no_locks(folder, expected, at_work, monkeypatch, code):
+    def refuse(*args):
+        raise OSError(code, "of the test")
+
+    at_work("alone")
+    shards(folder)[2].unlink()
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    assert (folder / ".normlime_fast-0123.tmp").exists()
+
+
+def test_a_lock_that_cannot_be_opened_or_is_removed_meanwhile(folder, expected, monkeypatch):
+    shards(folder)[2].unlink()
+    lock = folder / ".normlime_fast-lock"
+    lock.mkdir()
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    lock.rmdir()
+    lock_file, removed = locks._lock, []
+
+    def removing(file, folder):
+        if not removed:
+            removed.append(lock.unlink())
+        return lock_file(file, folder)
+
+    monkeypatch.setattr(locks, "_lock", removing)
+    with locks.only_run(folder) as alone:
+        assert alone
+        assert lock.read_text() == locks._here()
+    monkeypatch.setattr(locks, "_is_at", lambda path, file: False)
+    with locks.only_run(folder) as alone:
+        assert not alone
+
+
+def test_blocks_that_vanish_while_they_are_read(folder, expected, monkeypatch):
+    def vanishing(file):
+        if file == second:
+            file.unlink()
+        return read(file)
+
+    second, read = shards(folder)[1], storage.read
+    monkeypatch.setattr("normlime_fast.checkpoint.read", vanishing)
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    assert len(shards(folder)) == 5
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="another trace function, such as that of coverage, is at work")
+def test_an_interrupt_at_any_line_leaves_no_lock(folder):
+    def interrupted_at(line):
+        """Call with Ctrl-C at a line; return how many lines there were."""
+        count = 0
+
+        def trace(frame, event, argument):
+            nonlocal count
+            if frame.f_code.co_filename != locks.__file__:
+                return None
+            if event == "line":
+                count += 1
+                if count == line:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            explainer().explain(X, checkpoint=folder)
+        finally:
+            sys.settrace(None)
+        return count
+
+    lines = interrupted_at(0)
+    assert lines > 10
+    for line in range(1, lines + 1):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_at(line)
+        explainer().explain(X, checkpoint=folder)
+        assert not list(folder.glob(".*"))
 
 
 # --- another run than the one that was begun
@@ -368,6 +611,28 @@ def test_a_block_of_another_place_is_not_taken(folder, expected):
     assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
 
 
+@pytest.mark.parametrize(
+    ("rows", "predict"), [(X + 1, model), (X, lambda rows: 2 * model(rows))], ids=["other data", "another model"]
+)
+def test_a_block_of_another_run_is_not_taken(folder, tmp_path, expected, rows, predict):
+    nlf.NormLIME(predict, nlf.Gaussian(0.7), **OPTIONS).explain(rows, checkpoint=tmp_path / "other", block_size=2)
+    shards(folder)[0].write_bytes(b"")
+    shards(folder)[3].unlink()
+    foreign = Path(shutil.copy(shards(tmp_path / "other")[3], folder))
+    message = (
+        rf"^the checkpoint .* had blocks that are not used, but computed again: 1 damaged, the first 00000000-\w+\.npz;"
+        rf" 1 from another run, left in place, the first {foreign.name}$"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        local = explainer().explain(X, checkpoint=folder)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert_array_equal(arrays(local), arrays(expected))
+    assert foreign in shards(folder)
+    foreign.unlink()
+    assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
+    assert len(shards(folder)) == 5
+
+
 def test_files_of_the_user_stay(folder, expected):
     for name in ("final-result.npz", "notes.tmp", "0-1.npz"):
         (folder / name).write_text("mine")
@@ -408,6 +673,6 @@ def test_other_folders_are_refused(tmp_path):
 
 def test_the_manifest_says_what_was_begun(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["version"] == 1
+    assert manifest["version"] == 2
     assert manifest["settings"]["n_samples"] == 60
     assert manifest["settings"]["block_size"] == 2

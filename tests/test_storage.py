@@ -387,11 +387,42 @@ def test_permissions_links_and_pipes(tmp_path):
     finally:
         os.umask(mask)
     assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o640
+    for mode in (0o600, 0o664, 0o400):
+        (tmp_path / "private").chmod(mode)
+        write_atomically(tmp_path / "private", b"newer")
+        assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == mode
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="is no file to be replaced"):
+    with pytest.raises(OSError, match=r"is not a regular file; use another path: '.*pipe'$"):
         write_atomically(tmp_path / "pipe", b"new")
     assert (tmp_path / "pipe").is_fifo()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other pipes and links")
+def test_what_is_no_regular_file_is_neither_read_nor_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to("nothing")
+    for name in ("pipe", "loop", "link", ""):
+        with pytest.raises(OSError, match=r"is not a regular file; use another path: '.*'$") as caught:
+            LocalExplanations.load(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
+    for name in ("pipe", "loop", ""):
+        with pytest.raises(OSError, match=r"is not a regular file; use another path: '.*'$") as caught:
+            local_explanations().save(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_that_cannot_be_synced(tmp_path, monkeypatch, code):
+    def refuse(*args):
+        raise OSError(code, "of the test")
+
+    assert write_atomically(tmp_path / "file", b"new")
+    monkeypatch.setattr("os.fsync", refuse)
+    assert not write_atomically(tmp_path / "file", b"newer")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"newer"]
 
 
 def test_a_folder_that_cannot_be_synced(tmp_path, monkeypatch):

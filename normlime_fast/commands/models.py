@@ -13,7 +13,8 @@ from normlime_fast.checkpoint import MANIFEST
 from normlime_fast.commands.failures import UsageError, check_readable, one_line
 from normlime_fast.commands.graphs import Graph
 from normlime_fast.commands.tables import Data
-from normlime_fast.storage import write_atomically
+from normlime_fast.locks import only_run
+from normlime_fast.storage import check_regular, write_atomically
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle", ".pt", ".pth")
 IDENTITY = ".normlime_fast-command.json"  # in a checkpoint, which takes a name that begins so for one of its own
@@ -78,9 +79,11 @@ def check_checkpoint(folder: str, identity: dict[str, str]) -> None:
     try:
         if not (path.parent / MANIFEST).exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if all(file.name.startswith(IDENTITY[:15]) for file in path.parent.iterdir()):
-                write_atomically(path, json.dumps(identity, indent=1).encode())
+            with only_run(path.parent):
+                if all(file.name.startswith(IDENTITY[:15]) for file in path.parent.iterdir()):
+                    write_atomically(path, json.dumps(identity, indent=1).encode())
             return
+        check_regular(path)
         if not path.exists():
             raise UsageError(f"--checkpoint {folder} was not begun by this command; use another folder")
         begun = json.loads(path.read_bytes())
