@@ -61,7 +61,7 @@ class Checkpoint:
         files = sorted(folder.iterdir())
         for file in files:
             is_own = file.name == MANIFEST or BLOCK_FILE.fullmatch(file.name)
-            if is_own and os.path.lexists(file) and not file.is_file():
+            if is_own and not file.is_file() and os.path.lexists(file):
                 raise ValueError(
                     f"checkpoint {folder} has {file.name}, which is not a regular file;"
                     " remove it, or use another folder"

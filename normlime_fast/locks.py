@@ -97,7 +97,7 @@ def _lock(file: FileIO, folder: Path) -> bool:
 
 
 def _is_at(path: Path, file: FileIO) -> bool:
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     return False
 

@@ -136,7 +136,7 @@ def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, 
         raise ValueError("it is empty")
     if content[-len(SUFFIX) : -64] != SUFFIX[:-64]:
         raise ValueError("it is another program's, or its end is missing")
-    if not is_intact(content):
+    if content[-64:] != _digest(content):
         raise _UnreadableError("is damaged: its content does not match its checksum")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = _members(archive, len(content))
@@ -325,7 +325,7 @@ def check_regular(path: PathLike) -> None:
     OSError
         If there is something else at a path than a regular file, be it a link to nothing.
     """
-    if os.path.lexists(path) and not Path(path).is_file():
+    if not Path(path).is_file() and os.path.lexists(path):
         reason = errno.EISDIR if Path(path).is_dir() else errno.EINVAL
         raise OSError(reason, "is not a regular file; use another path", os.fspath(path))
 
@@ -349,8 +349,8 @@ def write_atomically(path: PathLike, content: bytes) -> bool:
     try:
         check_regular(target)
         with temporary.open("xb") as file:
-            if target.exists() and hasattr(os, "fchmod"):
-                with suppress(OSError):  # of file systems without permissions
+            if hasattr(os, "fchmod"):
+                with suppress(OSError):  # there is no old one, or the file system has no permissions
                     os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
             file.write(content)
             file.flush()

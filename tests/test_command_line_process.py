@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from command_line import onnx_of_columns, run, write_models
 
 import normlime_fast as nlf
+from normlime_fast.locks import only_run
 
 # The models of these tests stop where a is above 900: not for the rows themselves, which they are asked about first.
 ROWS = pd.DataFrame({"a": [*range(60)] * 5 + [*range(60), 895, *range(20)], "b": [0.5, 1.5, 4.0] * 127})
@@ -85,6 +87,33 @@ def test_checkpoint_of_who_knows_what_is_refused(here, capsys, content, message)
     code, _, err = run(capsys, *command)
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith(f"normlime-fast: error: --checkpoint run {message}")
+
+
+@pytest.mark.parametrize(("begun", "message"), [(True, ""), (False, "cannot be used: checkpoint run ")])
+def test_checkpoint_in_use_is_refused(here, capsys, begun, message):
+    command = [*SHORT, "--checkpoint", "run", "--force", "--model", "nlf_models:linear"]
+    if begun:
+        assert run(capsys, *command)[0] == 0
+    Path("run").mkdir(exist_ok=True)
+    lock = only_run(Path("run"))
+    with ThreadPoolExecutor(1) as another:
+        another.submit(lock.__enter__).result()
+        code, _, err = run(capsys, *command)
+        another.submit(lock.__exit__, None, None, None).result()
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"normlime-fast: error: --checkpoint run {message}is in use: process {os.getpid()} on ")
+    assert run(capsys, *command)[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes with names")
+def test_checkpoint_with_a_pipe_for_its_command_is_refused(here, capsys):
+    command = [*SHORT, "--checkpoint", "run", "--force", "--model", "nlf_models:linear"]
+    assert run(capsys, *command)[0] == 0
+    Path("run", ".normlime_fast-command.json").unlink()
+    os.mkfifo(Path("run", ".normlime_fast-command.json"))
+    code, _, err = run(capsys, *command)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--checkpoint run cannot be used: [Errno 22] is not a regular file; use another path: 'run" in err
 
 
 # --- signals
