@@ -345,7 +345,6 @@ def write_atomically(path: PathLike, content: bytes) -> bool:
     """
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     temporary = target.with_name(f".normlime_fast-{secrets.token_hex(8)}.tmp")
-    synced = True
     try:
         check_regular(target)
         with temporary.open("xb") as file:
@@ -354,12 +353,7 @@ def write_atomically(path: PathLike, content: bytes) -> bool:
                     os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
             file.write(content)
             file.flush()
-            try:
-                os.fsync(file.fileno())
-            except OSError as error:
-                if error.errno not in CANNOT_SYNC:
-                    raise
-                synced = False
+            synced = _sync(file.fileno())
             file.close()  # here, since an interrupt may come between the block and what `with` does at its end
         temporary.replace(target)
     except BaseException as error:
@@ -372,6 +366,17 @@ def write_atomically(path: PathLike, content: bytes) -> bool:
         with suppress(OSError):  # nor on some file systems; the file is there, and will be after most crashes
             _sync_folder(target.parent)
     return synced
+
+
+def _sync(descriptor: int) -> bool:
+    """Sync a file, and return whether the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
