@@ -2,9 +2,12 @@ import ast
 import os
 import subprocess
 import sys
+import zipfile
+from types import SimpleNamespace
 
 import pytest
 
+from normlime_fast.kernels import jit
 from normlime_fast.kernels.jit import kernel
 
 MODULE = """
@@ -156,6 +159,145 @@ def test_two_processes_fill_a_cold_cache(run):
     processes = [run.start(f"print(call(fresh(), np.{dtype}))") for dtype in ("float64", "float64", "int64", "int64")]
     assert all(run.finish(process) in (0, 1) for process in processes)
     assert run("call(fresh()); call(fresh(), np.int64); print([call(fresh()), call(fresh(), np.int64)])") == [1, 1]
+
+
+def test_stopped_between_index_and_data(run, tmp_path):
+    assert run("print(call(fresh()))") == 0
+    (tmp_path / "module.py").write_text(MODULE.replace("3.0", "4.0"))  # which numba's key does not show
+    script = """
+import os
+replace = os.replace
+
+def stop(source, target):
+    if target.endswith(".nbc"):
+        raise KeyboardInterrupt
+    replace(source, target)
+
+os.replace = stop
+total = fresh()
+try:
+    total(np.arange(5.0))
+except KeyboardInterrupt:
+    print(total(np.arange(5.0)))
+"""
+    assert run(script) == 40.0
+    assert run("print(fresh()(np.arange(5.0)))") == 40.0
+
+
+def test_zip_with_other_sources_makes_other_code(run, tmp_path):
+    script = """
+sys.path.insert(0, "package.zip")
+from zipped import total
+print((total(np.arange(5.0)), sum(total.stats.cache_hits.values())))
+"""
+    environment = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), str(tmp_path / "home"))
+    for factor, total in ("3.0", 30.0), ("4.0", 40.0):
+        with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
+            package.writestr("zipped.py", MODULE.replace("3.0", factor))
+        assert [run(script, **environment) for _ in range(2)] == [(total, 0), (total, 1)]
+
+
+# ---- What others could have written
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="judges owners and modes")
+ROOT = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="changes owners")
+
+PLANT = """
+import os
+
+class Planted:
+    def __reduce__(self):
+        return os.mkdir, ("planted",)
+
+total = fresh()
+call(total)
+files = total._cache._cache_file
+files._source_stamp = Planted()
+files.flush()
+print(0)
+"""
+
+LOGGED = """
+import logging
+logger = logging.getLogger("normlime_fast")
+logger.addHandler(logging.FileHandler("log"))
+logger.setLevel("DEBUG")
+print(call(fresh()))
+"""
+
+
+@POSIX
+def test_planted_code_runs_where_it_is_trusted(run, tmp_path):
+    """Or the next test would show nothing."""
+    run(PLANT)
+    assert run("print(call(fresh()))") == 0
+    assert (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "mode", "reason"),
+    [
+        pytest.param("folder", None, 0o777, "everybody can write to it", marks=POSIX),
+        pytest.param("index", None, 0o646, "everybody can write to it", marks=POSIX),
+        pytest.param("folder", (12345, 0), 0o755, "user 12345 owns it", marks=ROOT),
+        pytest.param("index", (12345, 0), 0o644, "user 12345 owns it", marks=ROOT),
+        pytest.param("folder", (0, 1), 0o775, "group 1 can write to it", marks=ROOT),
+    ],
+)
+def test_what_others_could_have_written_is_not_unpickled(run, tmp_path, place, owner, mode, reason):
+    run(PLANT)
+    (index,) = (tmp_path / "cache").rglob("*.nbi")
+    path = index.parent if place == "folder" else index
+    if owner:
+        os.chown(path, *owner)
+    path.chmod(mode)
+    planted = [file.read_bytes() for file in sorted((tmp_path / "cache").rglob("*.nb?"))]
+    assert run(LOGGED) == 0
+    assert not (tmp_path / "planted").exists()
+    (line,) = set((tmp_path / "log").read_text().splitlines())  # of a file twice: before it is read and replaced
+    assert line == f"kernel cache {path.relative_to(tmp_path)} not used: {reason}"
+    left = [file.read_bytes() for file in sorted((tmp_path / "cache").rglob("*.nb?"))]
+    assert (left == planted) == (place == "folder")  # a file in a folder that is ours is replaced
+    assert run("print(call(fresh()))") == 1  # from `__pycache__`, or from that new file
+
+
+@ROOT
+def test_code_of_root_is_read_by_others(run, tmp_path):
+    tmp_path.chmod(0o755)
+    script = """
+import os
+call(fresh(), np.int64)  # imports all that numba needs, while it can
+total = fresh()
+os.seteuid(12345)
+print(call(total))
+"""
+    assert run("print(call(fresh()))") == 0
+    assert run(script) == 1
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "reason"),
+    [
+        (1000, 1000, 0o775, None),  # as Debian and Fedora make folders
+        (1000, 50, 0o755, None),
+        (0, 0, 0o775, None),
+        (0, 50, 0o755, None),
+        (1000, 100, 0o775, "group 100 can write to it"),  # everybody's group, which lists nobody
+        (1000, 1001, 0o775, "group 1001 can write to it"),
+        (0, 1000, 0o775, "group 1000 can write to it"),
+        (1000, 7, 0o775, "group 7 can write to it"),
+        (1000, 1000, 0o757, "everybody can write to it"),
+        (1002, 1002, 0o755, "user 1002 owns it"),
+    ],
+)
+def test_who_else_could_write(monkeypatch, owner, group, mode, reason):
+    users = {0: ("root", 0), 1000: ("ann", 1000), 1001: ("bob", 1001)}
+    groups = {0: ("root", ["root"]), 100: ("users", []), 1000: ("ann", []), 1001: ("team", ["ann", "bob"])}
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_name=users[uid][0], pw_gid=users[uid][1]))
+    monkeypatch.setattr("grp.getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid][0], gr_mem=groups[gid][1]))
+    assert jit._why_not_trusted(os.stat_result((mode, 0, 0, 1, owner, group, 0, 0, 0, 0))) == reason
 
 
 @pytest.mark.parametrize("flags", [{"fast"}, {"contract", "nnan"}, {"ninf"}, {"arcp"}, {"afn"}, {"other"}])

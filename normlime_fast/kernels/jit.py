@@ -1,20 +1,24 @@
 """The one decorator of all kernels: one set of compiler options and one cache policy.
 
 Compiled code is cached on disk as numba's ``cache=True`` does, but the cache never fails: what cannot be read, written
-or trusted is compiled again. numba loads damaged machine code as it is, so every file here carries its SHA-256.
+or trusted is compiled again. Trusted is what only this user and root could have written, by the owner and the mode of
+folder and file (on Windows all). The SHA-256 in every file finds damage alone: numba loads damaged code as it is.
 """
 
 import functools
 import hashlib
 import logging
+import os
 import pickle
+import stat
+import sys
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import numba
 from numba.core import config
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -23,53 +27,115 @@ _HONEST_FASTMATH = {"contract", "reassoc", "nsz"}  # those that keep NaN and inf
 _logger = logging.getLogger("normlime_fast")
 
 
-def _verified(digest: bytes, payload: bytes) -> object:
-    if hashlib.sha256(payload).digest() != digest:
-        raise ValueError("checksum mismatch")
-    return pickle.loads(payload)
+def _is_private(gid: int, uid: int) -> bool:
+    """Whether a group is a user's own, which may write: where every user has one, folders are made so (umask 002)."""
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return (user.pw_gid, user.pw_name) == (gid, group.gr_name) and set(group.gr_mem) <= {user.pw_name}
 
 
-class _Checked:
-    """Unpickles as a call of `_verified`, so that numba's own reader checks before it loads."""
+def _why_not_trusted(found: os.stat_result) -> str | None:
+    if sys.platform == "win32":
+        return None
+    if found.st_uid not in (0, os.geteuid()):
+        return f"user {found.st_uid} owns it"
+    if found.st_mode & stat.S_IWOTH:
+        return "everybody can write to it"
+    if found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid, found.st_uid):
+        return f"group {found.st_gid} can write to it"
+    return None
 
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
 
-    def __reduce__(self) -> tuple[Callable[[bytes, bytes], object], tuple[bytes, bytes]]:
-        return _verified, (hashlib.sha256(self._payload).digest(), self._payload)
+def _trusted(path: str, found: os.stat_result) -> bool:
+    reason = _why_not_trusted(found)
+    if reason:
+        _logger.debug("kernel cache %s not used: %s", path, reason)
+    return not reason
+
+
+def _if_trusted(locator: Any) -> Any:
+    """One of numba's ways to find a folder, which leaves one that is not trusted to the next."""
+
+    def ensure_cache_path(self: Any) -> None:
+        locator.ensure_cache_path(self)
+        folder = self.get_cache_path()
+        if not _trusted(folder, Path(folder).stat()):
+            raise PermissionError(folder)
+
+    return type(locator.__name__, (locator,), {"ensure_cache_path": ensure_cache_path})
+
+
+class _Results(CompileResultCacheImpl):
+    _locator_classes = tuple(map(_if_trusted, CompileResultCacheImpl._locator_classes))
 
 
 class _CheckedFiles(IndexDataCacheFile):
-    def _dump(self, obj: object) -> bytes:
-        return pickle.dumps(_Checked(super()._dump(obj)))
+    """Files with the digest of what follows it. Nothing is unpickled that others could have written."""
 
-    def _load_index(self) -> Any:
+    def _dump(self, obj: object) -> bytes:
+        payload: bytes = super()._dump(obj)
+        return hashlib.sha256(payload).digest() + payload
+
+    def _load_data(self, name: str) -> Any:
+        path = self._data_path(name)
+        with Path(path).open("rb") as file:
+            if not _trusted(path, os.fstat(file.fileno())):
+                raise FileNotFoundError(path)  # which numba takes for a file that is to be written
+            digest, payload = file.read(32), file.read()
+        if hashlib.sha256(payload).digest() != digest:
+            raise ValueError(f"{path} does not fit its checksum")
+        return pickle.loads(payload)
+
+    def _save_index(self, overloads: dict[object, str]) -> None:
+        self._save_data(self._index_name, (self._source_stamp, overloads))
+
+    def _load_index(self) -> dict[object, str]:
+        if not _trusted(self._cache_path, Path(self._cache_path).stat()):
+            raise PermissionError(self._cache_path)
         try:
-            return super()._load_index()
+            stamp, overloads = self._load_data(self._index_name)
+        except FileNotFoundError:
+            return {}
         except Exception:  # a damaged index must not keep a new one from being saved
             _logger.debug("kernel cache index not read", exc_info=True)
             return {}
+        return overloads if stamp == self._source_stamp else {}
 
-    # Two processes that fill a cold cache may choose the same file for two signatures: a file says whose it is.
+    # Two processes that fill a cold cache may choose the same file for two signatures, and one that is stopped between
+    # index and file leaves an older file: a file says what it is.
     def save(self, key: object, data: object) -> None:
-        super().save(key, (key, data))
+        super().save(key, (self._source_stamp, key, data))
 
     def load(self, key: object) -> object:
-        stored_key, data = super().load(key) or (None, None)
-        return data if stored_key == key else None
+        *whose, data = super().load(key) or (None,)
+        return data if whose == [self._source_stamp, key] else None
 
 
 @functools.cache
 def _stamp_of(folder: Path) -> str:
-    """Digest of all sources beside a kernel and of ours: numba's own stamp does not cover kernels that it calls."""
-    sources = [*sorted(folder.glob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+    """Digest of all sources beside a kernel and of ours, or of their zip: numba's stamp lacks kernels that it calls."""
+    digest = hashlib.sha256()
+    for place in (folder, Path(__file__).parent):
+        sources = sorted(place.glob("*.py")) or [file for file in (place, *place.parents) if file.is_file()]
+        if not sources:
+            raise FileNotFoundError(f"no sources in {place}")
+        for file in sources:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 class _TolerantCache(FunctionCache):
+    _impl_class = _Results
+
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         super().__init__(function)
-        stamp = (_stamp_of(Path(function.__code__.co_filename).parent), repr(options), config.BOUNDSCHECK)
+        sources = _stamp_of(Path(function.__code__.co_filename).parent)
+        stamp = (numba.__version__, sources, repr(options), config.BOUNDSCHECK)
         self._cache_file = _CheckedFiles(self.cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: object, target_context: object) -> object:
