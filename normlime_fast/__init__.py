@@ -11,6 +11,7 @@ from normlime_fast.importance import ImportanceStatistics, aggregate
 from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, sample_gaussian
 from normlime_fast.ranking import Importance
 from normlime_fast.surrogates import Surrogates, fit_surrogates
+from normlime_fast.warming import warm_up
 
 __all__ = [
     "Binned",
@@ -27,4 +28,5 @@ __all__ = [
     "aggregate",
     "fit_surrogates",
     "sample_gaussian",
+    "warm_up",
 ]

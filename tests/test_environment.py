@@ -166,6 +166,39 @@ print(sys.argv[1])
 """
 
 
+FORKED_WHILE_A_THREAD_COMPILES = """
+import os, signal, sys, threading, warnings
+from numba.core.compiler_lock import global_compiler_lock
+import normlime_fast as nlf
+import test_reproducibility as here
+
+warnings.simplefilter("ignore", DeprecationWarning)
+nlf.warm_up()
+compiling, done = threading.Event(), threading.Event()
+
+def compile_something():
+    with global_compiler_lock:
+        compiling.set()
+        done.wait()
+
+thread = threading.Thread(target=compile_something)
+thread.start()
+compiling.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # if it waits for a lock that nobody releases
+    os._exit(0 if here.digest(n_jobs=2) == sys.argv[1] else 1)
+done.set()
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@LINUX
+def test_warm_in_a_fork_while_a_thread_compiles():
+    assert run(FORKED_WHILE_A_THREAD_COMPILES, digest()) == "0\n"
+
+
 @LINUX
 def test_use_in_a_fork():
     assert run(FORKED).strip() == digest()

@@ -184,6 +184,31 @@ except KeyboardInterrupt:
     assert run("print(fresh()(np.arange(5.0)))") == 40.0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_while_llvm_compiles(run):
+    script = """
+import signal
+from numba.core.codegen import CPUCodeLibrary
+signal.signal(signal.SIGINT, signal.default_int_handler)
+hook = CPUCodeLibrary._object_compiled_hook  # which LLVM calls
+
+def interrupted(*arguments):
+    signal.raise_signal(signal.SIGINT)
+    hook(*arguments)
+
+CPUCodeLibrary._object_compiled_hook = interrupted
+total = fresh()
+raised = False
+try:
+    total(np.arange(5.0))
+except KeyboardInterrupt:
+    raised = True
+print((raised, len(total.signatures), total(np.arange(5.0))))
+"""
+    assert run(script) == (True, 1, 30.0)
+    assert run("print(call(fresh()))") == 1
+
+
 def test_zip_with_other_sources_makes_other_code(run, tmp_path):
     script = """
 sys.path.insert(0, "package.zip")

@@ -23,7 +23,7 @@ NAMES = {
         "IncompleteRunError",
         "Surrogates",
     ),
-    *("sample_gaussian", "fit_surrogates", "aggregate"),
+    *("sample_gaussian", "fit_surrogates", "aggregate", "warm_up"),
 }
 
 
@@ -140,6 +140,26 @@ kernels = [gaussian.fill, gaussian.perturb, surrogate.fit, aggregation.aggregate
 kernels += [masks.render, masks.count, masks.thin, masks.write, sharing.squared_distances, sharing.relative_features]
 print({kernel.__name__: len(kernel.signatures) for kernel in kernels})
 """
+
+
+def test_warm_up_leaves_nothing_to_compile():
+    """Else a first call in a forked child could wait for ever."""
+    compiled = """
+import sys
+from numba.core.dispatcher import Dispatcher
+modules = [module for name, module in sys.modules.items() if name.startswith("normlime_fast.kernels.")]
+kernels = [value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)]
+signatures = {f"{kernel.__module__}.{kernel.__name__}": len(kernel.signatures) for kernel in kernels}
+"""
+    script = f"import normlime_fast; assert normlime_fast.warm_up() is None\n{compiled}before = signatures\n"
+    sobol = """
+for X in (X, X.astype(np.float32)):
+    explainer = nlf.NormLIME(model, nlf.Gaussian(1.0, sampling="sobol"), n_features=2, n_samples=32, rng=0)
+    explainer.explain(X)
+    explainer.statistics(X)
+"""
+    output = "print({name: (before[name], n) for name, n in signatures.items() if n != before[name]})"
+    assert run(script + PIPELINE.rpartition("kernels = [")[0] + sobol + compiled + output) == {}
 
 
 def test_number_of_specialisations():

@@ -12,13 +12,16 @@ import os
 import pickle
 import stat
 import sys
+import threading
 from collections.abc import Callable, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -152,6 +155,19 @@ class _TolerantCache(FunctionCache):
             _logger.debug("kernel cache not written", exc_info=True)
 
 
+def _aside(compile_: Callable[[object], object]) -> Callable[[object], object]:
+    """Compile in a thread that Ctrl-C waits for: in the caller's, a KeyboardInterrupt in a callback of LLVM is lost."""
+
+    def compile_aside(signature: object) -> object:
+        locked = global_compiler_lock.is_locked()  # by this thread: it is compiling what calls the kernel
+        if locked or threading.current_thread() is not threading.main_thread():
+            return compile_(signature)
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(compile_, signature).result()
+
+    return compile_aside
+
+
 @overload
 def kernel(function: _Function, /) -> _Function: ...
 @overload
@@ -187,6 +203,7 @@ def kernel(
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
         if isinstance(dispatcher, Dispatcher):  # a plain function under NUMBA_DISABLE_JIT
+            dispatcher.compile = _aside(dispatcher.compile)
             try:
                 dispatcher._cache = _TolerantCache(function, options)
             except Exception:
