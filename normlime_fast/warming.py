@@ -17,7 +17,7 @@ def warm_up() -> None:
 
     Otherwise each part is compiled at its first use. After `warm_up`, `NormLIME`, `fit_surrogates`, `aggregate` and
     `sample_gaussian` compile nothing more in this process and in those forked from it, and processes that use the same
-    folder for compiled code only load it. It takes a minute or so where nothing is compiled, and else a second or two.
+    folder for compiled code only load it. It takes about a minute if nothing is compiled yet, else a second.
 
     Examples
     --------
