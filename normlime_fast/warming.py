@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from normlime_fast.explainer import NormLIME
@@ -24,6 +23,8 @@ def warm_up() -> None:
     >>> import normlime_fast as nlf
     >>> nlf.warm_up()
     """
+    from scipy.sparse import csr_array  # not at import time, see importance.py
+
     for dtype in (np.float32, np.float64):
         X = np.arange(1, 121, dtype=dtype).reshape(40, 3) % 7
         for neighborhood in (
@@ -35,13 +36,13 @@ def warm_up() -> None:
             Mask(),
         ):
             _explain(neighborhood, X[:2])
-        _explain(Mask(), scipy.sparse.csr_array(X[:2]))
+        _explain(Mask(), csr_array(X[:2]))
         fit_surrogates(X, X[:, 0], n_features=1)
         sample_gaussian((2, 2), rng=0, dtype=dtype)
     _explain(Mask(segments=2), np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
     for texts in (["one two three"], ["one two \u4e09"]):
         _explain(Mask.text(texts), texts)
-    weights = scipy.sparse.csr_array(np.eye(2))
+    weights = csr_array(np.eye(2))
     for integer in (np.int32, np.int64):
         weights.indices, weights.indptr = weights.indices.astype(integer), weights.indptr.astype(integer)
         aggregate(weights)
