@@ -67,7 +67,7 @@ def ask(
     except Exception as error:
         if not skip:
             raise
-        first = _bare(error)
+        first = bare(error)
     values = redraw()
     outputs: Array | None = None
     n = values.shape[0] // len(numbers)
@@ -85,7 +85,7 @@ def ask(
     return Answer(outputs, failed, first)
 
 
-def _bare(error: Exception) -> Exception:
+def bare(error: Exception) -> Exception:
     """Take the tracebacks from an error and its causes: they hold on to every array on their way."""
     link: BaseException | None = error
     while link is not None and link.__traceback__ is not None:

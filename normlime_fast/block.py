@@ -26,7 +26,7 @@ from normlime_fast.neighborhoods.samplers import Filled, Listed, Sampler, Shared
 from normlime_fast.prediction import predict_rows, target_names, targets_of
 from normlime_fast.rows import Rows
 from normlime_fast.surrogates import Fits, fit_samples
-from normlime_fast.terms import MODEL_FAILED
+from normlime_fast.terms import INVALID_ROW, MODEL_FAILED
 from normlime_fast.threads import Pieces, Start
 
 PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
@@ -37,9 +37,11 @@ Report = Callable[[int], object]
 class Explained(NamedTuple):
     """A block that is finished."""
 
-    local: LocalExplanations | None  # None if the model failed for every instance
+    local: LocalExplanations | None  # None if there is nothing to say of any instance
     n_outputs: int | None
     error: Exception | None  # the first one that was skipped
+    fault: str | None = None  # of the first row that cannot be used
+    statuses: Array | None = None  # of the instances, where `local` is None
 
 
 def explain_block(
@@ -49,14 +51,20 @@ def explain_block(
 
     An exception carries what was finished before it as its attribute ``finished``.
     """
+    statuses, asked = np.zeros(len(numbers), np.int64), numbers
+    if rows.usable is not None:
+        statuses[~rows.usable] = INVALID_ROW
+        rows, asked = rows.take(rows.usable), numbers[rows.usable]
+    if not len(asked):
+        return Explained(None, None, None, rows.fault, statuses)
     sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
     _check_count(settings, sampler)
-    outputs, failed, error = ask_about_rows(settings, rows, numbers, skip)
+    outputs, failed, error = ask_about_rows(settings, rows, asked, skip)
+    statuses[statuses == 0] = np.where(failed, MODEL_FAILED, 0)
     if outputs is None:
-        return Explained(None, None, error)
-    asked = numbers
+        return Explained(None, None, error, rows.fault, statuses)
     if failed.any():
-        rows, asked, outputs = rows.take(~failed), numbers[~failed], outputs[~failed]
+        rows, asked, outputs = rows.take(~failed), asked[~failed], outputs[~failed]
         sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
     run = _Run(settings, rows, asked, outputs, sampler, skip, error)
     try:
@@ -66,10 +74,11 @@ def explain_block(
             attach(raised, run.result())
         raise
     local = run.result()
-    if failed.any():
-        parts = [local, failed_explanations(settings, numbers[failed], local)]
+    left_out = statuses != 0
+    if left_out.any():
+        parts = [local, failed_explanations(settings, numbers[left_out], local, statuses[left_out])]
         local = _in_order(LocalExplanations.concatenate(parts), numbers)
-    return Explained(local, run.n_outputs, run.error)
+    return Explained(local, run.n_outputs, run.error, rows.fault)
 
 
 def _check_count(settings: Settings, sampler: Sampler) -> None:
@@ -85,8 +94,10 @@ def _features_of(settings: Settings, d: int) -> int:
     return d if settings.n_features is None else min(settings.n_features, d)
 
 
-def failed_explanations(settings: Settings, numbers: Array, like: LocalExplanations) -> LocalExplanations:
-    """Empty explanations of instances that the model failed for, with names and targets as others have them."""
+def failed_explanations(
+    settings: Settings, numbers: Array, like: LocalExplanations, statuses: Array
+) -> LocalExplanations:
+    """Empty explanations of instances with these statuses, with names and targets as others have them."""
     from scipy.sparse import csr_array
 
     known = like.target[like.instance == like.instance[0]]
@@ -99,7 +110,7 @@ def failed_explanations(settings: Settings, numbers: Array, like: LocalExplanati
         intercept=unknown,
         r2=np.zeros(count),
         prediction=unknown.copy(),
-        status=np.full(count, MODEL_FAILED),
+        status=np.repeat(statuses, len(targets)),
         instance=np.repeat(numbers, len(targets)),
         target=np.tile(targets, len(numbers)),
         effective_samples=np.zeros(count),

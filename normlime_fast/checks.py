@@ -31,6 +31,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def told(error: BaseException | None) -> str:
+    """Return what a message says of an error: its class, and its own message."""
+    return f"{type(error).__name__}: {shown(error, str)}"
+
+
 def needed(package: str, what: str, install: str) -> Any:
     """Import an optional package, or say in one line what needs it and what to install."""
     try:

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -26,18 +26,19 @@ from normlime_fast.checks import (
     as_targets,
     check_count,
     shown,
+    told,
 )
-from normlime_fast.errors import not_lost
+from normlime_fast.errors import none_finished, not_lost
 from normlime_fast.explanations import LocalExplanations
 from normlime_fast.importance import ImportanceStatistics
 from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast.prediction import Predict
 from normlime_fast.progress import Report, reporter
 from normlime_fast.ranking import Importance
-from normlime_fast.runs import Options, checked_rows, explain_table, sum_stream
+from normlime_fast.runs import Options, checked_rows, explain_table, sum_stream, usable_rows
 from normlime_fast.streams import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast.surrogates import as_selection, warn_of_counts
-from normlime_fast.terms import MODEL_FAILED, Kind, Sign
+from normlime_fast.terms import INVALID_ROW, MODEL_FAILED, UNKNOWN, Kind, Sign
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
@@ -214,7 +215,9 @@ class NormLIME:
         array([[ 1., -1.]])
         """
         executor = as_executor(executor)
-        table = Partitions(X, executor) if is_dask(X) else Table(checked_rows(self, X))
+        skip = as_skip(on_error)
+        as_rows = usable_rows if skip else checked_rows
+        table = Partitions(X, executor) if is_dask(X) else Table(as_rows(self, X))
         numbers = as_index(index, len(table))
         d = self.neighborhood.axis(table.whole).n_features if isinstance(table, Table) else table.n_columns
         if self.n_features is not None:
@@ -229,13 +232,13 @@ class NormLIME:
             free = ("block_size", "rng") if self._any_seed else ("block_size",)
             opened = Checkpoint.opened(checkpoint, described(self, table.identity(), numbers, size), free)
         with reporter(progress, len(table)) as report, opened as store:
-            options = Options(executor, as_skip(on_error), lambda done: report(done, len(table)))
+            options = Options(executor, skip, lambda done: report(done, len(table)))
             if store is not None:
                 explainer, size = copy.copy(self), store.settings["block_size"]
                 explainer.seed = np.uint64(store.settings["rng"])
-            local, error = explain_table(explainer, table, numbers, size, store, options)
+            local, error, fault = explain_table(explainer, table, numbers, size, store, options)
         with not_lost(local):
-            _warn(np.bincount(local.status), error)
+            _warn(np.bincount(local.status), error, fault)
         return local
 
     def statistics(
@@ -288,21 +291,27 @@ class NormLIME:
         >>> statistics.importance("mean").values.round(6)
         array([ 1., -2.])
         """
-        executor, first = as_executor(executor), as_count(first, "first", minimum=0)
-        if first >= FIRST:
-            raise ValueError(f"first must be below 2**62, got {shown(first)}")
-        by = as_by(by)
-        size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
-        total = batches.shape[0] if len(getattr(batches, "shape", ())) >= 2 else None
-        if is_dask(batches):
-            blocks = blocks_of_partitions(Partitions(batches, executor), by, first)
-        else:
-            blocks = blocks_of_batches(batches, by, first, size, partial(checked_rows, self))
-        with reporter(progress, total) as report:
-            options = Options(executor, as_skip(on_error), lambda done: report(done, total))
-            statistics, statuses, error = sum_stream(self, blocks, isinstance(by, str), options)
-        with not_lost(statistics):
-            _warn(statuses, error)
+        with ExitStack() as stack:
+            with none_finished():
+                executor, first = as_executor(executor), as_count(first, "first", minimum=0)
+                if first >= FIRST:
+                    raise ValueError(f"first must be below 2**62, got {shown(first)}")
+                size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
+                skip = as_skip(on_error)
+                table = Partitions(batches, executor) if is_dask(batches) else None
+                shape: tuple[Any, ...] = getattr(batches, "shape", ())
+                total = len(table) if table is not None else int(shape[0]) if len(shape) >= 2 else None
+                by = as_by(by, total, skip)
+                if table is not None:
+                    blocks = blocks_of_partitions(table, by, first)
+                else:
+                    as_rows = partial(usable_rows if skip else checked_rows, self)
+                    blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
+                report = stack.enter_context(reporter(progress, total))
+            options = Options(executor, skip, lambda done: report(done, total))
+            statistics, summed = sum_stream(self, blocks, isinstance(by, str), options)
+        with not_lost(statistics, summed.n_instances):
+            _warn(summed.statuses, summed.error, summed.fault)
         return statistics
 
     def importance(
@@ -342,6 +351,10 @@ class NormLIME:
         >>> explainer.importance(np.zeros((5, 2)) for _ in range(20)).values.round(3)
         array([0.333, 1.333])
         """
+        with none_finished():  # what will be refused of its sums is refused of those of nothing
+            ImportanceStatistics(np.zeros((1, 2, 1, 7)), np.zeros(1, np.int64)).importance(
+                kind, sign, min_count, shrink
+            )
         return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
 
     def probe(self, X: ArrayLike) -> Probe:
@@ -379,16 +392,18 @@ class NormLIME:
         return probe(self, rows, np.arange(rows.count))
 
 
-def _warn(statuses: Array, error: Exception | None) -> None:
+def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
     """Warn the user of a call of how many explanations have a status that is worth knowing."""
     warn_of_counts(statuses, stacklevel=3)
-    if len(statuses) > MODEL_FAILED and statuses[MODEL_FAILED]:
-        cause = "" if error is None else f", first with {type(error).__name__}: {shown(error, str)}"
-        warnings.warn(
-            f"of {statuses.sum()} explanations, {statuses[MODEL_FAILED]} empty because the model failed (status"
-            f" {MODEL_FAILED}){cause}",
-            stacklevel=3,
-        )
+    first = {MODEL_FAILED: None if error is None else told(error), INVALID_ROW: fault}
+    found = [
+        f"{statuses[status]} empty because {UNKNOWN[status]} (status {status})"
+        + ("" if cause is None else f", first with {cause}")
+        for status, cause in first.items()
+        if status < len(statuses) and statuses[status]
+    ]
+    if found:
+        warnings.warn(f"of {statuses.sum()} explanations, {'; '.join(found)}", stacklevel=3)
 
 
 def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole: bool) -> int:

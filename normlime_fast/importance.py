@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from normlime_fast import storage, tables
 from normlime_fast.checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
 from normlime_fast.columns import check_columns, check_width, narrowed
+from normlime_fast.grouping import unified
 from normlime_fast.intact import as_counts, check_statistics
 from normlime_fast.kernels import aggregation
 from normlime_fast.ranking import Importance
@@ -77,7 +78,8 @@ class ImportanceStatistics:
         Raises
         ------
         TypeError, ValueError
-            If `other` is something else, the two differ in features, or only one has groups.
+            If `other` is something else, the two differ in features, only one has groups, or their labels are of two
+            kinds (numbers, strings, bools, dates), or floats and ints above 2**53.
 
         Examples
         --------
@@ -98,12 +100,11 @@ class ImportanceStatistics:
                 raise ValueError("merge needs groups in both statistics or in neither, got them in one")
             one, two = (as_counts(part.explanations, "explanations") for part in (self, other))
             return ImportanceStatistics(self.sums + other.sums, one + two, None, self.feature_names)
-        if self.groups.dtype.kind != other.groups.dtype.kind:
-            raise ValueError(f"merge needs labels of one kind, got {self.groups.dtype} and {other.groups.dtype}")
-        groups = np.unique(np.concatenate([self.groups, other.groups]))
+        mine, theirs = unified(self.groups, other.groups, "merge needs")
+        groups = np.unique(np.concatenate([mine, theirs]))
         sums = np.zeros((len(groups), *self.sums.shape[1:]))
         explanations = np.zeros(len(groups), np.int64)
-        for labels, part in ((self.groups, self), (other.groups, other)):
+        for labels, part in ((mine, self), (theirs, other)):
             rows = np.searchsorted(groups, labels)
             sums[rows] += part.sums
             explanations[rows] += as_counts(part.explanations, "explanations")

@@ -6,7 +6,7 @@ import numpy as np
 
 from normlime_fast.checks import Array, quiet
 from normlime_fast.kernels.surrogate import NO_FEATURES
-from normlime_fast.terms import EMPTY, MODEL_FAILED, N_STATUSES, Kind, Sign
+from normlime_fast.terms import EMPTY, INVALID_ROW, MODEL_FAILED, N_STATUSES, Kind, Sign
 
 # Under `quiet`, for some releases of numpy take NaN >= 0 for invalid.
 
@@ -36,17 +36,16 @@ def check_local(local: Any) -> None:
 
 @quiet
 def _check_rows(local: Any) -> None:
-    failed = local.status == MODEL_FAILED
+    failed = np.isin(local.status, (MODEL_FAILED, INVALID_ROW))
     for name in ("intercept", "r2", "prediction"):
         values, unknown = getattr(local, name), failed | (name != "intercept")  # what other tools did not keep
         if not (np.isfinite(values) | (unknown & np.isnan(values))).all():
             raise ValueError(f"{name} must be finite")
     effective = local.effective_samples
-    most = np.where(np.isin(local.status, (MODEL_FAILED, NO_FEATURES)), 0.0, np.finfo(np.float64).max)
+    most = np.where(failed | (local.status == NO_FEATURES), 0.0, np.finfo(np.float64).max)
     if not (((effective >= 0) & (effective <= most)) | np.isnan(effective)).all():
-        raise ValueError(
-            f"effective_samples must be finite, at least 0, and 0 where status is {MODEL_FAILED} or {NO_FEATURES}"
-        )
+        none = f"{MODEL_FAILED}, {NO_FEATURES} or {INVALID_ROW}"
+        raise ValueError(f"effective_samples must be finite, at least 0, and 0 where status is {none}")
     if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
         raise ValueError("instance and target must be at least 0")
     d = local.weights.shape[1]

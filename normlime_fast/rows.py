@@ -35,6 +35,8 @@ class Rows:
     values: Any
     frame: Any = None  # the DataFrame that a table came from, without its rows
     categories: Categories | None = None  # of a table
+    usable: Array | None = None  # which are the user's, all by default; others stand in for rows that cannot be used
+    fault: str | None = None  # what is wrong with the first of those
 
     @property
     def count(self) -> int:
@@ -59,7 +61,8 @@ class Rows:
 
     def take(self, here: slice | Array) -> "Rows":
         """Return some of the rows."""
-        return replace(self, values=self.values[here])
+        usable = None if self.usable is None else self.usable[here]
+        return replace(self, values=self.values[here], usable=usable)
 
     def identity(self) -> dict[str, Any]:
         """What tells these rows from others, by name."""
@@ -68,7 +71,7 @@ class Rows:
             "X of shape": list(self.values.shape),
             "X of dtype": str(self.values.dtype),
             "columns": None if frame is None else [f"{name} {dtype}" for name, dtype in frame.dtypes.items()],
-            "values of X": self.values,
+            "values of X": self.values if self.usable is None else [self.values, self.usable],
         }
 
     @quiet

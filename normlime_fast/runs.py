@@ -13,16 +13,16 @@ import numpy as np
 
 from normlime_fast import executors
 from normlime_fast.asking import Settings, ask_about_rows, check_same_outputs
-from normlime_fast.block import Explained, explain_block, failed_explanations
+from normlime_fast.block import Explained, Report, explain_block, failed_explanations
 from normlime_fast.checkpoint import Checkpoint
-from normlime_fast.checks import Array, shown
-from normlime_fast.errors import attach
+from normlime_fast.checks import Array, as_array, as_frame, is_sparse, told
+from normlime_fast.errors import attach, none_finished
 from normlime_fast.explanations import LocalExplanations, named
 from normlime_fast.importance import ImportanceStatistics
 from normlime_fast.rows import Rows
-from normlime_fast.streams import Block, Partitions, Table
-from normlime_fast.terms import MODEL_FAILED, N_STATUSES
-from normlime_fast.threads import pool
+from normlime_fast.streams import UNUSABLE, Block, Partitions, Table, length, no_label
+from normlime_fast.terms import INVALID_ROW, MODEL_FAILED, N_STATUSES
+from normlime_fast.threads import Start, pool
 
 Progress = Callable[[int], object]
 
@@ -47,7 +47,7 @@ def _work(
 ) -> None:
     """Explain blocks, `finish` them where they were explained, and `take` what comes of the k-th of them."""
     told = done = 0
-    sizes: list[int] = []
+    sizes: dict[int, int] = {}  # of blocks that are not done
 
     def tell(now: int) -> None:
         nonlocal told
@@ -58,28 +58,20 @@ def _work(
     def took(k: int, result: Any) -> None:
         nonlocal done
         take(k, result)
-        done += sizes[k]
+        done += sizes.pop(k)
         tell(done)
 
     if options.executor is None:
         with pool(settings.n_jobs) as start:
             for k, block in enumerate(blocks):
-                sizes.append(len(block.numbers))
-                explained = explain_block(
-                    settings,
-                    _as_rows(settings, block.rows),
-                    block.numbers,
-                    options.skip,
-                    start,
-                    lambda now: tell(done + now),
-                )
-                took(k, finish(explained, block))
+                sizes[k] = len(block.numbers)
+                took(k, finish(_explained(settings, block, options.skip, start, lambda now: tell(done + now)), block))
         return
 
     def calls() -> Iterator[tuple[Any, ...]]:
         shipped = executors.Shipped(settings)
-        for block in blocks:
-            sizes.append(len(block.numbers))
+        for k, block in enumerate(blocks):
+            sizes[k] = len(block.numbers)
             yield shipped, finish, options.skip, *block
 
     executors.run(options.executor, _work_elsewhere, calls(), took)
@@ -95,10 +87,27 @@ def _work_elsewhere(
 ) -> Any:
     settings = shipped.value
     with pool(settings.n_jobs) as start:
-        explained = explain_block(settings, _as_rows(settings, rows), numbers, skip, start, lambda done: None)
+        explained = _explained(settings, Block(rows, numbers, labels), skip, start, lambda done: None)
     if explained.error is not None:
         explained = explained._replace(error=executors.portable(explained.error))
     return finish(explained, Block(None, numbers, labels))
+
+
+def _explained(settings: Settings, block: Block, skip: bool, start: Start, report: Report) -> Explained:
+    """Explain a block, of which rows without a label cannot be used."""
+    try:
+        rows = _as_rows(settings, block.rows, skip)
+    except (TypeError, ValueError) as error:
+        if not skip:
+            raise
+        return Explained(None, None, None, told(error), np.full(len(block.numbers), INVALID_ROW))
+    if isinstance(block.labels, np.ma.MaskedArray):
+        labelled = ~np.ma.getmaskarray(block.labels)
+        usable = labelled if rows.usable is None else labelled & rows.usable
+        rows = replace(
+            rows, usable=usable, fault=rows.fault or told(no_label("by", int(block.numbers[labelled.argmin()])))
+        )
+    return explain_block(settings, rows, block.numbers, skip, start, report)
 
 
 def _outputs_of(settings: Settings, block: Block, options: Options) -> Array:
@@ -113,14 +122,16 @@ def _outputs_of(settings: Settings, block: Block, options: Options) -> Array:
 
 def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array:
     settings = shipped.value
-    outputs, _, error = ask_about_rows(settings, _as_rows(settings, rows), numbers, skip)
+    outputs, _, error = ask_about_rows(settings, _as_rows(settings, rows, skip), numbers, skip)
     if outputs is None:
         raise _all_failed(error) from error
     return outputs
 
 
-def _as_rows(settings: Settings, rows: Any) -> Rows:
-    return rows if isinstance(rows, Rows) else checked_rows(settings, rows)
+def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
+    if isinstance(rows, Rows):
+        return rows
+    return usable_rows(settings, rows, most=None) if skip else checked_rows(settings, rows)
 
 
 def checked_rows(settings: Settings, X: object, name: str = "X") -> Rows:
@@ -128,6 +139,65 @@ def checked_rows(settings: Settings, X: object, name: str = "X") -> Rows:
     rows = settings.neighborhood.rows(X, name)
     settings.neighborhood.check(rows)
     return rows
+
+
+def usable_rows(settings: Settings, X: Any, name: str = "X", most: int | None = UNUSABLE) -> Rows:
+    """Return the rows that `checked_rows` takes, with others standing in for the rest.
+
+    Its error is raised if it takes no row, or none of the first `most`. Of n rows, k of which it refuses, it looks at
+    O(k log n) parts.
+    """
+    try:
+        return checked_rows(settings, X, name)
+    except (TypeError, ValueError) as error:
+        table = _as_table(X, name)
+        usable = np.zeros(length(table), bool)
+
+        def look(start: int, stop: int) -> None:
+            try:
+                _checked_numbers(settings, _part_of(table, slice(start, stop)), name)
+                usable[start:stop] = True
+            except (TypeError, ValueError):
+                if stop - start > 1:
+                    look(start, (start + stop) // 2)
+                    look((start + stop) // 2, stop)
+
+        begin = min(len(usable), most or len(usable))
+        look(0, begin)
+        if not usable.any():
+            raise
+        if begin < len(usable):
+            look(begin, len(usable))
+        rows = _checked_numbers(settings, _part_of(table, np.flatnonzero(usable)), name)
+        stands = np.maximum(np.cumsum(usable) - 1, 0)
+        return replace(rows.take(stands), usable=usable, fault=told(error))
+
+
+def _as_table(X: Any, name: str) -> Any:
+    """Return what can be cut into parts."""
+    frame = as_frame(X, name)
+    if frame is not None:
+        return frame
+    if is_sparse(X):
+        return X.tocsr()
+    known = isinstance(X, np.ndarray | list | tuple) or hasattr(X, "iloc")
+    return X if known else as_array(X, name)
+
+
+def _part_of(table: Any, here: Any) -> Any:
+    if isinstance(table, list | tuple):
+        return table[here] if isinstance(here, slice) else [table[k] for k in here]
+    return getattr(table, "iloc", table)[here]
+
+
+def _checked_numbers(settings: Settings, part: Any, name: str) -> Rows:
+    """Check some rows, of which a column is one of numbers if that is what they have in it."""
+    try:
+        return checked_rows(settings, part, name)
+    except TypeError:
+        if not hasattr(part, "infer_objects"):
+            raise
+        return checked_rows(settings, part.infer_objects(), name)
 
 
 def _prepared(settings: Settings, options: Options) -> Settings:
@@ -174,8 +244,8 @@ def _outputs_checker() -> Callable[[int | None], None]:
 
 def explain_table(
     settings: Settings, table: Table | Partitions, numbers: Array, size: int, store: Checkpoint | None, options: Options
-) -> tuple[LocalExplanations, Exception | None]:
-    """Explain all rows of a table; also return the first error of the model that was skipped."""
+) -> tuple[LocalExplanations, Exception | None, str | None]:
+    """Explain all rows of a table; also return the first error of the model, and fault of a row, that was skipped."""
     slices = table.slices(size)
     kept = {} if store is None else _kept(store, [numbers[here] for here in slices])
     if store is not None and kept:
@@ -187,12 +257,16 @@ def explain_table(
     before = len(numbers) - sum(len(numbers[slices[k]]) for k in todo)
     check_outputs = _outputs_checker()
     first_error: Exception | None = None
+    fault: str | None = None
+    unknown: dict[int, Array] = {}  # statuses of the instances of blocks without explanations
 
     def take(i: int, explained: Explained) -> None:
-        nonlocal first_error
+        nonlocal first_error, fault
         check_outputs(explained.n_outputs)
         finished[todo[i]] = explained.local
-        first_error = first_error or explained.error
+        first_error, fault = first_error or explained.error, fault or explained.fault
+        if explained.statuses is not None:
+            unknown[todo[i]] = explained.statuses
         if store is not None and explained.local is not None:
             store.write(todo[i], explained.local)
 
@@ -216,9 +290,12 @@ def explain_table(
         raise
     like = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
     if like is None:
-        raise _all_failed(first_error) from first_error
-    parts = [finished[k] or failed_explanations(settings, numbers[slices[k]], like) for k in range(len(slices))]
-    return _joined(parts), first_error
+        statuses = np.bincount(np.concatenate([unknown[k] for k in sorted(unknown)]), minlength=N_STATUSES)
+        raise _none_left(statuses, first_error, fault) from first_error
+    parts = [
+        finished[k] or failed_explanations(settings, numbers[slices[k]], like, unknown[k]) for k in range(len(slices))
+    ]
+    return _joined(parts), first_error, fault
 
 
 def _kept(store: Checkpoint, numbers: list[Array]) -> dict[int, LocalExplanations]:
@@ -237,13 +314,14 @@ def _joined(parts: list[LocalExplanations]) -> LocalExplanations:
 
 
 def _all_failed(error: Exception | None) -> ValueError:
-    message = f"predict failed for every instance, first with {type(error).__name__}: {shown(error, str)}"
-    return ValueError(message)
+    return ValueError(f"predict failed for every instance, first with {told(error)}")
 
 
-def _none_left(statuses: Array, error: Exception | None) -> ValueError:
-    if error is not None and statuses[MODEL_FAILED] == statuses.sum():
+def _none_left(statuses: Array, error: Exception | None, fault: str | None) -> ValueError:
+    if error is not None and statuses[[MODEL_FAILED, INVALID_ROW]].sum() == statuses.sum():
         return _all_failed(error)
+    if statuses[INVALID_ROW] == statuses.sum():
+        return ValueError(f"none of the {statuses.sum()} rows could be used, first with {fault}")
     found = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
     return ValueError(f"importance needs explanations, but all are empty: {found}")
 
@@ -251,13 +329,22 @@ def _none_left(statuses: Array, error: Exception | None) -> ValueError:
 # --- a stream
 
 
+class Summed(NamedTuple):
+    """What is kept of a block, or of several."""
+
+    statistics: ImportanceStatistics | None  # None if the model failed for every instance
+    n_instances: int
+    statuses: Array
+    n_outputs: int | None
+    target_names: tuple[str, ...] | None  # if the groups are targets
+    error: Exception | None
+    fault: str | None
+
+
 def sum_stream(
     settings: Settings, blocks: Iterable[Block], by_target: bool, options: Options
-) -> tuple[ImportanceStatistics, Array, Exception | None]:
-    """Explain blocks and keep their sums alone, added in the order of the blocks.
-
-    Also returns how many explanations have each status, and the first error of the model that was skipped.
-    """
+) -> tuple[ImportanceStatistics, Summed]:
+    """Explain blocks and keep their sums alone, added in the order of the blocks; also return all that is known."""
     total: Summed | None = None
     waiting: dict[int, Summed] = {}
     following = 0
@@ -279,40 +366,30 @@ def sum_stream(
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
-            attach(error, named(total.statistics, total.target_names), note)
+            attach(error, named(total.statistics, total.target_names), note, total.n_instances)
         else:
-            attach(error, None)  # instead of explanations of part of a block
+            attach(error, None, rows=0)  # instead of explanations of part of a block
         raise
     assert total is not None  # blocks are never none
     if total.statistics is None:
-        raise _none_left(total.statuses, total.error) from total.error
-    return named(total.statistics, total.target_names), total.statuses, total.error
-
-
-class Summed(NamedTuple):
-    """What is kept of a block, or of several."""
-
-    statistics: ImportanceStatistics | None  # None if the model failed for every instance
-    n_instances: int
-    statuses: Array
-    n_outputs: int | None
-    target_names: tuple[str, ...] | None  # if the groups are targets
-    error: Exception | None
+        with none_finished():
+            raise _none_left(total.statuses, total.error, total.fault) from total.error
+    return named(total.statistics, total.target_names), total
 
 
 def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
-    local, n_outputs, error = explained
+    local, n_outputs, error, fault, statuses = explained
     if local is None:
-        statuses = np.zeros(N_STATUSES, np.int64)
-        statuses[MODEL_FAILED] = len(block.numbers)
-        return Summed(None, len(block.numbers), statuses, None, None, error)
+        assert statuses is not None
+        counts = np.bincount(statuses, minlength=N_STATUSES)
+        return Summed(None, len(block.numbers), counts, None, None, error, fault)
     groups = local.target if by_target else block.labels
     if block.labels is not None:
-        groups = np.repeat(block.labels, len(local.instance) // len(block.numbers))
+        groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.numbers))
     statistics = local._statistics(groups)
-    statuses = np.bincount(local.status, minlength=N_STATUSES)
+    counts = np.bincount(local.status, minlength=N_STATUSES)
     names = local.target_names if by_target else None
-    return Summed(statistics, len(block.numbers), statuses, n_outputs, names, error)
+    return Summed(statistics, len(block.numbers), counts, n_outputs, names, error, fault)
 
 
 def _added(one: Summed | None, other: Summed) -> Summed:
@@ -328,4 +405,5 @@ def _added(one: Summed | None, other: Summed) -> Summed:
         one.n_outputs or other.n_outputs,
         one.target_names or other.target_names,
         one.error or other.error,
+        one.fault or other.fault,
     )

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast.checks import Array, as_array, as_labels, dask_client, shown
+from normlime_fast.checks import Array, as_array, as_frame, as_names, dask_client, shown, told
+from normlime_fast.grouping import savable, unified, without
 from normlime_fast.rows import Rows, joined
 
-AsRows = Callable[[Any, str], Rows]  # takes a batch, and what messages call it
 By = str | Array | Callable[[Any], ArrayLike] | None  # of what users pass, `as_by` makes that
+
+UNUSABLE = 100  # rows at the beginning: if none of them can be used, it is the table that is wrong
 
 
 class Block(NamedTuple):
@@ -21,7 +23,7 @@ class Block(NamedTuple):
 
     rows: Any  # Rows, or what becomes an array or a DataFrame where it is worked on
     numbers: Array
-    labels: Array | None = None
+    labels: Array | None = None  # masked where a row has none
 
 
 class Table:
@@ -46,23 +48,48 @@ class Table:
         return self.whole.identity()
 
 
-def as_by(by: Any) -> By:
-    """Return what a stream is to be grouped by."""
+def as_by(by: Any, total: int | None, skip: bool) -> By:
+    """Return what a stream is to be grouped by, `total` rows as far as that is known."""
     if isinstance(by, str) and by != "target":
         raise ValueError(f'by must be None, "target", a callable or one label per row, got {shown(by)}')
     if by is None or isinstance(by, str) or callable(by):
         known: By = by
         return known
-    labels = as_array(by, "by")
+    labels = by if isinstance(by, np.ma.MaskedArray) else as_array(by, "by")
     if labels.ndim != 1:
         raise ValueError(f"by must have one label per row, got shape {labels.shape}")
-    return labels
+    if total is not None and len(labels) != total:
+        raise ValueError(f"by must have one label per row, {total}, got {len(labels)}")
+    return _known(labels, "by", 0, skip)
 
 
-def blocks_of_batches(batches: Any, by: By, first: int, size: int, as_rows: AsRows) -> Iterator[Block]:
-    """Cut a stream into blocks of `size` rows, numbered from `first`, wherever its batches begin and end."""
+def no_label(name: str, row: int, got: str = "none") -> ValueError:
+    """Return what is said of a row without a label."""
+    what = "fill it, such as by 'missing', or leave the row out by on_error=\"skip\""
+    return ValueError(f"{name} must have a finite label for every row, got {got} for row {row}; {what}")
+
+
+def _known(labels: Array, name: str, first: int, skip: bool) -> Array:
+    """Return labels, the first of row `first`, as `save` takes them; masked where there are none, if `skip`."""
+    none = without(labels)
+    if not none.any():
+        return savable(np.asarray(labels), name)
+    if not skip:
+        at = int(none.argmax())
+        raise no_label(name, first + at, shown(labels[at], str))
+    there = savable(np.asarray(labels[~none]), name) if not none.all() else np.zeros(1, bool)
+    return np.ma.MaskedArray(there[np.maximum(np.cumsum(~none) - 1, 0)], none)
+
+
+def blocks_of_batches(
+    batches: Any, by: By, first: int, size: int, as_rows: Callable[..., Rows], skip: bool = False
+) -> Iterator[Block]:
+    """Cut a stream into blocks of `size` rows, numbered from `first`, wherever its batches begin and end.
+
+    as_rows takes a batch, and what messages call it; if `skip`, also how many of its first rows at most are refused.
+    """
     held: list[Block] = []  # what is not yet a block
-    for piece in _pieces(batches, by, first, size, as_rows):
+    for piece in _pieces(batches, by, first, size, as_rows, skip):
         held.append(piece)
         if piece.numbers[-1] - held[0].numbers[0] + 1 >= size:
             joined = _joined(held)
@@ -72,29 +99,111 @@ def blocks_of_batches(batches: Any, by: By, first: int, size: int, as_rows: AsRo
         yield _joined(held)
 
 
-def _pieces(batches: Any, by: By, first: int, size: int, as_rows: AsRows) -> Iterator[Block]:
+def _pieces(batches: Any, by: By, first: int, size: int, as_rows: Callable[..., Rows], skip: bool) -> Iterator[Block]:
     """Check the batches of a stream, and cut those that are larger than `size`."""
-    seen = 0
-    like: Rows | None = None
+    read = _Reader(by, as_rows, skip)
     for k, batch in enumerate(_batches(batches, size)):
+        before = read.count + read.early
         try:
             if _is_empty(batch):
                 continue
-            rows = as_rows(batch, "batch")
-            like = like or rows
-            _check_alike(rows, like)
-            count = rows.count
-            whole = Block(rows, np.arange(first + seen, first + seen + count), _labels(by, batch, seen, count))
+            rows, labels = read.batch(batch)
         except Exception as error:
-            error.add_note(f"normlime_fast: this is batch {k} of the stream, which begins with row {seen}")
+            error.add_note(f"normlime_fast: this is batch {k} of the stream, which begins with row {before}")
             raise
-        seen += count
-        for begin in range(0, count, size):
+        if rows is None:
+            continue
+        whole = Block(rows, np.arange(first + read.count - rows.count, first + read.count), labels)
+        for begin in range(0, rows.count, size):
             yield _cut(whole, slice(begin, begin + size))
-    if seen == 0:
+    if read.refused is not None:
+        raise read.refused
+    if read.count == 0:
         raise ValueError("batches must have at least one row, got none")
-    if isinstance(by, np.ndarray) and len(by) > seen:
-        raise ValueError(f"by must have one label per row, {seen}, got {len(by)}")
+    if isinstance(by, np.ndarray) and len(by) > read.count:
+        raise ValueError(f"by must have one label per row, {read.count}, got {len(by)}")
+
+
+class _Reader:
+    """Makes rows of one kind, with labels of one dtype, of the batches of a stream."""
+
+    def __init__(self, by: By, as_rows: Callable[..., Rows], skip: bool) -> None:
+        self.by, self.as_rows, self.skip = by, as_rows, skip
+        self.count = 0  # of rows that were returned
+        self.early = 0  # of rows after these, all of which wait for the first that can be used
+        self.refused: Exception | None = None  # why they do
+        self.like: Rows | None = None  # one that can be used
+        self.ends: Array | None = None  # the least and the greatest label
+
+    def batch(self, batch: Any) -> tuple[Rows | None, Array | None]:
+        """Return the rows of a batch, after those that wait, and their labels; None as long as no row can be used."""
+        rows = self._rows(batch)
+        if rows is None:
+            self.early += length(batch)
+            return None, None
+        labels = None if self.by is None or isinstance(self.by, str) else self._labels(batch, rows.count)
+        if self.refused is not None and self.like is not None:
+            rows = _together([standing_in(self.like, self.early, told(self.refused)), rows])
+            if labels is not None:
+                labels = _in_one_dtype([np.ma.MaskedArray(np.zeros(self.early, labels.dtype), True), labels])
+        self.count, self.early, self.refused = self.count + rows.count, 0, None
+        return rows, labels
+
+    def _rows(self, batch: Any) -> Rows | None:
+        most = () if not self.skip else (None,) if self.like is not None else (UNUSABLE - self.early,)
+        try:
+            rows = self.as_rows(batch, "batch", *most)
+        except (TypeError, ValueError) as error:
+            if self.like is None:
+                if not self.skip or self.early + length(batch) >= UNUSABLE:
+                    raise
+                self.refused = self.refused or error
+                return None
+            if not self.skip or not _has_columns_of(batch, self.like):
+                raise
+            return standing_in(self.like, length(batch), told(error))
+        if self.like is None:
+            at = 0 if rows.usable is None else int(rows.usable.argmax())
+            self.like = replace(rows.take(np.array([at])), usable=None, fault=None)  # not all of the batch
+        _check_alike(rows, self.like)
+        return rows
+
+    def _labels(self, batch: Any, count: int) -> Array:
+        """Return labels of the rows of a batch in a dtype that holds all labels so far."""
+        row = self.count + self.early
+        if callable(self.by):
+            name, of, found = "by(batch)", "row of the batch", self.by(batch)
+            labels = found if isinstance(found, np.ma.MaskedArray) else as_array(found, name)
+            if isinstance(found, list | tuple) and labels.dtype.kind in "biufU":
+                labels = np.array(found, object)  # so that, as elsewhere in the stream, 1 does not become "1" or True 1
+        else:
+            name, of, labels = "by", "row", np.asanyarray(self.by)[row : row + count]
+        if labels.shape != (count,):
+            raise ValueError(f"{name} must have one label per {of}, shape ({count},), got shape {labels.shape}")
+        labels = _known(labels, name, row, self.skip)
+        there = np.asarray(labels[~np.ma.getmaskarray(labels)])
+        if len(there):
+            ends, there = (there, there) if self.ends is None else unified(self.ends, there, f"{name} must have")
+            self.ends = np.sort(np.concatenate([ends, there]))[[0, -1]]
+        return labels if self.ends is None else labels.astype(self.ends.dtype)
+
+
+def standing_in(like: Rows, count: int, fault: str) -> Rows:
+    """Return as many rows that cannot be used, for a fault."""
+    return replace(like.take(np.zeros(count, np.intp)), usable=np.zeros(count, bool), fault=fault)
+
+
+def length(X: Any) -> int:
+    """Return how many rows X has, an array, a table or a list."""
+    shape = getattr(X, "shape", None)  # a sparse matrix has no other length
+    return int(shape[0]) if shape else len(X)
+
+
+def _has_columns_of(batch: Any, like: Rows) -> bool:
+    frame = as_frame(batch, "batch")
+    shape = getattr(batch, "shape", (None,))
+    names = None if frame is None else as_names(frame.columns)
+    return names == like.feature_names and (len(shape) < 2 or tuple(shape[1:]) == like.values.shape[1:])
 
 
 def _batches(batches: Any, size: int) -> Iterable[Any]:
@@ -122,10 +231,7 @@ def _is_text(rows: Any) -> bool:
 
 def _is_empty(batch: Any) -> bool:
     """Whether a batch has no rows; one without a length is not for this function to refuse."""
-    shape = getattr(batch, "shape", None)
-    if shape:  # a sparse matrix has no other length
-        return bool(shape[0] == 0)
-    return hasattr(batch, "__len__") and len(batch) == 0
+    return bool(getattr(batch, "shape", None) or hasattr(batch, "__len__")) and length(batch) == 0
 
 
 def _check_alike(rows: Rows, like: Rows) -> None:
@@ -142,21 +248,30 @@ def _check_alike(rows: Rows, like: Rows) -> None:
         raise ValueError(f"batches must have one dtype, got {like.values.dtype} and then {rows.values.dtype}")
 
 
-def _labels(by: By, batch: Any, first: int, count: int) -> Array | None:
-    """Labels of the rows of a batch, whose first one is number `first` of the stream."""
-    if by is None or isinstance(by, str):
-        return None
-    if callable(by):
-        return as_labels(by(batch), "by(batch)", count, "row of the batch")
-    return as_labels(by[first : first + count], "by", count, "row")
-
-
 def _joined(pieces: list[Block]) -> Block:
     if len(pieces) == 1:
         return pieces[0]
-    rows = replace(pieces[0].rows, values=joined([piece.rows.values for piece in pieces]))
+    numbers = np.concatenate([piece.numbers for piece in pieces])
     labels = [piece.labels for piece in pieces if piece.labels is not None]
-    return Block(rows, np.concatenate([piece.numbers for piece in pieces]), np.concatenate(labels) if labels else None)
+    return Block(_together([piece.rows for piece in pieces]), numbers, _in_one_dtype(labels) if labels else None)
+
+
+def _together(parts: list[Rows]) -> Rows:
+    values, usable = joined([part.values for part in parts]), None
+    if any(part.usable is not None for part in parts):
+        usable = np.concatenate([np.ones(part.count, bool) if part.usable is None else part.usable for part in parts])
+    return replace(
+        parts[0], values=values, usable=usable, fault=next((part.fault for part in parts if part.fault), None)
+    )
+
+
+def _in_one_dtype(labels: list[Array]) -> Array:
+    """Put labels together in the dtype of the last, which holds all labels so far."""
+    alike = [part.astype(labels[-1].dtype) for part in labels]
+    masked = any(isinstance(part, np.ma.MaskedArray) for part in alike)
+    concatenate: Any = np.ma.concatenate if masked else np.concatenate
+    together: Array = concatenate(alike)
+    return together
 
 
 def _cut(block: Block, here: slice) -> Block:
@@ -222,7 +337,7 @@ def blocks_of_partitions(table: Partitions, by: By, first: int) -> Iterator[Bloc
     """Every partition as a block, numbered from `first`."""
     if callable(by):
         raise TypeError('by must be None, "target" or one label per row where X is a Dask collection')
-    labels = as_labels(by, "by", len(table), "row") if isinstance(by, np.ndarray) else None
-    numbers = np.arange(first, first + len(table))
+    labels = by if isinstance(by, np.ndarray) else None
     for here in table.slices(0):
-        yield Block(table.rows(here), numbers[here], None if labels is None else labels[here])
+        numbers = np.arange(first + here.start, first + here.stop)
+        yield Block(table.rows(here), numbers, None if labels is None else labels[here])

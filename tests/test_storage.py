@@ -254,7 +254,7 @@ def test_labels_and_names_come_back(labels, names):
         (
             lambda: local_explanations(effective_samples=np.ones(8)),
             ValueError,
-            r"^effective_samples must be finite, at least 0, and 0 where status is 6 or 8$",
+            r"^effective_samples must be finite, at least 0, and 0 where status is 6, 8 or 9$",
         ),
         (
             lambda: replace(of_animals().importance(), min_count=2),

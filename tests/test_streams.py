@@ -1,5 +1,6 @@
 """Streams: the sums of a stream are those of its rows, wherever it is cut, in memory that does not grow with it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -365,3 +366,159 @@ def test_a_million_rows_in_the_memory_of_some():
     done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "1,000,000 rows" in done.stdout
+
+
+# --- labels of batches
+
+
+def of(values, dtype=None):
+    return np.resize(np.array(values, dtype), 4)
+
+
+# labels of three batches of four rows, and the groups that there are then, or a part of the error
+LABELLED = {
+    "texts, then objects": ([of(["b"]), of(["a", "cc"], object), of(["b"])], ["a", "b", "cc"]),
+    "objects, then texts": ([of(["b"], object), of(["a"]), of(["cc"])], ["a", "b", "cc"]),
+    "lists": ([["b"] * 4, ["a", "b", "aa", "a"], ["b"] * 4], ["a", "aa", "b"]),
+    "categories": ([pandas.Series(list("abab"), dtype="category")] * 3, ["a", "b"]),
+    "ints, then floats": ([of([1]), of([2.5, 1.0]), of([3])], [1, 2.5, 3]),
+    "floats, then ints": ([of([2.5]), of([1], np.int8), of([1, 3])], [1, 2.5, 3]),
+    "ints and floats in objects": ([of([1, 2.5], object), of([np.int8(3)], object), of([1])], [1, 2.5, 3]),
+    "ints of two kinds": ([of([-1]), of([2**62], np.uint64), of([-1])], [-1, 2**62]),
+    "ints of no one kind": ([of([-1]), of([2**63], np.uint64), of([2**70])], [-1, 2**63, 2**70]),
+    "days, then seconds": (
+        [of(["2020-01-02"], "M8[D]"), of(["2020-01-01"], "M8[s]"), of(["2020-01-02"], "M8[D]")],
+        None,
+    ),
+    "a large int, then floats": ([of([2**53 + 1]), of([0.5]), of([1])], "labels that float64 can hold exactly"),
+    "floats, then a large int": ([of([0.5]), of([1]), of([2**53 + 1])], "labels that float64 can hold exactly"),
+    "bools, then ints": ([of([True]), of([True]), of([2])], "labels of one kind, got bool and int64"),
+    "bools and ints": ([of([1]), [True, 2, 3, 4], of([1])], "of one kind, got bool and int; pass str"),
+    "ints, then texts": ([of([1]), of(["a"]), of(["b"])], "labels of one kind, got int64 and <U1"),
+    "texts, then bytes": ([of(["a"]), of(["a"]), of([b"a"])], "labels of one kind, got <U1 and |S1"),
+    "years, then days": ([of([1], "m8[Y]"), of([2], "m8[D]"), of([2], "m8[D]")], "labels of one kind, got timedelta64"),
+    "days that overflow": (
+        [of([0], "M8[ns]"), of(["3000-01-01"], "M8[D]"), of([0], "M8[ns]")],
+        "can hold exactly, got",
+    ),
+    "periods": (
+        [pandas.Series(pandas.period_range("2020", periods=4))] * 3,
+        "got Period('2020-01-01', 'D') of type Per",
+    ),
+    "complex": ([of([1j])] * 3, "be numbers, strings, bools or NumPy's dates, of one kind, got 1j of"),
+    "None": ([of(["a"]), np.array(["a", "b", None, "a"], object), of(["a"])], "got None for row 6; fill it"),
+    "NaN": (
+        [of([1.0]), of([1]), np.array([1.0, np.nan, 2.0, 2.0])],
+        "got nan for row 9; fill it, such as by 'missing',",
+    ),
+    "NaT": ([of(["2020"], "M8[D]"), of(["NaT"], "M8[D]"), of(["2020"], "M8[D]")], "got NaT for row 4; fill it"),
+    "NA": ([of(["a"]), pandas.Series(["a", "b", "a", pandas.NA], dtype="string"), of(["a"])], "got <NA> for row 7"),
+    "masked": ([of([1]), np.ma.array([1, 1, 1, 2], mask=[0, 0, 1, 0]), of([2])], "got -- for row 6; fill it"),
+}
+NULLS = {"None": (6, ["a", "b"]), "NaN": (9, [1, 2]), "NA": (7, ["a", "b"]), "masked": (6, [1, 2])}
+
+
+def labelled(case, block_size, **options):
+    labels = iter(LABELLED[case][0])
+    batches = iter(cut(ROWS[:12], 4, 8))
+    return explainer(n_samples=30).statistics(batches, by=lambda batch: next(labels), block_size=block_size, **options)
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 1000])
+@pytest.mark.parametrize("case", LABELLED)
+def test_labels_end_the_same_way_whatever_the_block_size(case, block_size, tmp_path):
+    expected = LABELLED[case][1]
+    if isinstance(expected, str):
+        with pytest.raises((TypeError, ValueError), match=rf"^by\(batch\) must .*{re.escape(expected)}") as caught:
+            labelled(case, block_size)
+        assert "\n" not in str(caught.value)
+        assert (
+            f"which begins with row {caught.value.rows_finished if block_size == 4 else ''}"
+            in caught.value.__notes__[0]
+        )
+        return
+    statistics = labelled(case, block_size)
+    if expected is not None:
+        assert statistics.groups.tolist() == expected
+    assert statistics.explanations.sum() == 3 * 12
+    assert statistics.groups.dtype == labelled(case, 7).groups.dtype
+    statistics.save(tmp_path / "sums.npz")
+    assert_array_equal(statistics.merge(nlf.ImportanceStatistics.load(tmp_path / "sums.npz")).sums, 2 * statistics.sums)
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 1000])
+@pytest.mark.parametrize("case", NULLS)
+def test_rows_without_a_label_are_skipped(case, block_size):
+    row, groups = NULLS[case]
+    with pytest.warns(
+        UserWarning, match=r"empty because the row could not be used \(status 9\), first with ValueError: by m"
+    ):
+        statistics = labelled(case, block_size, on_error="skip")
+    assert statistics.groups.tolist() == groups
+    without = nlf.aggregate(
+        explainer(n_samples=30).explain(np.delete(ROWS[:12], row, 0), index=np.delete(range(12), row)).weights
+    )
+    assert_array_equal(statistics.sums[..., 0].sum(axis=0), without.sums[0, ..., 0])
+    assert statistics.explanations.sum() == 3 * 11
+
+
+@pytest.mark.parametrize(
+    ("by", "error", "message"),
+    [
+        ([1.0] * 29 + [np.nan], ValueError, "by must have a finite label for every row, got nan for row 29; fill it"),
+        (
+            np.array([None, *range(29)], object),
+            ValueError,
+            "by must have a finite label for every row, got None for row 0",
+        ),
+        (
+            pandas.period_range("2020", periods=30),
+            TypeError,
+            r"by must be numbers, .* got Period\('2020-01-01', 'D'\) of",
+        ),
+        (LABELS[:29], ValueError, "by must have one label per row, 30, got 29"),
+    ],
+)
+def test_labels_that_are_refused_before_the_model_is_asked(by, error, message):
+    with pytest.raises(error, match=f"^{message}") as caught:
+        nlf.NormLIME(never, nlf.Gaussian(0.7), **OPTIONS).statistics(ROWS, by=by, block_size=1)
+    assert (caught.value.finished, caught.value.rows_finished) == (None, 0)
+
+
+def test_rows_without_a_label_in_an_array_are_skipped():
+    labels = np.array([None if k == 8 else name for k, name in enumerate(LABELS)], object)
+    expected = explainer().statistics(np.delete(ROWS, 8, 0), by=np.delete(LABELS, 8))
+    with pytest.warns(UserWarning, match="3 empty because the row could not be used"):
+        statistics = explainer().statistics(ROWS, by=labels, on_error="skip")
+    assert_array_equal(statistics.explanations, expected.explanations)
+    assert_array_equal(statistics.groups, expected.groups)
+
+
+# --- rows finished before an exception
+
+
+def test_every_exception_says_how_many_rows_are_finished():
+    def failing(X):
+        if (X[:, 0] > 50).any():
+            raise KeyError("large")
+        return model(X)
+
+    rows = ROWS.copy()
+    rows[22, 0] = 100
+    one = nlf.NormLIME(failing, nlf.Gaussian(0.7), **OPTIONS)
+    calls = {
+        20: lambda: one.statistics(rows, block_size=5),
+        0: lambda: one.statistics(rows[20:], block_size=5),
+        15: lambda: one.importance(iter([ROWS[:17], ROWS * np.nan]), block_size=5),
+        10: lambda: one.statistics(ROWS, block_size=10, progress=lambda done, total: 1 / (done < 20)),
+    }
+    refused = [{"kind": "l3"}, {"sign": "up"}, {"min_count": 0}, {"kind": "l2", "shrink": True}]
+    refused += [{"first": -1}, {"block_size": 0}, {"progress": 3}, {"by": "x"}, {"on_error": "x"}, {"executor": 1}]
+    for rows_finished, call in calls.items():
+        with pytest.raises((KeyError, ValueError, ZeroDivisionError)) as caught:
+            call()
+        assert caught.value.rows_finished == rows_finished
+    for options in refused:  # before anything is asked
+        with pytest.raises((TypeError, ValueError)) as caught:
+            nlf.NormLIME(never, nlf.Gaussian(0.7), **OPTIONS).importance(ROWS, **options)
+        assert (caught.value.finished, caught.value.rows_finished) == (None, 0)
