@@ -184,8 +184,10 @@ class NormLIME:
             or a hundredth of X. A checkpoint keeps its own; blocks of a Dask collection are its partitions.
         on_error : {"raise", "skip"}, default "raise"
             What happens when the model raises, or returns what it must not, for a batch of rows. "skip" asks again for
-            each of its instances alone; those that it fails for again get empty explanations with status 6, and one
-            warning counts them. A checkpoint keeps them so, but for blocks in which no instance was answered.
+            each of its instances alone; those that it fails for again get empty explanations with status 6. Rows that
+            cannot be explained, such as one with an infinite value, get them with status 9, unless none of the first
+            100 can be: then the error is raised. One warning counts both. A checkpoint keeps them so, but for blocks in
+            which no instance was answered.
 
         Returns
         -------
@@ -261,11 +263,13 @@ class NormLIME:
             may be mapped from a file, a DataFrame, a Dask collection.
         by : None, "target", callable, or array_like of shape (n_instances,)
             Sums over all explanations; or per target explained; or per label, which a callable finds for every row of
-            a batch, as in ``by=lambda batch: batch["region"]``.
+            a batch, as in ``by=lambda batch: batch["region"]``. Labels are numbers, strings, bools or NumPy's dates; a
+            row without one (None, NaN) is an error, or skipped with status 9.
         first : int, default 0
             The number of the first row. Rows are counted from there, and their numbers key their samples.
         progress, executor, on_error
             As of `explain`; where nobody knows how many instances there are in all, a callable gets None for that.
+            After a row that can be explained, any number is skipped, but not a batch with other columns.
         block_size : int, optional
             Instances that are summed before they are added to the rest; by default what asks the model about a million
             rows. Sums depend on it, by rounding, but not on where a stream is cut into batches. Of a Dask collection
@@ -278,7 +282,8 @@ class NormLIME:
         Raises
         ------
         TypeError, ValueError, IncompleteRunError, Exception
-            As `explain`; the attribute ``finished`` of an exception has the statistics of the rows before.
+            As `explain`. Every exception has attributes: ``finished``, the statistics of the rows before, or None; and
+            ``rows_finished``, how many rows these are.
 
         Examples
         --------

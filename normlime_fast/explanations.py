@@ -46,15 +46,16 @@ class LocalExplanations:
         0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
         4 not converged (approximate); 5 the output's range overflows (empty). The others are no explanation at all:
         empty, and counted in no importance: 6 the model failed (`intercept`, `r2` and `prediction` may be NaN, and
-        `target` -1); 7 `effective_samples` is below n_features + 2; 8 nothing of the instance can be perturbed.
+        `target` -1); 7 `effective_samples` is below n_features + 2; 8 nothing of the instance can be perturbed; 9 the
+        row could not be used (as 6).
     instance : ndarray of int of shape (n_explanations,)
         Number of the row explained: its position in X, or its entry of `index`.
     target : ndarray of int of shape (n_explanations,)
         Number of the output explained.
     effective_samples : ndarray of shape (n_explanations,)
         Effective sample size of the fit, (sum p)^2 / sum p^2 of its proximity weights p: n_samples where all weigh the
-        same, 1 where one sample has all the weight; 0 for status 6 and 8; NaN where it is not known, as in the files of
-        releases that did not store it.
+        same, 1 where one sample has all the weight; 0 for status 6, 8 and 9; NaN where it is not known, as in the files
+        of releases that did not store it.
     feature_names, target_names : tuple of str, or None
         Names, where the data or the model had them.
     """
@@ -98,13 +99,13 @@ class LocalExplanations:
         Returns
         -------
         Importance
-            Of the explanations that there are: without status 6, 7 and 8.
+            Of the explanations that there are: without status 6 to 9.
 
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, all explanations have status 6, 7 or
-            8, or the result, 32 bytes per column and group, would be very large beside the weights.
+            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, all explanations have status 6 to 9, or
+            the result, 32 bytes per column and group, would be very large beside the weights.
 
         Examples
         --------
@@ -195,8 +196,8 @@ class LocalExplanations:
         Parameters
         ----------
         X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
-            What was explained, one row per instance, in the order given to `explain`; explanations with status 6, 7 or
-            8 are left out, and so are their rows of X. It becomes `data`: numbers, or as an array of objects if a
+            What was explained, one row per instance, in the order given to `explain`; explanations with status 6 to 9
+            are left out, and so are their rows of X. It becomes `data`: numbers, or as an array of objects if a
             column holds something else. bar, beeswarm, decision, heatmap, violin and waterfall work without it (violin
             fails with what is no number), scatter does not. Leave out texts, images and whatever else has no column per
             feature.
@@ -214,8 +215,8 @@ class LocalExplanations:
         ImportError
             If shap is not installed.
         TypeError, ValueError
-            If X is not of shape (n_instances, d) or has columns of other names, or all explanations have status 6, 7 or
-            8.
+            If X is not of shape (n_instances, d) or has columns of other names, or all explanations have status 6 to
+            9.
         MemoryError
             If the dense arrays do not fit.
 

@@ -257,7 +257,7 @@ def explain_table(
     before = len(numbers) - sum(len(numbers[slices[k]]) for k in todo)
     check_outputs = _outputs_checker()
     first_error: Exception | None = None
-    fault: str | None = None
+    fault = table.whole.fault if isinstance(table, Table) else None
     unknown: dict[int, Array] = {}  # statuses of the instances of blocks without explanations
 
     def take(i: int, explained: Explained) -> None:

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -24,6 +25,7 @@ from test_reproducibility import X, arrays, explainer, model
 
 import normlime_fast as nlf
 from normlime_fast import executors
+from normlime_fast.streams import Partitions, blocks_of_partitions
 
 OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
 ROWS = np.random.default_rng(1).normal(size=(40, 12))
@@ -135,6 +137,93 @@ def test_partitions_stay_where_they_are(client, make, known, expected, monkeypat
     same_sums(one.statistics(partitions, by="target", executor=client.get_executor()), sums)
     assert not any(isinstance(result, np.ndarray | pandas.DataFrame) for result in seen)
     assert_array_equal(arrays(alone), arrays(expected))
+
+
+def partitioned(kind, rows=ROWS):
+    if kind == "array":
+        return dask.array.from_array(rows, chunks=(15, 12))
+    return dask.dataframe.from_pandas(pandas.DataFrame(rows, columns=list("abcdefghijkl")), npartitions=3)
+
+
+@pytest.mark.parametrize("kind", ["array", "dataframe"])
+@pytest.mark.parametrize("remote", [True, False], ids=["cluster", "here"])
+def test_progress_over_partitions_is_in_numbers(client, kind, remote):
+    one = nlf.NormLIME(model if kind == "array" else frame_model, nlf.Gaussian(0.7), **OPTIONS)
+    executor = client.get_executor() if remote else None
+    told = []
+    sums = one.statistics(partitioned(kind), executor=executor, progress=lambda *now: told.append(now))
+    assert told[-1] == (40, 40)
+    assert {type(number) for now in told for number in now} == {int}
+    same_sums(one.statistics(partitioned(kind), executor=executor, progress=True), sums)
+
+
+def test_rows_are_numbered_partition_by_partition():
+    """Numbers of all rows at once are 8 bytes a row where partitions are to stay where they are."""
+    blocks = list(blocks_of_partitions(Partitions(partitioned("array"), None), None, 100))
+    assert [block.numbers.base is None for block in blocks] == [True] * 3
+    assert_array_equal(np.concatenate([block.numbers for block in blocks]), np.arange(100, 140))
+
+
+def test_what_is_kept_of_blocks_that_are_done_does_not_grow():
+    sizes = []
+
+    def count(done, total):
+        frame = sys._getframe()
+        while frame.f_code.co_name != "_work":
+            frame = frame.f_back
+        sizes.append(len(frame.f_locals["sizes"]))
+
+    explainer().statistics(ROWS, block_size=1, progress=count)
+    assert len(sizes) == 40
+    assert max(sizes) == 1
+
+
+@pytest.mark.parametrize("kind", ["array", "dataframe"])
+@pytest.mark.parametrize("remote", [True, False], ids=["cluster", "here"])
+def test_rows_of_partitions_that_cannot_be_used(client, kind, remote, tmp_path):
+    rows = ROWS.copy()
+    bad = [3, *range(15, 30), 31]  # of arrays, a whole partition
+    rows[bad, 5] = np.inf
+    good = np.setdiff1d(range(40), bad)
+    one = nlf.NormLIME(model if kind == "array" else frame_model, nlf.Gaussian(0.7), **OPTIONS)
+    options = {"executor": client.get_executor() if remote else None, "on_error": "skip"}
+    expected = one.explain(ROWS[good] if kind == "array" else pandas.DataFrame(ROWS[good]), index=good)
+    message = r"51 empty because the row could not be used \(status 9\), first with ValueError: X must be finite, got "
+    for k in range(2):
+        with pytest.warns(UserWarning, match=message if k == 0 else "51 empty because the row"):
+            local = one.explain(partitioned(kind, rows), checkpoint=tmp_path / "run", **options)
+        failed = np.isin(local.instance, bad)
+        assert_array_equal(local.status == 9, failed)
+        assert_array_equal(arrays(local)[~failed], arrays(expected))
+    labels = np.array([None if k == 8 else k % 2 for k in range(40)], object)
+    with pytest.warns(UserWarning, match="empty because the row could not be used"):
+        sums = one.statistics(partitioned(kind, rows), by=labels, **options)
+    kept = good[good != 8]
+    assert sums.explanations.tolist() == [3 * (kept % 2 == 0).sum(), 3 * (kept % 2 == 1).sum()]
+    with pytest.raises(ValueError, match="none of the 40 rows could be used, first with ValueError: X must be finite"):
+        one.explain(partitioned(kind, rows * np.nan), **options)
+    with pytest.raises(ValueError, match="none of the 40 rows could be used, first with ValueError: X must") as caught:
+        one.statistics(partitioned(kind, rows * np.nan), **options)
+    assert caught.value.rows_finished == 0
+
+
+def test_rows_that_cannot_be_used_are_skipped_on_any_executor(executor, expected):
+    rows = ROWS.copy()
+    bad = [0, 1, 2, 17]  # the first block, and one of another
+    rows[bad, 5] = np.nan
+    with pytest.warns(
+        UserWarning, match=r"12 empty because the row could not be used \(status 9\), first with ValueError"
+    ):
+        local = explainer().explain(rows, executor=executor, block_size=3, on_error="skip")
+    failed = np.isin(local.instance, bad)
+    assert_array_equal(local.status == 9, failed)
+    assert_array_equal(arrays(local)[~failed], arrays(expected)[~failed])
+    labels = np.arange(40) % 3
+    sums = []
+    for where in (executor, None):
+        with pytest.warns(UserWarning, match="empty because the row could not be used"):
+            sums.append(explainer().statistics(rows, by=labels, executor=where, block_size=3, on_error="skip"))
+    same_sums(*sums)
 
 
 # --- how much is sent, and what

@@ -21,7 +21,7 @@ def local_to_shap(local: Any, X: Any = None) -> Any:
     data, names = (None, names) if X is None else _as_data(X, (len(numbers), d), names)
     there = np.flatnonzero(known(local.status))
     if not there.size:
-        raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6, 7 or 8")
+        raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6 to 9")
     targets = np.unique(local.target[there])
     order = there[np.lexsort((local.target[there], rows[there]))]
     gridded = len(targets) > 1 and _is_grid(rows[order], local.target[order], targets)

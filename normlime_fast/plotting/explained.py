@@ -256,7 +256,7 @@ def _told(value: Any) -> str:
 def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) -> Importance:
     """Return the importance that these explanations give."""
     if not rows.any():
-        raise ValueError("strip needs explanations, but all that were asked for have status 6, 7 or 8")
+        raise ValueError("strip needs explanations, but all that were asked for have status 6 to 9")
     statistics = aggregate(local.weights[rows], feature_names=local.feature_names)
     importance = statistics.importance(kind, min_count=min_count)
     drawing.check_importance(importance, "strip", None)
