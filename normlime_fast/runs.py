@@ -163,7 +163,8 @@ def usable_rows(settings: Settings, X: Any, name: str = "X", most: int | None = 
                     look((start + stop) // 2, stop)
 
         begin = min(len(usable), most or len(usable))
-        look(0, begin)
+        if begin:
+            look(0, begin)
         if not usable.any():
             raise
         if begin < len(usable):

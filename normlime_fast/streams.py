@@ -196,7 +196,9 @@ def standing_in(like: Rows, count: int, fault: str) -> Rows:
 def length(X: Any) -> int:
     """Return how many rows X has, an array, a table or a list."""
     shape = getattr(X, "shape", None)  # a sparse matrix has no other length
-    return int(shape[0]) if shape else len(X)
+    if shape is None:
+        return len(X)
+    return int(shape[0]) if shape else 0
 
 
 def _has_columns_of(batch: Any, like: Rows) -> bool:

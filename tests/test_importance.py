@@ -322,8 +322,34 @@ def test_merge_keeps_its_inputs_and_names():
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "groups"),
+    [
+        (["a", "b", "b", "a"], np.array(["b", "cc", "b", "b"], object), ["a", "b", "cc"]),
+        ([1, 2, 2, 1], [2.0, 2.5, 2.5, 2.0], [1, 2, 2.5]),
+        ([-1, 2, 2, 2], np.array([2, 2**63, 2, 2], np.uint64), [-1, 2, 2**63]),
+        (np.array(["2020-01-01"] * 4, "M8[D]"), np.array(["2020-01-01"] * 4, "M8[s]"), None),
+    ],
+)
+def test_merged_labels_are_of_one_dtype_that_holds_them_exactly(one, other, groups):
+    parts = aggregate(SMALL, one), aggregate(SMALL, other)
+    for merged in (parts[0].merge(parts[1]), parts[1].merge(parts[0])):
+        assert merged.explanations.sum() == 8
+        assert merged.groups.tolist() == (groups or np.array(["2020-01-01"], "M8[s]").tolist())
+
+
+@pytest.mark.parametrize(
     ("one", "other", "message"),
     [
+        (
+            {"groups": [True, False, True, True]},
+            {"groups": [0, 1, 1, 2]},
+            "^merge needs labels of one kind, got bool and",
+        ),
+        (
+            {"groups": [0, 1, 1, 2**53 + 1]},
+            {"groups": [0.5] * 4},
+            "^merge needs labels that float64 can hold exactly, got",
+        ),
         ({}, {"weights": SMALL[:, :2]}, r"^merge needs statistics of the same features, got .*3 and 2 columns$"),
         ({"feature_names": ["a", "b", "c"]}, {}, r"^merge needs .* of the same features, got different feature_names$"),
         ({"groups": [0, 1, 1, 2]}, {"groups": list("abbc")}, r"^merge needs labels of one kind, got int64 and <U1$"),

@@ -266,7 +266,7 @@ def test_both_kinds_of_failures_are_told_in_one_warning():
 
 
 @pytest.mark.parametrize(
-    "rows", [X[:, :5], FRAME.astype(str), X * np.inf, with_value("?", dtype=object)[[0, 4]]], ids=str
+    "rows", [3, "text", X[:0], X[:, :5], FRAME.astype(str), X * np.inf, with_value("?", dtype=object)[[0, 4]]], ids=str
 )
 @pytest.mark.parametrize("method", ["explain", "statistics"])
 def test_where_no_row_can_be_used_the_error_is_that_of_the_table(rows, method):
