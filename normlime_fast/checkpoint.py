@@ -273,7 +273,10 @@ def _as_json_object(value: object, depth: int) -> Any:
 
 
 def _name(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    """The class of an object; of ours without its module, which may move from release to release."""
+    kind = type(value)
+    own = kind.__module__.split(".")[0] == __name__.split(".")[0]
+    return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _digest(*parts: bytes) -> str:

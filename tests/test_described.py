@@ -229,3 +229,10 @@ def test_another_process_describes_the_same():
 
 def all_settings():
     return {kind: settings_of(Holder(make())) for kind, (make, _) in FIELDS.items()}
+
+
+def test_classes_of_the_library_are_told_without_their_modules():
+    pool = nlf.Pool.from_data(np.eye(5))
+    known = described(nlf.NormLIME(len, pool, rng=0), {}, np.arange(2), 1)
+    assert known["neighborhood proximity"]["class"] == "Proximity"
+    assert "normlime_fast." not in json.dumps(known)
