@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from normlime_fast import storage, tables
 from normlime_fast.checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
 from normlime_fast.columns import check_columns, check_width, narrowed
-from normlime_fast.grouping import unified
 from normlime_fast.intact import as_counts, check_statistics
 from normlime_fast.kernels import aggregation
+from normlime_fast.labels import unified
 from normlime_fast.ranking import Importance
 from normlime_fast.shrinkage import shrunk
 from normlime_fast.terms import Kind, Sign

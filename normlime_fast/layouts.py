@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from normlime_fast.labels import LABEL
+
 
 class Field(NamedTuple):
     """Which arrays may stand under a name."""
@@ -20,10 +22,6 @@ class Layout(NamedTuple):
 
 
 _FLOAT, _INDEX, _INTEGER = "<f8", "<i[48]", r"\|[iu]1|<[iu][248]"
-_NUMBER = r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]"
-_TIME = r"[<>][mM]8(?:\[\d{0,9}(?:[YMWDhms]|[munpfa]s)\])?"
-_TEXT = r"[<>]U[1-9]\d{0,8}|\|S[1-9]\d{0,8}"
-LABEL = f"{_NUMBER}|{_TIME}|{_TEXT}"
 
 
 def _is_count(value: Any) -> bool:

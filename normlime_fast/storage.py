@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast.checks import shown
-from normlime_fast.layouts import LABEL, LAYOUTS, Layout
+from normlime_fast.labels import LABEL
+from normlime_fast.layouts import LAYOUTS, Layout
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast.checks import Array, as_array, as_frame, as_names, dask_client, shown, told
-from normlime_fast.grouping import savable, unified, without
+from normlime_fast.labels import savable, unified, without
 from normlime_fast.rows import Rows, joined
 
 By = str | Array | Callable[[Any], ArrayLike] | None  # of what users pass, `as_by` makes that
