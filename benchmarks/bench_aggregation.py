@@ -5,8 +5,8 @@ import pytest
 from scipy.sparse import csr_array, diags_array
 
 import normlime_fast as nlf
-from normlime_fast.kernels import aggregation
-from normlime_fast.kernels.jit import kernel
+from normlime_fast._kernels import aggregation
+from normlime_fast._kernels.jit import kernel
 
 D, K, CLASSES = 784, 20, 10
 SIZES = [1_000_000, 10_000_000]  # weights

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from normlime_fast.kernels import gaussian
+from normlime_fast._kernels import gaussian
 
 SIZE = 1_000_000
 DTYPES = [np.float32, np.float64]

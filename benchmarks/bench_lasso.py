@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import lars_path, lars_path_gram
 
-from normlime_fast.kernels import lasso, moments, surrogate
+from normlime_fast._kernels import lasso, moments, surrogate
 
 N = 5000
 TOL = 1e-4

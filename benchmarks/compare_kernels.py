@@ -14,7 +14,7 @@ import normlime_fast as nlf
 from benchmarks.bench_aggregation import assert_equal, explanations, read, with_scipy
 from benchmarks.bench_gaussian import SIZE, assert_normal
 from benchmarks.measuring import Result, Settings, medians, seconds, spell, table
-from normlime_fast.kernels import gaussian, lasso, moments
+from normlime_fast._kernels import gaussian, lasso, moments
 
 TOL = 1e-4  # duality gap, of half the output's sum of squares: that of NormLIME and of every peer
 STOPS = 20  # alphas on a peer's path

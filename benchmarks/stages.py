@@ -10,8 +10,8 @@ import numba
 import numpy as np
 
 import normlime_fast as nlf
-from normlime_fast.kernels import gaussian, lasso, moments, surrogate
-from normlime_fast.kernels.jit import kernel
+from normlime_fast._kernels import gaussian, lasso, moments, surrogate
+from normlime_fast._kernels.jit import kernel
 
 CASES = [(5000, 30, 10), (5000, 784, 20)]  # n, d, K
 TOL = 1e-4

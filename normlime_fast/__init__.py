@@ -4,14 +4,14 @@ Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neu
 (arXiv 1909.04200).
 """
 
-from normlime_fast.errors import IncompleteRunError
-from normlime_fast.explainer import NormLIME
-from normlime_fast.explanations import LocalExplanations
-from normlime_fast.importance import ImportanceStatistics, aggregate
-from normlime_fast.neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, sample_gaussian
-from normlime_fast.ranking import Importance
-from normlime_fast.surrogates import Surrogates, fit_surrogates
-from normlime_fast.warming import warm_up
+from normlime_fast._errors import IncompleteRunError
+from normlime_fast._explainer import NormLIME
+from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, sample_gaussian
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.importance import Importance
+from normlime_fast._results.statistics import ImportanceStatistics, aggregate
+from normlime_fast._surrogates import Surrogates, fit_surrogates
+from normlime_fast._warming import warm_up
 
 __all__ = [
     "Binned",

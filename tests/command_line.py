@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from normlime_fast.__main__ import main
+from normlime_fast._cli.main import main
 
 ADULT = Path(__file__).parent / "data" / "adult.csv.gz"
 

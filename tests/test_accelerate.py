@@ -388,6 +388,7 @@ def test_without_lime(monkeypatch):
 
 
 def test_from_lime_is_there_too():
-    from normlime_fast.interop import lime, lime_explanations
+    from normlime_fast.interop import lime
+    from normlime_fast.interop.lime import _explanations
 
-    assert lime.from_lime is lime_explanations.from_lime
+    assert lime.from_lime is _explanations.from_lime

@@ -6,9 +6,9 @@ import pytest
 from lime.lime_tabular import LimeTabularExplainer
 from scipy.stats import binom, kstest, norm, truncnorm
 
-from normlime_fast.categories import Categories
-from normlime_fast.neighborhoods.bins import Bins
-from normlime_fast.rows import as_rows
+from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.rows import as_rows
+from normlime_fast._neighborhoods.bins import Bins
 
 QUANTILES = [(4, "quartile"), (10, "decile")]
 

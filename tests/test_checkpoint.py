@@ -18,7 +18,8 @@ from numpy.testing import assert_array_equal
 from test_reproducibility import X, arrays, explainer, model
 
 import normlime_fast as nlf
-from normlime_fast import locks, storage
+from normlime_fast._engine import locks
+from normlime_fast._results import archive
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
@@ -449,8 +450,8 @@ def test_blocks_that_vanish_while_they_are_read(folder, expected, monkeypatch):
             file.unlink()
         return read(file)
 
-    second, read = shards(folder)[1], storage.read
-    monkeypatch.setattr("normlime_fast.checkpoint.read", vanishing)
+    second, read = shards(folder)[1], archive.read
+    monkeypatch.setattr("normlime_fast._engine.checkpoint.read", vanishing)
     assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
     assert len(shards(folder)) == 5
 

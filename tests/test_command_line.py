@@ -340,7 +340,7 @@ def test_commands_as_processes(here):
 
 
 def test_help_imports_no_optional_package(here):
-    script = "import sys; from normlime_fast.__main__ import main\n"
+    script = "import sys; from normlime_fast._cli.main import main\n"
     script += "try: main(['explain', '--help'])\nexcept SystemExit: pass\n"
     optional = {"matplotlib", "onnxruntime", "pandas", "pyarrow", "sklearn"}
     script += f"print({optional} & set(sys.modules))"

@@ -11,8 +11,8 @@ import pytest
 from command_line import export, people, run, write_models
 
 import normlime_fast as nlf
-from normlime_fast import __main__ as entry
-from normlime_fast.commands import failures
+from normlime_fast._cli import errors
+from normlime_fast._cli import main as entry
 
 GOOD = {"--model": "nlf_models:linear", "--data": "X.csv", "--output": "local.npz"}
 
@@ -435,7 +435,7 @@ def test_wrong_usage(here, capsys, arguments, message):
     ],
 )
 def test_missing_packages(here, capsys, monkeypatch, missing, arguments, message):
-    monkeypatch.setattr(failures, "find_spec", lambda name: None if name == missing else find_spec(name))
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == missing else find_spec(name))
     extra = {"onnxruntime": "onnx", "matplotlib": "plot"}.get(missing, "tables")
     assert refused(capsys, *arguments) == f'{message}: pip install "normlime-fast[{extra}]"'
 

@@ -19,7 +19,7 @@ from command_line import run
 from scipy.sparse import csr_array
 
 import normlime_fast as nlf
-from normlime_fast.__main__ import main
+from normlime_fast._cli.main import main
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from command_line import ADULT, run
 
-from normlime_fast.__main__ import main
+from normlime_fast._cli.main import main
 
 PAGE = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
 

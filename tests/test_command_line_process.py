@@ -13,7 +13,7 @@ import pytest
 from command_line import onnx_of_columns, run, write_models
 
 import normlime_fast as nlf
-from normlime_fast.locks import only_run
+from normlime_fast._engine.locks import only_run
 
 # The models of these tests stop where a is above 900: not for the rows themselves, which they are asked about first.
 ROWS = pd.DataFrame({"a": [*range(60)] * 5 + [*range(60), 895, *range(20)], "b": [0.5, 1.5, 4.0] * 127})

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 import normlime_fast as nlf
-from normlime_fast.kernels import surrogate
+from normlime_fast._kernels import surrogate
 
 SERIES = np.random.default_rng(0).normal(size=(6, 24)).cumsum(axis=1)
 RNG = np.random.default_rng(1)

@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from normlime_fast import __main__, demo
-from normlime_fast.commands import failures
+from normlime_fast._cli import demo, errors, main
 
 IMAGES, PIXELS, SAMPLES = 1797, 64, 60
 
@@ -21,7 +20,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
         patch.setattr(demo, "N_SAMPLES", SAMPLES)
         patch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-        assert __main__.main(["demo", "--out", str(out)]) == 0
+        assert main.main(["demo", "--out", str(out)]) == 0
         assert "matplotlib.pyplot" not in sys.modules  # which chooses a backend for the whole process
     return out, printed.getvalue()
 
@@ -112,8 +111,8 @@ def test_progress_only_on_a_terminal(monkeypatch, terminal):
 
 @pytest.mark.parametrize("missing", ["sklearn", "matplotlib"])
 def test_missing_package_is_one_line(monkeypatch, tmp_path, capsys, missing):
-    monkeypatch.setattr(failures, "find_spec", lambda name: None if name == missing else name)
-    assert __main__.main(["demo", "--out", str(tmp_path / "out")]) == 2
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == missing else name)
+    assert main.main(["demo", "--out", str(tmp_path / "out")]) == 2
     package = {"sklearn": "scikit-learn"}.get(missing, missing)
     expected = f'the demo needs {package}; install it with: pip install "normlime-fast[demo]"'
     assert capsys.readouterr() == ("", f"normlime-fast: error: {expected}\n")
@@ -122,7 +121,7 @@ def test_missing_package_is_one_line(monkeypatch, tmp_path, capsys, missing):
 
 def test_folder_that_cannot_be_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert __main__.main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert main.main(["demo", "--out", str(tmp_path / "file")]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(r"normlime-fast: error: the demo cannot create the folder \S+: .+\n", err)
@@ -132,7 +131,7 @@ def test_default_folder(monkeypatch, tmp_path):
     folders = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "run", folders.append)
-    __main__.main(["demo"])
+    main.main(["demo"])
     assert [str(folder) for folder in folders] == ["demo-out"]
     assert (tmp_path / "demo-out").is_dir()
 

@@ -15,9 +15,9 @@ import pytest
 from scipy import sparse
 
 import normlime_fast as nlf
-from normlime_fast.categories import Categories
-from normlime_fast.checkpoint import described
-from normlime_fast.rows import as_rows, as_texts
+from normlime_fast._engine.checkpoint import described
+from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.rows import as_rows, as_texts
 
 
 class Silent:

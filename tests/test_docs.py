@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from normlime_fast import plotting
-from normlime_fast.__main__ import _parser
+from normlime_fast._cli.main import _parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}

@@ -58,13 +58,13 @@ def test_nowhere_to_write_a_cache(tmp_path):
     script = (
         DIGEST
         + """
-from normlime_fast.kernels import surrogate
+from normlime_fast._kernels import surrogate
 print(surrogate.fit.stats.cache_path, surrogate.__file__)
 """
     )
     environment = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"), nowhere)
     printed, place = run(script, path=tmp_path, **environment).splitlines()
-    assert place == f"None {tmp_path / 'normlime_fast' / 'kernels' / 'surrogate.py'}"
+    assert place == f"None {tmp_path / 'normlime_fast' / '_kernels' / 'surrogate.py'}"
     assert printed == digest()
 
 

@@ -24,8 +24,8 @@ from numpy.testing import assert_array_equal
 from test_reproducibility import X, arrays, explainer, model
 
 import normlime_fast as nlf
-from normlime_fast import executors
-from normlime_fast.streams import Partitions, blocks_of_partitions
+from normlime_fast._engine import executors
+from normlime_fast._inputs.sources import Partitions, blocks_of_partitions
 
 OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
 ROWS = np.random.default_rng(1).normal(size=(40, 12))

@@ -13,10 +13,11 @@ from scipy.sparse import csr_array
 from test_storage import assert_same
 
 import normlime_fast as nlf
-from normlime_fast import LocalExplanations, columns
-from normlime_fast.explanations import COLUMNS
-from normlime_fast.kernels.surrogate import NO_FEATURES, TOO_FEW
-from normlime_fast.terms import MODEL_FAILED, Kind, Sign
+from normlime_fast import LocalExplanations
+from normlime_fast._kernels.surrogate import NO_FEATURES, TOO_FEW
+from normlime_fast._results import columns
+from normlime_fast._results.explanations import COLUMNS
+from normlime_fast._types import MODEL_FAILED, Kind, Sign
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 

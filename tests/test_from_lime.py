@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from normlime_fast import LocalExplanations
-from normlime_fast.interop.lime_explanations import from_lime
+from normlime_fast.interop.lime._explanations import from_lime
 
 rng = np.random.default_rng(0)
 TABLE = np.column_stack([rng.normal(size=(200, 3)), rng.integers(3, size=200)])

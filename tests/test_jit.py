@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from normlime_fast.kernels import jit
-from normlime_fast.kernels.jit import kernel
+from normlime_fast._kernels import jit
+from normlime_fast._kernels.jit import kernel
 
 MODULE = """
 import os
-from normlime_fast.kernels.jit import kernel
+from normlime_fast._kernels.jit import kernel
 
 @kernel(fastmath=set(os.environ.get("FLAGS", "").split()))
 def total(values):

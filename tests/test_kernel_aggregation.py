@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import reference
 
-from normlime_fast.kernels import aggregation
+from normlime_fast._kernels import aggregation
 
 
 def kernel_sums(W, groups=None, n_groups=1, index=np.int64, onto=0.0):

@@ -3,7 +3,7 @@ import pytest
 import reference
 from scipy.stats import binom
 
-from normlime_fast.kernels import categories
+from normlime_fast._kernels import categories
 
 SHARES = ([0.5, 0.5], [1.0], [0.05, 0.15, 0.8], np.diff(np.linspace(0, 1, 601) ** 3))  # 600: the rarest has 5e-9
 COLUMNS = (1, 3, 4, 6)

@@ -5,7 +5,7 @@ import reference
 from scipy import stats
 
 from normlime_fast import Gaussian, sample_gaussian
-from normlime_fast.kernels import gaussian
+from normlime_fast._kernels import gaussian
 
 SEED = 0x0123_4567_89AB_CDEF
 FALSE_ALARM = 1e-6  # of every statistical test here, all its comparisons together; the seeds are fixed

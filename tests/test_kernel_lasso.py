@@ -5,7 +5,7 @@ import pytest
 import reference
 from sklearn.linear_model import Lasso, lars_path
 
-from normlime_fast.kernels import lasso, moments, products, surrogate
+from normlime_fast._kernels import lasso, moments, products, surrogate
 
 TOL = 1e-4
 CASES = [  # n, d, K, correlation of neighbouring features, number of features behind the output, noise

@@ -3,7 +3,7 @@ import pytest
 import reference
 from scipy.stats import chisquare
 
-from normlime_fast.kernels import gaussian, masks
+from normlime_fast._kernels import gaussian, masks
 
 HALF = np.uint32(2**31)
 BY_NUMBER = np.uint32(0)

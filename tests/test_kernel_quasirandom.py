@@ -5,7 +5,7 @@ import pytest
 import reference
 from scipy.special import ndtri
 
-from normlime_fast.kernels import quasirandom
+from normlime_fast._kernels import quasirandom
 
 LAST = 2**32 - 1
 EXTREME = 6.3379571  # minus the normal quantile of 2^-33

@@ -7,8 +7,8 @@ from lime.lime_base import LimeBase
 from sklearn.linear_model import Ridge
 
 from normlime_fast import fit_surrogates
-from normlime_fast.kernels import lasso, surrogate
-from normlime_fast.surrogates import Fits, fit_samples, warn_of
+from normlime_fast._kernels import lasso, surrogate
+from normlime_fast._surrogates import Fits, fit_samples, warn_of
 
 SELECTIONS = ["lasso_path", "highest_weights"]
 STARTS = np.array([0, 2, 3, 3, 6])  # 4 sets, of which one has no output

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from sklearn.feature_extraction.text import CountVectorizer
 
 from normlime_fast import NormLIME
-from normlime_fast.kernels import masks
-from normlime_fast.neighborhoods.mask import Mask
+from normlime_fast._kernels import masks
+from normlime_fast._neighborhoods.mask import Mask
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(256, size=(3, 12, 9)).astype(np.uint8)

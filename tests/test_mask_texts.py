@@ -8,8 +8,8 @@ from masked_samples import samples
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.metrics import pairwise_distances
 
-from normlime_fast.neighborhoods import texts
-from normlime_fast.neighborhoods.mask import Mask
+from normlime_fast._neighborhoods import words
+from normlime_fast._neighborhoods.mask import Mask
 
 DOCUMENTS = ["Good dress. Really good!", "a bad fit, bad\n colour", "?!", "good fit"]
 
@@ -48,7 +48,7 @@ def removed(text, names, on, pattern=r"\w+", spell=str):
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 @pytest.mark.parametrize("characters", [1, 100, 1 << 20])
 def test_texts_against_regular_expressions(alphabet, characters, monkeypatch):
-    monkeypatch.setattr(texts, "CHARACTERS", characters)
+    monkeypatch.setattr(words, "CHARACTERS", characters)
     text = ALPHABETS[alphabet] * 3
     mask = Mask.text([text, "and others"])
     inputs, on, _, columns = samples(mask, [text], n=41)  # which no number of texts at a time divides

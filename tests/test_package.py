@@ -63,7 +63,7 @@ with numba.core.event.install_recorder("numba:compile") as recorder:
 assert state() == before, "importing changed a global state"
 
 from numba.core.dispatcher import Dispatcher
-kernels = [sys.modules[name] for name in sys.modules if name.startswith("normlime_fast.kernels.")]
+kernels = [sys.modules[name] for name in sys.modules if name.startswith("normlime_fast._kernels.")]
 dispatchers = [value for module in kernels for value in vars(module).values() if isinstance(value, Dispatcher)]
 optional = {"lime", "lightgbm", "matplotlib", "pandas", "sklearn", "tqdm"}
 found = sorted(optional & {name.partition(".")[0] for name in sys.modules})
@@ -80,7 +80,12 @@ def test_importing_compiles_nothing_and_changes_nothing():
 PIPELINE = """
 import numpy as np, pandas as pd, scipy.sparse
 import normlime_fast as nlf
-from normlime_fast.kernels import aggregation, categories, gaussian, masks, sharing, surrogate
+from normlime_fast._kernels import aggregation
+from normlime_fast._kernels import categories
+from normlime_fast._kernels import gaussian
+from normlime_fast._kernels import masks
+from normlime_fast._kernels import distances
+from normlime_fast._kernels import surrogate
 
 def model(X):
     X = np.asarray(X, np.float64)
@@ -137,7 +142,8 @@ for one in (weights, weights.astype(np.float32), read_only(weights.astype(int)),
     for groups in (None, ["a", "b", "a"], read_only(np.arange(3))):
         nlf.aggregate(one, groups)
 kernels = [gaussian.fill, gaussian.perturb, surrogate.fit, aggregation.aggregate, categories.redraw, masks.draw]
-kernels += [masks.render, masks.count, masks.thin, masks.write, sharing.squared_distances, sharing.relative_features]
+kernels += [masks.render, masks.count, masks.thin, masks.write]
+kernels += [distances.squared_distances, distances.relative_features]
 print({kernel.__name__: len(kernel.signatures) for kernel in kernels})
 """
 
@@ -147,7 +153,7 @@ def test_warm_up_leaves_nothing_to_compile():
     compiled = """
 import sys
 from numba.core.dispatcher import Dispatcher
-modules = [module for name, module in sys.modules.items() if name.startswith("normlime_fast.kernels.")]
+modules = [module for name, module in sys.modules.items() if name.startswith("normlime_fast._kernels.")]
 kernels = [value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)]
 signatures = {f"{kernel.__module__}.{kernel.__name__}": len(kernel.signatures) for kernel in kernels}
 """

@@ -275,7 +275,7 @@ def test_any_number_of_groups(monkeypatch):
         assert len(axes[0].figure.axes) == 12 + (axes is panels[1])  # the colour bar; no empty ones
         check_readable(axes[0].figure)
     check_readable(plotting.heatmap(importance).figure)
-    monkeypatch.setattr(plotting.drawing, "MOST_PANELS", 11)
+    monkeypatch.setattr(plotting._common, "MOST_PANELS", 11)
     with pytest.raises(ValueError, match="axes must be given for more than 11 groups, got 12"):
         plotting.group_bars(importance)
     _, grid = plt.subplots(3, 4)

@@ -12,7 +12,7 @@ from test_plotting import BLUE, VERMILLION, D, colours, explanations, names, sho
 
 import normlime_fast as nlf
 from normlime_fast import plotting
-from normlime_fast.checks import as_seed
+from normlime_fast._checks import as_seed
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

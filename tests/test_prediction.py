@@ -12,8 +12,8 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 import normlime_fast as nlf
-from normlime_fast.prediction import predict_rows
-from normlime_fast.rows import as_arrays, as_rows, as_sparse_rows, as_texts
+from normlime_fast._inputs.rows import as_arrays, as_rows, as_sparse_rows, as_texts
+from normlime_fast._model import predict_rows
 
 
 def explain(predict, X, *, neighborhood=nlf.Gaussian(1.0), index=None, progress=False, **options):  # noqa: B008

@@ -18,7 +18,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import normlime_fast as nlf
-from normlime_fast.kernels import surrogate
+from normlime_fast._kernels import surrogate
 
 X = np.random.default_rng(0).normal(size=(9, 12))
 

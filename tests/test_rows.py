@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from normlime_fast.categories import Categories
-from normlime_fast.rows import Rows, as_arrays, as_rows, as_sparse_rows, as_texts, joined
+from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.rows import Rows, as_arrays, as_rows, as_sparse_rows, as_texts, joined
 
 WORDS = ["zebra", "ant", "cow", "bee"]
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 import normlime_fast as nlf
-from normlime_fast.interop.shap import importance_to_shap, local_to_shap
+from normlime_fast._results.shap import importance_to_shap, local_to_shap
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

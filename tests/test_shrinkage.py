@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 
 import normlime_fast as nlf
 from normlime_fast import aggregate
-from normlime_fast.shrinkage import PRIOR, shrunk
+from normlime_fast._results.shrinkage import PRIOR, shrunk
 
 # Reordering or splitting a sum of up to 1e3 terms changes it by 1e-13; the variance, a difference of sums, and tau^2, a
 # root, are some 1e3 times as sensitive.

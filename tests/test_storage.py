@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.sparse import csr_array
 
-from normlime_fast import ImportanceStatistics, LocalExplanations, aggregate, storage
-from normlime_fast.explanations import COLUMNS
-from normlime_fast.storage import write_atomically
+from normlime_fast import ImportanceStatistics, LocalExplanations, aggregate
+from normlime_fast._results import archive
+from normlime_fast._results.archive import write_atomically
+from normlime_fast._results.explanations import COLUMNS
 
 DATA = Path(__file__).parent / "data"
 
@@ -302,7 +303,7 @@ def test_whatever_goes_wrong_is_said_in_one_line(error):
         raise error
 
     with pytest.raises(ValueError, match=r"\Athe file is not a LocalExplanations file of normlime_fast: .{1,300}\Z"):
-        storage.unpack(examples()["local"]._to_bytes(), "LocalExplanations", "the file", make)
+        archive.unpack(examples()["local"]._to_bytes(), "LocalExplanations", "the file", make)
 
 
 def sealed(content):
@@ -344,7 +345,7 @@ def test_what_was_there_stays_if_a_write_fails(tmp_path, monkeypatch, error, ste
 
 FULL = """
 import resource, sys
-from normlime_fast.storage import write_atomically
+from normlime_fast._results.archive import write_atomically
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     write_atomically(sys.argv[1], bytes(1_000_000))
@@ -429,6 +430,6 @@ def test_a_folder_that_cannot_be_synced(tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr("normlime_fast.storage._sync_folder", refuse)
+    monkeypatch.setattr("normlime_fast._results.archive._sync_folder", refuse)
     write_atomically(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"

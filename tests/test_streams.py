@@ -15,8 +15,8 @@ from scipy import sparse
 from test_reproducibility import explainer, model
 
 import normlime_fast as nlf
-from normlime_fast.rows import as_arrays, as_rows, as_sparse_rows, as_texts
-from normlime_fast.streams import blocks_of_batches
+from normlime_fast._inputs.rows import as_arrays, as_rows, as_sparse_rows, as_texts
+from normlime_fast._inputs.sources import blocks_of_batches
 
 ROWS = np.random.default_rng(4).normal(size=(30, 12))
 LABELS = np.array(["low", "high"])[(ROWS[:, 1] > 0).astype(int)]

@@ -10,7 +10,7 @@ from lime.submodular_pick import SubmodularPick
 from scipy.sparse import csr_array
 
 import normlime_fast as nlf
-from normlime_fast.submodular import submodular_pick
+from normlime_fast._results.submodular import submodular_pick
 
 
 def explained(W, instance=None, target=None, status=None, target_names=None):

@@ -6,7 +6,7 @@ from scipy.linalg import hadamard
 from sklearn.linear_model import Ridge, lars_path
 
 from normlime_fast import fit_surrogates
-from normlime_fast.kernels import lasso, surrogate
+from normlime_fast._kernels import lasso, surrogate
 
 
 def samples(n=200, d=6, seed=0):

@@ -13,7 +13,7 @@ from benchmarks.paper import explain, maps, retrain
 from benchmarks.paper.questionnaire import METHODS
 from benchmarks.paper.study import CLASSES, Study
 from normlime_fast import evaluation
-from normlime_fast.plotting import drawing
+from normlime_fast.plotting import _common
 
 WIDTH = 8.0  # inches
 DPI = 150
@@ -23,7 +23,7 @@ LABELS, ABOVE, BELOW = 1.55, 0.22, 0.3  # inches
 BRIGHT = 99  # percentile of a map that is as bright as can be: a single pixel would leave the others in the dark
 LOCAL = 3  # the digit of which an image is drawn with its explanations
 GREY, BLACK = "#777777", "#222222"
-COLOURS = dict(zip((*METHODS, "SHAP", "standard deviation"), drawing.COLOURS, strict=True)) | {
+COLOURS = dict(zip((*METHODS, "SHAP", "standard deviation"), _common.COLOURS, strict=True)) | {
     "random": GREY,
     "class mean": BLACK,
 }
@@ -35,9 +35,9 @@ TITLES = {
 TICKS = (-0.1, 0, 0.1, 0.3, 1, 3, 10, 30)  # points
 CHANGED = {  # how another network, or other images, are drawn
     "same, other images": ("the same CNN, other images", "o", BLACK),
-    "trained from another seed": ("a CNN trained from another seed", "s", drawing.BLUE),
-    "random head": ("head random", "^", drawing.COLOURS[4]),
-    "all random": ("all layers random", "v", drawing.VERMILLION),
+    "trained from another seed": ("a CNN trained from another seed", "s", _common.BLUE),
+    "random head": ("head random", "^", _common.COLOURS[4]),
+    "all random": ("all layers random", "v", _common.VERMILLION),
 }
 
 
@@ -128,7 +128,7 @@ def _grid(blocks: list[Rows]) -> Figure:
             axes = [figure.add_subplot(grid[at, c]) for c in CLASSES]
             for c, ax, one in zip(CLASSES, axes, values, strict=True):
                 ax.set_title("" if at else c, fontsize=SMALL + 1, pad=3)
-                _picture(ax, one, cmap=drawing.SEQUENTIAL, vmin=0, vmax=np.percentile(one, BRIGHT) or one.max())
+                _picture(ax, one, cmap=_common.SEQUENTIAL, vmin=0, vmax=np.percentile(one, BRIGHT) or one.max())
             axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=SMALL)
             at += 1
         at += 1
@@ -161,7 +161,7 @@ def _local(study: Study) -> Figure:
             weights = explain.of_output(local, output, np.array([image])).toarray()[0]
             here = (local.instance == image) & (local.target // len(CLASSES) == explain.OUTPUTS.index(output))
             largest = np.abs(weights).max()
-            _picture(ax, weights, cmap=drawing.DIVERGING, vmin=-largest, vmax=largest)
+            _picture(ax, weights, cmap=_common.DIVERGING, vmin=-largest, vmax=largest)
             ax.contour(ink.reshape(28, 28), [0.3], colors=GREY, linewidths=0.8)
             ax.set_title(f"{setting}\n$R^2$ = {local.r2[here].item():.2f}", fontsize=SMALL + 1)
     axes[0, 0].set_title("the image", fontsize=SMALL + 1)

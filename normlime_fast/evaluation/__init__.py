@@ -5,10 +5,10 @@ callable. It returns a small frozen object of arrays, with `to_frame()` and (but
 important a feature is, is its |value|, as in `Importance.top`; a value of 0 means that nothing uses the feature.
 """
 
-from normlime_fast.evaluation.ablation import Ablation, class_ablation
-from normlime_fast.evaluation.agreeing import Agreement, agreement, split_half
-from normlime_fast.evaluation.blocks import BlockIntervals, interval_by_blocks
-from normlime_fast.evaluation.retraining import Retrained, keep_and_retrain
+from normlime_fast.evaluation._ablation import Ablation, class_ablation
+from normlime_fast.evaluation._agreement import Agreement, agreement, split_half
+from normlime_fast.evaluation._block_intervals import BlockIntervals, interval_by_blocks
+from normlime_fast.evaluation._retraining import Retrained, keep_and_retrain
 
 __all__ = [
     "Ablation",

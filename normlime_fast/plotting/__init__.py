@@ -6,9 +6,9 @@ of colours are cividis and, where values have signs, ColorBrewer's RdBu. They ca
 red and green, or blue and yellow, as others do.
 """
 
-from normlime_fast.plotting.explained import local_bars, strip
-from normlime_fast.plotting.grids import heatmap, maps
-from normlime_fast.plotting.ranked import bars, compare_kinds, group_bars
-from normlime_fast.plotting.stable import stability
+from normlime_fast.plotting._bars import bars, compare_kinds, group_bars
+from normlime_fast.plotting._local import local_bars, strip
+from normlime_fast.plotting._maps import heatmap, maps
+from normlime_fast.plotting._stability import stability
 
 __all__ = ["bars", "compare_kinds", "group_bars", "heatmap", "local_bars", "maps", "stability", "strip"]

@@ -1,0 +1,196 @@
+"""Data files as tables that the model and the neighborhood can work with."""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import is_zipfile
+
+import numpy as np
+
+from normlime_fast._checks import quiet
+from normlime_fast._cli.errors import UsageError, check_readable, listed, needs, one_line
+
+CSV = (".csv", ".csv.gz")
+PARQUET = (".parquet", ".pq")
+
+
+class Data(NamedTuple):
+    """A table as its file has it: a DataFrame, or an array (n, d) of numbers; or some of its columns."""
+
+    path: str
+    table: Any
+    columns: list[Any]  # their names, or their positions in a file without names
+    width: int  # columns of the file
+
+    @classmethod
+    def whole(cls, path: str, table: Any) -> "Data":
+        """Return the table of a file."""
+        width = table.shape[1]
+        return cls(path, table, list(getattr(table, "columns", range(width))), width)
+
+    @property
+    def named(self) -> bool:
+        """Whether this is a DataFrame."""
+        return not isinstance(self.table, np.ndarray)
+
+    def found(self, option: str, names: Sequence[str]) -> list[Any]:
+        """Return the columns that an option names, separated by commas if they are not one name."""
+        known = {str(column): column for column in self.columns}
+        parts = [part for name in names for part in ([name] if name in known else name.split(","))]
+        missing = [part for part in parts if part not in known]
+        if missing:
+            raise UsageError(f"{option}: {self.path} has no column {missing[0]!r}; it has {listed(self.columns)}")
+        return [known[part] for part in parts]
+
+    def only(self, columns: Sequence[Any]) -> "Data":
+        """Return the table with these columns, in this order."""
+        if list(columns) == self.columns:
+            return self
+        where = [self.columns.index(column) for column in columns]
+        table = self.table.iloc[:, where] if self.named else self.table[:, where]
+        return self._replace(table=table, columns=list(columns))
+
+
+def read_table(path: str, takes_text: Callable[[str], bool]) -> Data:
+    """Read a CSV, Parquet or npy file; of a CSV file, these columns are text, whatever they look like."""
+    check_readable(path)
+    name = Path(path).name.lower()
+    if name.endswith(CSV):
+        needs("pandas", "a CSV file", "tables")
+        data = Data.whole(path, _read_csv(path, takes_text))
+    elif name.endswith(PARQUET):
+        needs("pandas", "a Parquet file", "tables")
+        needs("pyarrow", "a Parquet file", "tables")
+        data = Data.whole(path, _read_parquet(path))
+    elif name.endswith(".npy"):
+        data = Data.whole(path, _read_npy(path))
+    else:
+        raise UsageError(f"{path} must be a table, *.csv, *.csv.gz, *.parquet or *.npy")
+    if 0 in data.table.shape:
+        raise UsageError(f"{path} has no {'columns' if len(data.table) else 'rows'}")
+    return data
+
+
+def _read_csv(path: str, takes_text: Callable[[str], bool]) -> Any:
+    import pandas
+
+    try:
+        header = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+        twice = [name for name in header if header.count(name) > 1]
+        if twice:
+            raise UsageError(f"{path} has two columns with the name {twice[0]!r}")
+        _check_header(path, header)
+        dtypes = {name: str for name in header if takes_text(name)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would leave cells out
+            return pandas.read_csv(path, dtype=dtypes, index_col=False, low_memory=False)
+    except pandas.errors.EmptyDataError:
+        raise UsageError(f"{path} is empty") from None
+    except pandas.errors.ParserWarning:
+        raise UsageError(f"{path} has rows with more cells than its header, which has {len(header)}") from None
+    except UnicodeError as error:
+        raise UsageError(f"{path} is not in UTF-8: {one_line(error)}; save it as UTF-8 with commas") from None
+    except (pandas.errors.ParserError, OSError, EOFError) as error:
+        raise UsageError(f"{path} is not a CSV file that pandas can read: {one_line(error)}") from None
+
+
+def _check_header(path: str, header: list[str]) -> None:
+    """Refuse other separators, warn of what is no header of names."""
+    other = next((what for mark, what in {";": "semicolons", "\t": "tabs"}.items() if mark in header[0]), None)
+    if len(header) == 1 and other:
+        raise UsageError(f"{path} has {other} between its cells: save it as UTF-8 with commas")
+    if "" in header:
+        name = f"Unnamed: {header.index('')}"
+        warnings.warn(
+            f"{path} has a column without a name, now {name!r}; if it only numbers the rows, --drop {name!r}",
+            stacklevel=2,
+        )
+    elif all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name, re.IGNORECASE) for name in header):
+        warnings.warn(f"the first line of {path} is taken for its header, but has numbers alone", stacklevel=2)
+
+
+def _read_parquet(path: str) -> Any:
+    import pandas
+
+    try:
+        return pandas.read_parquet(path, engine="pyarrow")
+    except Exception as error:  # pyarrow has many, some of them its own
+        raise UsageError(f"{path} is not a Parquet file that pandas can read: {one_line(error)}") from None
+
+
+@quiet
+def _read_npy(path: str) -> Any:
+    try:
+        table = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # also whatever NumPy meets in a header that somebody has made up
+        if is_zipfile(path):
+            raise UsageError(
+                f"{path} is a zip of arrays (npz), not one array; save the one to explain by numpy.save"
+            ) from None
+        if "Python objects" in str(error):
+            raise UsageError(f"{path} holds Python objects, whose loading may run code; save numbers") from None
+        raise UsageError(f"{path} is not an npy file that NumPy can read: {one_line(error)}") from None
+    if table.ndim != 2:
+        raise UsageError(f"{path} must hold one array of rows and columns, got shape {table.shape}")
+    if table.dtype.kind not in "fiub":
+        raise UsageError(f"{path} must hold real numbers, got dtype {table.dtype}")
+    return table
+
+
+def check_values(data: Data) -> None:
+    """Refuse tables with a cell that is empty, NaN or infinite, or a column that is neither numbers nor text."""
+    for position, column in enumerate(data.columns):
+        values = data.table.iloc[:, position] if data.named else data.table[:, position]
+        if data.named and values.dtype.kind not in "fiu" and not is_category(values):
+            raise UsageError(
+                f"column {column!r} of {data.path} must hold numbers or text, got dtype {values.dtype};"
+                " leave it out with --drop"
+            )
+        missing = values.isna().to_numpy() if data.named else np.isnan(values)
+        infinite = np.zeros(len(values), bool)
+        if values.dtype.kind in "fiu":
+            infinite = np.isinf(values.to_numpy(float, na_value=np.nan) if data.named else values)
+        refuse_cells(data, column, missing, "an empty cell or NaN")
+        refuse_cells(data, column, infinite, "an infinite value")
+
+
+def refuse_cells(data: Data, column: Any, bad: Any, what: str) -> None:
+    """Refuse a table in which cells of a column are bad; tell the first one's row as users count."""
+    if bad.any():
+        more = f", and {bad.sum() - 1:,} more" if bad.sum() > 1 else ""
+        header = " without the header" if data.path.lower().endswith(CSV) else ""
+        raise UsageError(
+            f"column {column!r} of {data.path} has {what} in data row {bad.argmax() + 1}, counted from 1{header}{more}"
+        )
+
+
+def check_same_kinds(background: Data, data: Data) -> None:
+    """Refuse a background with numbers where the data has text, and the like."""
+    for column in data.columns if data.named else ():
+        got, expected = (_kind(one.table[column]) for one in (background, data))
+        if got != expected:
+            raise UsageError(
+                f"column {column!r} of {background.path} must have {expected} as in {data.path}, got {got}"
+            )
+
+
+def _kind(values: Any) -> str:
+    if is_text(values):
+        return "text"
+    return "bools" if getattr(values.dtype, "categories", values).dtype.kind == "b" else "numbers"
+
+
+def is_category(values: Any) -> bool:
+    """Whether a column of a DataFrame holds text, bools or what pandas calls a category."""
+    import pandas
+
+    if isinstance(values.dtype, pandas.CategoricalDtype) or values.dtype.kind == "b":
+        return True
+    return values.dtype.kind == "O" and pandas.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
+
+
+def is_text(values: Any) -> bool:
+    """Whether a column of a DataFrame holds text, also as a pandas category."""
+    return getattr(values.dtype, "categories", values).dtype.kind not in "fiub"

@@ -1,0 +1,132 @@
+"""The command `importance`: a file of local explanations in, a table, JSON, CSV or a picture out."""
+
+import argparse
+import csv
+import io
+import json
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normlime_fast import Importance, LocalExplanations
+from normlime_fast._checks import printable
+from normlime_fast._cli.errors import (
+    UsageError,
+    WorkError,
+    check_readable,
+    check_writable,
+    in_options,
+    needs,
+    one_line,
+)
+from normlime_fast._cli.process import tell
+from normlime_fast._results.archive import write_atomically
+
+PICTURES = (".png", ".jpg", ".svg", ".pdf")
+WIDEST = 60  # characters of a feature's name in a table
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # how a spreadsheet's formulas begin, also in fullwidth
+
+
+def importance(arguments: argparse.Namespace) -> None:
+    """Aggregate the explanations of a file, and print or draw the most important features."""
+    if arguments.plot:
+        needs("matplotlib", "--plot", "plot")
+        check_writable(arguments.plot, arguments.force)
+        if Path(arguments.plot).suffix.lower() not in PICTURES:
+            raise UsageError(f"--plot must be a picture, *{', *'.join(PICTURES)}, got {arguments.plot}")
+    top = None if arguments.top == "all" else arguments.top
+    check_readable(arguments.file)
+    try:
+        local = LocalExplanations.load(arguments.file)
+        options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink
+        whole = arguments.plot or (arguments.json and top is None)  # which tell of features that are not used, too
+        result = local.importance(*options) if whole else local._used_importance(*options)[0]
+    except (TypeError, ValueError, OSError) as error:
+        raise UsageError(in_options(one_line(error))) from error
+    if hasattr(sys.stdout, "reconfigure"):  # names that it has no letters for; a file gets all of them
+        exact = {"encoding": "utf-8", "newline": ""} if arguments.csv else {}  # a name's line ends are its own
+        sys.stdout.reconfigure(errors="backslashreplace", **exact)
+    if arguments.json:
+        print(json.dumps(result.to_dict(top), indent=1, allow_nan=False))
+    elif arguments.csv:
+        _print_csv(result, top, safe=arguments.csv == "safe")
+    elif arguments.plot:
+        _draw(result, top, arguments.plot)
+    else:
+        _print_table(result, top)
+
+
+def _best(result: Importance, top: int | None) -> list[list[object]]:
+    """Rows of group, feature, value, count and standard error, which is None where it is not known."""
+    rows = result.top(top or result.values.shape[-1])
+    return [[*row[:4], None if row.stderr is None or np.isnan(row.stderr) else row.stderr] for row in rows]
+
+
+def _print_csv(result: Importance, top: int | None, safe: bool) -> None:
+    """Print CSV; without groups there is no column for them. `safe`: no name is a formula in a spreadsheet."""
+    first = 0 if result.groups is not None else 1
+    header: list[object] = ["group", "feature", "value", "count", "stderr"]
+    for row in [header, *_best(result, top)]:
+        cells = [f"'{cell}" if safe and isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row]
+        line = io.StringIO(newline="")
+        csv.writer(line, lineterminator="\r\n").writerow(cells[first:])  # with "\n", Python 3.11 leaves "\r" unquoted
+        print(line.getvalue().removesuffix("\r\n"))
+
+
+def _print_table(result: Importance, top: int | None) -> None:
+    """Print a table for people, one for each group."""
+    labels = [None] if result.groups is None else result.groups.tolist()
+    explanations = [int(n) for n in result.explanations.reshape(-1)]
+    sign = "" if result.sign == "absolute" else f", {result.sign}"
+    best = _best(result, top)
+    for label, number in zip(labels, explanations, strict=True):
+        here = [row for row in best if row[0] == label]
+        group = "" if label is None else f"target {printable(str(label))}: "
+        print(f"{group}{result.kind}{sign}, of {number:,} explanations")
+        rows = [["feature", result.kind, "stderr", "count"]]
+        rows += [[_name(feature), _number(value), _number(error), f"{n:,}"] for _, feature, value, n, error in here]
+        widths = [max(_width(row[k]) for row in rows) for k in range(4)]
+        for name, *cells in rows:
+            padding = " " * (widths[0] - _width(name))
+            print(f"  {name}{padding}" + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True)))
+        if label != labels[-1]:
+            print()
+
+
+def _name(feature: object) -> str:
+    text = printable(str(feature))
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+
+
+def _number(value: object) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal a text takes."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _draw(result: Importance, top: int | None, path: str) -> None:
+    """Write a picture, without a display."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from normlime_fast import plotting
+
+    k = top or result.values.shape[-1]
+    try:
+        axes = plotting.bars(result, k) if result.groups is None else plotting.group_bars(result, k)
+    except ValueError as error:  # such as of a result without features
+        raise UsageError(f"--plot: {in_options(one_line(error))}") from error
+    figure: Any = np.atleast_1d(np.asarray(axes)).flat[0].figure
+    picture = io.BytesIO()
+    figure.savefig(picture, format=Path(path).suffix[1:].lower(), bbox_inches="tight")
+    try:
+        write_atomically(path, picture.getvalue())
+    except OSError as error:
+        raise WorkError(f"{path} could not be written: {error.strerror}") from error
+    tell(f"wrote {path}")

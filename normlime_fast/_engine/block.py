@@ -1,0 +1,421 @@
+"""One block of instances: from its rows to its local explanations, in this process."""
+
+from collections.abc import Callable
+from concurrent.futures import wait
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from normlime_fast._checks import Array, check_count
+from normlime_fast._engine.settings import (
+    BATCH_BYTES,
+    Settings,
+    ask,
+    ask_about_rows,
+    bytes_a_row,
+    check_same_outputs,
+    rows_a_batch,
+)
+from normlime_fast._engine.threads import Pieces, Start
+from normlime_fast._errors import attach
+from normlime_fast._inputs.rows import Rows
+from normlime_fast._kernels.surrogate import NO_FEATURES
+from normlime_fast._model import predict_rows, target_names, targets_of
+from normlime_fast._neighborhoods.buffers import Batch, Samples, SharedBuffer, room_for
+from normlime_fast._neighborhoods.samplers import Filled, Listed, Sampler, Shared
+from normlime_fast._results.explanations import COLUMNS, LocalExplanations
+from normlime_fast._surrogates import Fits, fit_samples
+from normlime_fast._types import INVALID_ROW, MODEL_FAILED
+
+PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
+
+Report = Callable[[int], object]
+
+
+class Explained(NamedTuple):
+    """A block that is finished."""
+
+    local: LocalExplanations | None  # None if there is nothing to say of any instance
+    n_outputs: int | None
+    error: Exception | None  # the first one that was skipped
+    fault: str | None = None  # of the first row that cannot be used
+    statuses: Array | None = None  # of the instances, where `local` is None
+
+
+def explain_block(
+    settings: Settings, rows: Rows, numbers: Array, skip: bool, start: Start, report: Report
+) -> Explained:
+    """Explain the rows, whose samples are keyed by `numbers`; if `skip`, leave out instances that the model fails for.
+
+    An exception carries what was finished before it as its attribute ``finished``.
+    """
+    statuses, asked = np.zeros(len(numbers), np.int64), numbers
+    if rows.usable is not None:
+        statuses[~rows.usable] = INVALID_ROW
+        rows, asked = rows.take(rows.usable), numbers[rows.usable]
+    if not len(asked):
+        return Explained(None, None, None, rows.fault, statuses)
+    sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
+    _check_count(settings, sampler)
+    outputs, failed, error = ask_about_rows(settings, rows, asked, skip)
+    statuses[statuses == 0] = np.where(failed, MODEL_FAILED, 0)
+    if outputs is None:
+        return Explained(None, None, error, rows.fault, statuses)
+    if failed.any():
+        rows, asked, outputs = rows.take(~failed), asked[~failed], outputs[~failed]
+        sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
+    run = _Run(settings, rows, asked, outputs, sampler, skip, error)
+    try:
+        run.explain(start, report)
+    except BaseException as raised:
+        if 0 in run.parts:
+            attach(raised, run.result())
+        raise
+    local = run.result()
+    left_out = statuses != 0
+    if left_out.any():
+        parts = [local, failed_explanations(settings, numbers[left_out], local, statuses[left_out])]
+        local = _in_order(LocalExplanations.concatenate(parts), numbers)
+    return Explained(local, run.n_outputs, run.error, rows.fault)
+
+
+def _check_count(settings: Settings, sampler: Sampler) -> None:
+    """Refuse fewer samples than a fit takes, where all instances have as many features."""
+    if isinstance(sampler, Listed):
+        return
+    n = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
+    check_count(n, _features_of(settings, sampler.n_features), "n_samples")
+
+
+def _features_of(settings: Settings, d: int) -> int:
+    """K for samples of d features: d, which the fit takes as all, where all are asked for."""
+    return d if settings.n_features is None else min(settings.n_features, d)
+
+
+def failed_explanations(
+    settings: Settings, numbers: Array, like: LocalExplanations, statuses: Array
+) -> LocalExplanations:
+    """Empty explanations of instances with these statuses, with names and targets as others have them."""
+    from scipy.sparse import csr_array
+
+    known = like.target[like.instance == like.instance[0]]
+    targets = np.array([-1]) if _is_predicted(settings.targets) else known
+    count = len(numbers) * len(targets)
+    unknown = np.full(count, np.nan)
+    return replace(
+        like,
+        weights=csr_array((count, like.weights.shape[1])),
+        intercept=unknown,
+        r2=np.zeros(count),
+        prediction=unknown.copy(),
+        status=np.repeat(statuses, len(targets)),
+        instance=np.repeat(numbers, len(targets)),
+        target=np.tile(targets, len(numbers)),
+        effective_samples=np.zeros(count),
+    )
+
+
+def _is_predicted(targets: str | Array) -> bool:
+    return isinstance(targets, str) and targets == "predicted"
+
+
+def _in_order(local: LocalExplanations, numbers: Array) -> LocalExplanations:
+    """Put the explanations in the order of the instances' numbers, of which each has equally many."""
+    sorter = np.argsort(numbers)
+    order = np.argsort(sorter[np.searchsorted(numbers, local.instance, sorter=sorter)], kind="stable")
+    return replace(local, **{name: getattr(local, name)[order] for name in ("weights", *COLUMNS)})
+
+
+class Probe(NamedTuple):
+    """How far a model's outputs differ for the same rows, from `NormLIME.probe`."""
+
+    repeated: float  # largest difference when asked again
+    regrouped: float  # and when asked in smaller batches
+    largest: float  # |output|
+
+
+def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
+    """Ask the model about the same perturbed rows again, and again in other batches."""
+    n = min(settings.n_samples, 100)
+    points = getattr(settings.neighborhood, "points", None)
+    inputs = _redrawn(settings, rows, numbers, n) if points is None else points(settings.seed, n).values.copy
+
+    def asked(batch_size: int) -> Array:
+        values = inputs()
+        some = numbers if points is None else np.arange(values.shape[0])
+        return predict_rows(settings.predict, rows, values, some, batch_size)
+
+    most = min(inputs().shape[0], rows_a_batch(settings, bytes_a_row(rows)))
+    first, again, regrouped = asked(most), asked(most), asked(max(1, min(n, most // 2)))
+    return Probe(*(float(np.abs(values).max()) for values in (again - first, regrouped - first, first)))
+
+
+def _redrawn(settings: Settings, rows: Rows, numbers: Array, n: int) -> Callable[[], Any]:
+    """Return a function that draws n samples around each row, and returns what the model is to be asked."""
+    sampler = settings.neighborhood.sampler(settings.seed, n, rows)
+    everything = slice(0, len(numbers))
+    batch = Batch(everything, numbers, numbers.astype(np.uint64), np.arange(len(numbers) + 1))
+    buffer = room_for(sampler, rows, n, len(numbers))
+    assert not isinstance(buffer, SharedBuffer)  # of those, the points are asked about
+
+    def draw() -> Any:
+        buffer.draw(batch, everything)
+        return buffer.inputs(batch)
+
+    return draw
+
+
+class _Part(NamedTuple):
+    """What is known of the explanations of some instances; `data` and `indices` go row by row, `counts` to each."""
+
+    data: Array
+    indices: Array
+    counts: Array
+    summaries: Array
+
+
+class _Run:
+    """The work on a block of instances, and what of it is finished so far."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rows: Rows,
+        numbers: Array,
+        outputs: Array,
+        sampler: Sampler,
+        skip: bool,
+        error: Exception | None,
+    ) -> None:
+        self.settings = settings
+        self.rows = rows
+        self.numbers = numbers
+        self.skip, self.error = skip, error
+        self.sampler = sampler
+        self.n_samples = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
+        self.n_outputs = outputs.shape[1]
+        if isinstance(sampler, Shared):
+            check_same_outputs(len(sampler.outputs), self.n_outputs)
+        self.target_names = target_names(settings.predict, self.n_outputs)
+        most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
+        self.batch_size = rows_a_batch(settings, most)
+        if isinstance(sampler, Shared):
+            self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
+        self.targets = targets_of(settings.targets, outputs)
+        self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
+        self.failed = np.zeros(len(numbers), bool)
+        self.parts: dict[int, _Part] = {}  # of the batches that are finished, by their first instance
+        self.ended = False  # by an exception: nothing needs to be drawn any more
+
+    def explain(self, start: Start, report: Report) -> None:
+        """Draw the neighborhoods of a batch of instances, ask the model, fit the surrogates, batch after batch.
+
+        With threads there are two places of work: while the model is asked about the samples of one, they fit what it
+        said of the other's and draw what it will be asked next.
+        """
+        n_instances, n_jobs = len(self.numbers), self.settings.n_jobs
+        most = self.batch_size // self.n_samples
+        size = most // n_jobs * n_jobs or max(most, -(-n_jobs // 2))  # as many for every thread, of one place or of two
+        count = -(-n_instances // size)
+        places = [_Place(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
+        ahead = len(places)
+        for k, place in enumerate(places):
+            place.turn_over(start, None, self._batch(k, size))
+        try:
+            for k in range(count + ahead):
+                self._finish(places[k % ahead], report)
+                if k < count:
+                    Y = self._ask(places[k % ahead])
+                    places[k % ahead].turn_over(start, Y, self._batch(k + ahead, size))
+        except BaseException:
+            self.ended = True
+            for place in places:
+                wait(place.pieces)
+            for place in places:
+                with suppress(Exception):  # of a fit, such as of memory
+                    self._finish(place, lambda done: None)  # what was asked is fitted, but nobody is told
+            raise
+
+    def _finish(self, place: "_Place", report: Report) -> None:
+        """Take the explanations that are fitted, once they are.
+
+        Ctrl-C may come at any line: the place keeps them until they are stored, by one assignment.
+        """
+        for piece in place.pieces:
+            piece.result()
+        if place.fitted is None:
+            return
+        batch = place.fitted.batch
+        if batch.rows.start not in self.parts:
+            self.parts[batch.rows.start] = _landed(place.fitted, self.targets.shape[1])
+            report(batch.rows.start + len(batch.numbers))
+
+    def _batch(self, k: int, size: int) -> Batch:
+        """Return the k-th batch of `size` instances; past the last one, it has none."""
+        rows = slice(k * size, (k + 1) * size)
+        numbers = self.numbers[rows]
+        sets = numbers.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
+        begins = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
+        if not (isinstance(self.sampler, Filled) and self.sampler.shared):
+            begins[:] = True
+        starts = np.append(np.flatnonzero(begins), len(sets))
+        return Batch(rows, numbers, sets[starts[:-1]], starts)
+
+    def _ask(self, place: "_Place") -> Array:
+        """Call the model; its outputs for the targets, (instances * t, n)."""
+        if place.error is not None:
+            raise place.error
+        buffer, batch = place.buffer, place.batch
+        targets = self.targets[batch.rows]
+        if isinstance(buffer, SharedBuffer):
+            return buffer.outputs(batch, self.prediction[batch.rows], targets)
+
+        def redraw() -> Any:
+            buffer.draw(batch, slice(0, len(batch.sets)))
+            return buffer.inputs(batch)
+
+        asked = buffer.asked(batch)
+        said: Array | None = None
+        if asked.any():
+            outputs, failed, error = ask(
+                self.settings,
+                self.rows,
+                buffer.inputs(batch),
+                redraw,
+                batch.numbers[asked],
+                self.batch_size,
+                self.n_outputs,
+                self.skip,
+            )
+            self.failed[batch.rows][asked], self.error = failed, self.error or error
+            if outputs is not None:
+                outputs = outputs.reshape(-1, self.n_samples, self.n_outputs)
+                said = outputs
+        if said is None or not asked.all():
+            whole = np.zeros((len(asked), self.n_samples, self.n_outputs))
+            whole[asked] = 0.0 if said is None else said
+            said = whole
+        return said[np.arange(len(said))[:, None], :, targets].reshape(-1, self.n_samples)
+
+    def fit(self, samples: Samples, Y: Array, batch: Batch, fits: Fits) -> None:
+        """Fit what the model said of the samples of some sets of a batch, the batch's outputs Y."""
+        t = self.targets.shape[1]
+        starts = batch.starts[samples.first : samples.stop + 1] * t
+        here = slice(starts[0], starts[-1])
+        K = _features_of(self.settings, samples.Z.shape[2])
+        if samples.Z.shape[2] == 0:
+            fits.summaries["status"][here] = NO_FEATURES
+            return
+        settings = self.settings
+        fit_samples(
+            samples.Z,
+            Y[here],
+            starts - starts[0],
+            samples.weights,
+            fits[here],
+            n_features=K,
+            ridge=settings.ridge,
+            tol=settings.tol,
+            selection=settings.selection,
+            least_effective=K + 2,
+        )
+
+    def result(self) -> LocalExplanations:
+        """What is finished, as explanations: up to the first batch that is missing, which Ctrl-C may have cost."""
+        from scipy.sparse import csr_array  # not at import time, see statistics.py
+
+        t = self.targets.shape[1]
+        parts: list[_Part] = []
+        done = 0
+        while done in self.parts:
+            parts.append(self.parts[done])
+            done += len(parts[-1].counts) // t
+        data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
+        axis = self.settings.neighborhood.axis(self.rows)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        failed = np.repeat(self.failed[:done], t)
+        prediction = self.prediction[:done].ravel()
+        status = np.where(failed, MODEL_FAILED, summaries["status"])
+        intercept = np.where(status == NO_FEATURES, prediction, summaries["intercept"])
+        return LocalExplanations(
+            weights=csr_array((data, indices, indptr), shape=(done * t, axis.n_features)),
+            intercept=np.where(failed, np.nan, intercept),
+            r2=summaries["r2"].copy(),
+            prediction=prediction,
+            status=status,
+            instance=np.repeat(self.numbers[:done], t),
+            target=self.targets[:done].ravel(),
+            effective_samples=np.where(failed, 0.0, summaries["effective"]),
+            feature_names=axis.names,
+            target_names=self.target_names,
+        )
+
+
+class _Fitted(NamedTuple):
+    """Fits of a batch, and where on the axis the features of each instance belong."""
+
+    batch: Batch
+    fits: Fits
+    columns: list[Any] | None
+
+
+class _Place:
+    """Where the samples of a batch are drawn, shown to the model and fitted, and make room for those of another."""
+
+    def __init__(self, run: _Run, size: int) -> None:
+        self.run = run
+        self.buffer = room_for(run.sampler, run.rows, run.n_samples, size)
+        self.batch = Batch(slice(0, 0), run.numbers[:0], np.empty(0, np.uint64), np.zeros(1, np.int64))
+        self.pieces: Pieces = []
+        self.fitted: _Fitted | None = None  # once `pieces` are done
+        self.error: BaseException | None = None  # in drawing the batch
+
+    def turn_over(self, start: Start, Y: Array | None, following: Batch) -> None:
+        """Start to fit the outputs Y, and to draw the samples of the following batch in place of what was fitted."""
+        run, asked, buffer = self.run, self.batch, self.buffer
+        t = run.targets.shape[1]
+        fitted = None
+        if Y is not None:
+            K = _features_of(run.settings, buffer.most_features(asked))
+            fitted = _Fitted(asked, Fits.room_for(len(Y), K), buffer.columns(asked))
+
+        def task(piece: slice) -> None:
+            if Y is not None and fitted is not None and piece.start < len(asked.sets):
+                for samples in buffer.fits(asked, piece):
+                    run.fit(samples, Y, asked, fitted.fits)
+            if piece.start < len(following.sets) and not run.ended and self.error is None:
+                try:
+                    buffer.draw(following, piece)
+                except BaseException as error:  # of the user's code, or Ctrl-C: what was asked before is still fitted
+                    self.error = error
+
+        count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
+        self.pieces = start(task, count, max(1, PIECE // (run.n_samples * (run.sampler.n_features + t))))
+        self.batch, self.fitted = following, fitted
+
+
+def _landed(fitted: _Fitted, t: int) -> _Part:
+    """Put the features of fits, t an instance, to their places on the axis."""
+    fits, counts = fitted.fits, fitted.fits.summaries["count"]
+    used = fits.used()
+    data, indices = fits.coefficients[used], fits.features[used]
+    if fitted.columns is None:
+        return _Part(data, indices, counts, fits.summaries)
+    ends = np.cumsum(counts)[:-1]
+    places: list[Array] = []
+    values: list[Array] = []
+    for row, (weights, features) in enumerate(zip(np.split(data, ends), np.split(indices, ends), strict=True)):
+        columns = fitted.columns[row // t]
+        if isinstance(columns, np.ndarray):
+            features = columns[features]
+        elif columns is not None:  # each feature has several places
+            counted = np.diff(columns.indptr)[features]
+            features = columns[features].indices
+            order = np.argsort(features, kind="stable")
+            features, weights = features[order], np.repeat(weights, counted)[order]
+        places.append(features)
+        values.append(weights)
+    lengths = np.array([len(each) for each in values])
+    return _Part(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)

@@ -1,0 +1,26 @@
+"""Who is told how far a call is: nobody, a bar, or the user's own function."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from normlime_fast._checks import needed, shown
+
+Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
+
+
+@contextmanager
+def reporter(progress: bool | Report, total: int | None, unit: str = "instance") -> Iterator[Report]:
+    """Yield what to call with (done, total)."""
+    if callable(progress):
+        yield progress
+    elif progress is False:
+        yield lambda done, total: None
+    elif progress is not True:
+        raise TypeError(f"progress must be True, False or a callable, got {shown(progress)}")
+    else:
+        needed("tqdm", "progress=True", '"normlime-fast[progress]"')
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, unit=unit) as bar:
+            yield lambda done, total: bar.update(done - bar.n)

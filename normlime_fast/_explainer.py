@@ -1,0 +1,420 @@
+"""NormLIME: composes the stages; no numerics of its own."""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import (
+    Array,
+    as_count,
+    as_executor,
+    as_index,
+    as_jobs,
+    as_nonnegative,
+    as_seed,
+    as_skip,
+    as_targets,
+    check_count,
+    shown,
+    told,
+)
+from normlime_fast._engine.block import Probe, probe
+from normlime_fast._engine.checkpoint import Checkpoint, described
+from normlime_fast._engine.progress import Report, reporter
+from normlime_fast._engine.table import Options, checked_rows, explain_table, sum_stream, usable_rows
+from normlime_fast._errors import none_finished, not_lost
+from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast._model import Predict
+from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.importance import Importance
+from normlime_fast._results.statistics import ImportanceStatistics
+from normlime_fast._surrogates import as_selection, warn_of_counts
+from normlime_fast._types import INVALID_ROW, MODEL_FAILED, UNKNOWN, Kind, Sign
+
+BLOCK = 1_000_000  # rows that the model is asked about in a block
+BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
+
+FIRST = 2**62  # numbers of rows of a stream are int64
+
+
+class NormLIME:
+    """Explain a black-box model by many local LIME surrogates and aggregate them (Ahern et al., AAAI 2020).
+
+    Parameters
+    ----------
+    predict : callable
+        The model: takes m rows of what X is made of (an ndarray, a DataFrame with the same columns, a csr matrix, a
+        list of str) and returns (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a
+        regressor's ``predict``. It is called from the caller's thread only, unless there is an executor. The rows are a
+        buffer that later calls fill again, and an array that was kept is read-only: copy what you keep.
+    neighborhood : Gaussian, Pool, Binned, Mask or an object like `Perturbs`
+        Where perturbed samples come from, and which features explanations are in.
+    n_features : int or None, default 10
+        How many features an explanation may use (K of K-LASSO); None is all.
+    n_samples : int, default 5000
+        Perturbed samples, that is rows the model is called with, per instance; of a `Pool` or `Binned`, for all
+        instances together.
+    selection : {"lasso_path", "highest_weights"}, default "lasso_path"
+        How the features of an explanation are chosen: by K-LASSO, or as lime does for more than 6 by default, by the
+        largest weights of a ridge regression on all; see `fit_surrogates`.
+    targets : {"predicted", "all"}, int or list of int, default "predicted"
+        Which outputs to explain: for every instance the largest one, all, or those numbered. A model with one output
+        has target 0.
+    ridge : float, default 0.0
+        L2 penalty of the refit, in the scale of scikit-learn's ``Ridge`` (lime uses 1).
+    tol : float, default 1e-4
+        Where coordinate descent first stops; see `fit_surrogates`.
+    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator, optional
+        Where the seed comes from, once, here (SPEC 7). A row's samples depend on the seed and the row's number alone:
+        not on the order of rows, `batch_size`, `n_jobs`, process or machine; Sobol samples on scipy's version, too.
+    shared_samples : int, default 1
+        How many rows share one set of standard normals: those whose numbers have the same quotient by it. That makes
+        their explanations comparable sample by sample and several times cheaper, most of all with a `batch_size` that
+        holds them together. But their errors are then no longer independent: they do not average out over the rows of a
+        set, and the standard error of an importance takes them for independent; `evaluation.interval_by_blocks` does
+        not.
+    n_jobs : int or None, default None
+        Threads for the library's own work: None is 1, which is the caller's own; -1 all cores. More than one also work
+        while the model does.
+    batch_size : int or None, default None
+        The most rows a call of `predict` gets; by default what keeps a batch near 8 MiB, which
+        caches hold.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or range.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> import normlime_fast as nlf
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LogisticRegression(max_iter=1000).fit(X, y)
+    >>> explainer = nlf.NormLIME(model.predict_proba, nlf.Gaussian.from_data(X), n_features=2, rng=0)
+    >>> local = explainer.explain(X[::10])
+    >>> local.weights.shape
+    (15, 4)
+    >>> local.importance(by="target").values.shape
+    (3, 4)
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        neighborhood: Gaussian | Pool | Binned | Mask | Perturbs,
+        *,
+        n_features: int | None = 10,
+        n_samples: int = 5000,
+        selection: Literal["lasso_path", "highest_weights"] = "lasso_path",
+        targets: str | int | ArrayLike = "predicted",
+        ridge: float = 0.0,
+        tol: float = 1e-4,
+        rng: object = None,
+        shared_samples: int = 1,
+        n_jobs: int | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        if not callable(predict):
+            raise TypeError(f"predict must be callable, such as model.predict_proba, got {type(predict).__name__}")
+        self.predict = predict
+        self.neighborhood = as_neighborhood(neighborhood)
+        self.n_features = None if n_features is None else as_count(n_features, "n_features")
+        self.n_samples = as_count(n_samples, "n_samples")
+        self.selection = as_selection(selection)
+        self.targets = as_targets(targets)
+        self.ridge = as_nonnegative(ridge, "ridge")
+        self.tol = as_nonnegative(tol, "tol")
+        self.shared_samples = as_count(shared_samples, "shared_samples")
+        self.n_jobs = as_jobs(n_jobs)
+        self.batch_size = None if batch_size is None else as_count(batch_size, "batch_size")
+        self.seed = as_seed(rng)
+        self._any_seed = rng is None
+
+    def __repr__(self) -> str:
+        given = ("n_features", "n_samples", "selection", "targets", "ridge", "shared_samples", "n_jobs", "batch_size")
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
+        return f"<NormLIME: {shown(self.predict)}, {shown(self.neighborhood)}, {settings}>"
+
+    def explain(
+        self,
+        X: ArrayLike,
+        *,
+        index: ArrayLike | None = None,
+        progress: bool | Report = False,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        block_size: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> LocalExplanations:
+        """Explain every row of X for the explainer's targets.
+
+        Parameters
+        ----------
+        X : array_like, pandas.DataFrame, Dask array or dataframe of shape (n_instances, d)
+            The instances; or what else the neighborhood takes: of a `Mask` also images, sparse rows and texts.
+            float32 stays float32; ints and bools of tables reach the model as floats, since they are perturbed.
+            The partitions of a Dask collection are worked on where they are, given the executor of a Dask client;
+            without one they come here, one at a time.
+        index : array_like of int of shape (n_instances,), optional
+            The rows' numbers, each once; by default their positions. They key the samples: a row explained under its
+            own number gets the same explanation in any order, subset or process.
+        progress : bool or callable, default False
+            True draws a bar (needs tqdm); a callable gets (instances done, instances in all).
+        executor : concurrent.futures.Executor, optional
+            Where to work: a pool of processes or threads, loky's, or ``client.get_executor()`` of Dask. Blocks of
+            instances go out, explanations come back. The model goes along: to processes pickled (by cloudpickle, if
+            that is installed), and threads call it at the same time.
+        checkpoint : str or path, optional
+            A folder for finished blocks of instances, of one run at a time. The same call goes on from there, whatever
+            ended the first one; with other settings, data or predictions it is refused. With ``rng=None`` it takes the
+            seed that was begun with.
+        block_size : int, optional
+            Instances in a block, for an executor or a checkpoint; by default what asks the model about a million rows,
+            or a hundredth of X. A checkpoint keeps its own; blocks of a Dask collection are its partitions.
+        on_error : {"raise", "skip"}, default "raise"
+            What happens when the model raises, or returns what it must not, for a batch of rows. "skip" asks again for
+            each of its instances alone; those that it fails for again get empty explanations with status 6. Rows that
+            cannot be explained, such as one with an infinite value, get them with status 9, unless none of the first
+            100 can be: then the error is raised. One warning counts both. A checkpoint keeps them so, but for blocks in
+            which no instance was answered.
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type, shape or range, or the model returns what it must not.
+        IncompleteRunError
+            If the executor fails, or the checkpoint cannot be written.
+        Exception
+            Whatever `predict` raises, with a note that names the instances it was working on. An error half-way
+            carries the explanations finished before it as its attribute ``finished``.
+
+        Warns
+        -----
+        UserWarning
+            If X has fewer columns than `n_features`, or explanations are empty or approximate (see their `status`).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian([1.0, 0.5]), n_features=2, rng=0)
+        >>> explainer.explain(np.zeros((1, 2))).weights.toarray().round(6)
+        array([[ 1., -1.]])
+        """
+        executor = as_executor(executor)
+        skip = as_skip(on_error)
+        as_rows = usable_rows if skip else checked_rows
+        table = Partitions(X, executor) if is_dask(X) else Table(as_rows(self, X))
+        numbers = as_index(index, len(table))
+        d = self.neighborhood.axis(table.whole).n_features if isinstance(table, Table) else table.n_columns
+        if self.n_features is not None:
+            check_count(self.n_samples, min(self.n_features, d), "n_samples")
+            if self.n_features > d:
+                message = f"n_features is {self.n_features}, more than the {d} features of X: all may be used"
+                warnings.warn(message, stacklevel=2)
+        size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
+        explainer: NormLIME = self
+        opened: AbstractContextManager[Checkpoint | None] = nullcontext()
+        if checkpoint is not None:
+            free = ("block_size", "rng") if self._any_seed else ("block_size",)
+            opened = Checkpoint.opened(checkpoint, described(self, table.identity(), numbers, size), free)
+        with reporter(progress, len(table)) as report, opened as store:
+            options = Options(executor, skip, lambda done: report(done, len(table)))
+            if store is not None:
+                explainer, size = copy.copy(self), store.settings["block_size"]
+                explainer.seed = np.uint64(store.settings["rng"])
+            local, error, fault = explain_table(explainer, table, numbers, size, store, options)
+        with not_lost(local):
+            _warn(np.bincount(local.status), error, fault)
+        return local
+
+    def statistics(
+        self,
+        batches: Any,
+        *,
+        by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
+        first: int = 0,
+        progress: bool | Report = False,
+        executor: Executor | None = None,
+        block_size: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> ImportanceStatistics:
+        """Explain a stream of rows and keep only the sums behind importances, in memory that does not grow with it.
+
+        Parameters
+        ----------
+        batches : iterable of what `explain` takes as X, m rows each; or one of it
+            Blocks of rows, such as a generator, or ``iter_batches()`` of a Parquet file; or a table: an array, which
+            may be mapped from a file, a DataFrame, a Dask collection.
+        by : None, "target", callable, or array_like of shape (n_instances,)
+            Sums over all explanations; or per target explained; or per label, which a callable finds for every row of
+            a batch, as in ``by=lambda batch: batch["region"]``. Labels are numbers, strings, bools or NumPy's dates; a
+            row without one (None, NaN) is an error, or skipped with status 9.
+        first : int, default 0
+            The number of the first row. Rows are counted from there, and their numbers key their samples.
+        progress, executor, on_error
+            As of `explain`; where nobody knows how many instances there are in all, a callable gets None for that.
+            After a row that can be explained, any number is skipped, but not a batch with other columns.
+        block_size : int, optional
+            Instances that are summed before they are added to the rest; by default what asks the model about a million
+            rows. Sums depend on it, by rounding, but not on where a stream is cut into batches. Of a Dask collection
+            the partitions are summed.
+
+        Returns
+        -------
+        ImportanceStatistics
+
+        Raises
+        ------
+        TypeError, ValueError, IncompleteRunError, Exception
+            As `explain`. Every exception has attributes: ``finished``, the statistics of the rows before, or None; and
+            ``rows_finished``, how many rows these are.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> statistics = explainer.statistics(np.zeros((5, 2)) for _ in range(20))
+        >>> statistics.explanations
+        array([100])
+        >>> statistics.importance("mean").values.round(6)
+        array([ 1., -2.])
+        """
+        with ExitStack() as stack:
+            with none_finished():
+                executor, first = as_executor(executor), as_count(first, "first", minimum=0)
+                if first >= FIRST:
+                    raise ValueError(f"first must be below 2**62, got {shown(first)}")
+                size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
+                skip = as_skip(on_error)
+                table = Partitions(batches, executor) if is_dask(batches) else None
+                shape: tuple[Any, ...] = getattr(batches, "shape", ())
+                total = len(table) if table is not None else int(shape[0]) if len(shape) >= 2 else None
+                by = as_by(by, total, skip)
+                if table is not None:
+                    blocks = blocks_of_partitions(table, by, first)
+                else:
+                    as_rows = partial(usable_rows if skip else checked_rows, self)
+                    blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
+                report = stack.enter_context(reporter(progress, total))
+            options = Options(executor, skip, lambda done: report(done, total))
+            statistics, summed = sum_stream(self, blocks, isinstance(by, str), options)
+        with not_lost(statistics, summed.n_instances):
+            _warn(summed.statuses, summed.error, summed.fault)
+        return statistics
+
+    def importance(
+        self,
+        batches: Any,
+        *,
+        kind: Kind = "normlime",
+        by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
+        sign: Sign = "absolute",
+        min_count: int = 1,
+        shrink: bool = False,
+        **options: Any,
+    ) -> Importance:
+        """Explain a stream of rows and aggregate it as it comes, in memory that does not grow with it.
+
+        Parameters
+        ----------
+        batches, by
+            As of `statistics`, as are all further options.
+        kind, sign, min_count, shrink
+            What to compute; see `ImportanceStatistics.importance`.
+
+        Returns
+        -------
+        Importance
+
+        Raises
+        ------
+        TypeError, ValueError, IncompleteRunError, Exception
+            As `statistics`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> explainer.importance(np.zeros((5, 2)) for _ in range(20)).values.round(3)
+        array([0.333, 1.333])
+        """
+        with none_finished():  # what will be refused of its sums is refused of those of nothing
+            ImportanceStatistics(np.zeros((1, 2, 1, 7)), np.zeros(1, np.int64)).importance(
+                kind, sign, min_count, shrink
+            )
+        return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
+
+    def probe(self, X: ArrayLike) -> Probe:
+        """Ask the model twice about the same perturbed rows, and once more in other batches.
+
+        The same samples give the same explanations, to the bit, of a model that answers the same. One that draws random
+        numbers, such as a network with dropout left on, does not; one that multiplies matrices may add in another order
+        in batches of another size, which changes the last digits.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (m, d)
+            Some instances; each is perturbed 100 times at most.
+
+        Returns
+        -------
+        Probe
+            The largest differences between outputs, ``repeated`` and ``regrouped``, and the ``largest`` |output|.
+
+        Raises
+        ------
+        TypeError, ValueError, Exception
+            As `explain`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> noise = np.random.default_rng(0)
+        >>> explainer = nlf.NormLIME(lambda X: X[:, 0] + noise.normal(size=len(X)), nlf.Gaussian(1.0), rng=0)
+        >>> explainer.probe(np.zeros((3, 2))).repeated > 0.1
+        True
+        """
+        rows = checked_rows(self, X)
+        return probe(self, rows, np.arange(rows.count))
+
+
+def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
+    """Warn the user of a call of how many explanations have a status that is worth knowing."""
+    warn_of_counts(statuses, stacklevel=3)
+    first = {MODEL_FAILED: None if error is None else told(error), INVALID_ROW: fault}
+    found = [
+        f"{statuses[status]} empty because {UNKNOWN[status]} (status {status})"
+        + ("" if cause is None else f", first with {cause}")
+        for status, cause in first.items()
+        if status < len(statuses) and statuses[status]
+    ]
+    if found:
+        warnings.warn(f"of {statuses.sum()} explanations, {'; '.join(found)}", stacklevel=3)
+
+
+def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole: bool) -> int:
+    if asked is not None:
+        return as_count(asked, "block_size")
+    if whole:
+        return n_instances
+    most, least = (-(-n_instances // count) for count in BLOCKS)
+    return max(least, min(most, BLOCK // explainer.n_samples), 1)

@@ -1,0 +1,203 @@
+"""Categories of columns of tables: which there are, how often, and what stands for them in rows of numbers."""
+
+import math
+import numbers
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_frame, as_names, as_numbers, quiet, shown
+
+
+@dataclass(frozen=True, eq=False)
+class Categories:
+    """The categories of some columns of a table.
+
+    Where all of a column's are numbers, rows hold these; otherwise they hold codes, which count the sorted categories.
+    """
+
+    columns: tuple[int, ...] = ()  # ascending
+    values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each
+    frequencies: tuple[Array, ...] = ()  # their shares of the data
+    table: tuple[str, ...] | None = None  # names of all columns, where they are known
+
+    @classmethod
+    @quiet
+    def from_data(cls, X: Any, categorical: Any, name: str = "X") -> "Categories":
+        """Find the categories of the columns of X with these names or positions."""
+        frame = as_frame(X, name)
+        table = as_numbers(X, name, ndim=(2,)) if frame is None else frame
+        columns = _positions(categorical, table.shape[1], None if frame is None else frame.columns, name)
+        if not len(table):
+            raise ValueError(f"{name} must not be empty, got shape {table.shape}")
+        values, frequencies = [], []
+        for column in columns:
+            if frame is None:
+                unique, counts = np.unique(table[:, column], return_counts=True)
+                found = unique.tolist()
+            else:
+                found, counts = _found(frame.iloc[:, column], name)
+            values.append(tuple(found))
+            frequencies.append(counts / len(table))
+        return cls(columns, tuple(values), tuple(frequencies), None if frame is None else as_names(frame.columns))
+
+    def mask(self, d: int, name: str = "X") -> Array:
+        """Return which of d columns have categories."""
+        if self.columns and self.columns[-1] >= d:
+            last = self.columns[-1]
+            raise ValueError(f"{name} must have more than {last} columns, as column {last} has categories, got {d}")
+        mask = np.zeros(d, bool)
+        mask[list(self.columns)] = True
+        return mask
+
+    def is_coded(self, k: int) -> bool:
+        """Whether rows hold codes for the categories of columns[k]."""
+        return self._numbers[k] is None
+
+    def numbers(self, k: int) -> Array:
+        """What rows hold for the categories of columns[k]."""
+        known = self._numbers[k]
+        return np.arange(float(len(self.values[k]))) if known is None else known
+
+    def names(self, k: int) -> tuple[str, ...]:
+        """Return the categories of columns[k] as people read them."""
+        whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in self.values[k])
+        return tuple(shown(v, str) for v in whole)
+
+    @cached_property
+    def _numbers(self) -> tuple[Array | None, ...]:
+        """The categories that are numbers, None for those that are not."""
+        return tuple(
+            np.array(values, np.float64) if all(_is_number(value) for value in values) else None
+            for values in self.values
+        )
+
+    def encoded(self, k: int, column: Any, name: str) -> Array:
+        """Return what rows hold for a DataFrame's column, columns[k]."""
+        codes, uniques = _factorized(column, name)
+        positions = {value: position for position, value in enumerate(self.values[k])}
+        where = np.array([*(positions.get(value, -1) for value in uniques), -1])[codes]  # code -1: a missing value
+        if (where < 0).any():
+            row = int((where < 0).argmax())
+            self._refuse(listed([column.iloc[row]])[0], column.name, row, name)
+        encoded: Array = self.numbers(k)[where]
+        return encoded
+
+    def check_array(self, values: Array, name: str) -> None:
+        """Refuse an array with other categories."""
+        self.mask(values.shape[1], name)
+        for k, column in enumerate(self.columns):
+            if self.is_coded(k):
+                some = shown(list(self.values[k][:3]))
+                raise TypeError(f"{name} must be a DataFrame, as column {column} has the categories {some} ...")
+            unknown = ~np.isin(values[:, column], self.numbers(k))
+            if unknown.any():
+                row = int(unknown.argmax())
+                self._refuse(values[row, column].item(), column, row, name)
+
+    def choices(self, k: int, dtype: Any) -> tuple[Any, Array | None]:
+        """Return the categories of columns[k] in a DataFrame's dtype, as an array, and the numbers that stand for them.
+
+        Instead of an array the dtype, if it has the numbers that rows hold; no numbers, if rows hold codes.
+        """
+        pandas = sys.modules["pandas"]
+        values = list(self.values[k])
+        known = None if self.is_coded(k) else self.numbers(k)
+        if isinstance(dtype, pandas.CategoricalDtype):
+            positions = {value: position for position, value in enumerate(listed(dtype.categories))}
+            codes = [positions.get(value, -1) for value in values]
+            return pandas.Categorical.from_codes(codes, dtype=dtype), known
+        try:
+            choices = pandas.Series(values, dtype=dtype).array
+        except (TypeError, ValueError, OverflowError):  # it cannot hold them, as will be said
+            return [], known
+        plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub" and known is not None
+        return (dtype if plain and listed(choices) == values else choices), known
+
+    @staticmethod
+    def _refuse(value: object, column: object, row: int, name: str) -> None:
+        raise ValueError(
+            f"{name} must have known categories in column {shown(column)}, got {shown(value)} in row {row};"
+            " leave such rows out, or make the neighborhood from data that has them"
+        )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a category is a number that rows can hold."""
+    try:
+        return isinstance(value, numbers.Real) and float(value) == value
+    except OverflowError:
+        return False
+
+
+def _positions(categorical: Any, d: int, names: Any, name: str) -> tuple[int, ...]:
+    """Return the positions of the columns that are named, or given by position."""
+    if isinstance(categorical, str | bytes | dict) or not hasattr(categorical, "__iter__"):
+        raise TypeError(f"categorical must be a list of columns, got {shown(categorical)}")
+    columns = []
+    for entry in categorical:
+        column = column_at(entry, d, names)
+        if column is None:
+            known = "positions of columns" if names is None else "names or positions of columns"
+            within = f"positions from 0 to {d - 1}" if _is_position(entry) else f"{known} of {name}"
+            raise ValueError(f"categorical must hold {within}, got {shown(entry)}")
+        columns.append(column)
+        if columns[-1] in columns[:-1]:
+            raise ValueError(f"categorical must have every column once, got {shown(entry)} twice")
+    return tuple(sorted(columns))
+
+
+def column_at(entry: Any, d: int, names: Any) -> int | None:
+    """Return the position of one of d columns, which is given itself, or by one of `names`, if there are any."""
+    if names is not None and _is_in(entry, names):
+        return int(names.get_loc(entry))
+    return int(entry) if _is_position(entry) and 0 <= int(entry) < d else None
+
+
+def _is_position(entry: Any) -> bool:
+    return isinstance(entry, numbers.Integral) and not isinstance(entry, bool | np.bool_)
+
+
+def _is_in(entry: Any, names: Any) -> bool:
+    try:
+        return entry in names
+    except TypeError:  # not hashable
+        return False
+
+
+def _found(column: Any, name: str) -> tuple[list[Any], Array]:
+    """Return the sorted categories of a DataFrame's column, and how many rows have each."""
+    codes, uniques = _factorized(column, name)
+    label = shown(column.name)
+    if (codes < 0).any():
+        raise ValueError(
+            f"{name} must not have missing categories, got one in column {label}, row {(codes < 0).argmax()};"
+            " fill it, such as by 'missing'"
+        )
+    if any(isinstance(value, float) and not math.isfinite(value) for value in uniques):
+        raise ValueError(f"{name} must be finite, got infinite values in column {label}")
+    try:
+        order = sorted(range(len(uniques)), key=uniques.__getitem__)
+    except TypeError:
+        some = shown(uniques[:3])
+        raise TypeError(f"{name} must have categories that can be sorted in column {label}, got {some} ...") from None
+    return [uniques[position] for position in order], np.bincount(codes)[order]
+
+
+def _factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
+    """Return the distinct values of a DataFrame's column, and which of them each row has; -1 for none."""
+    pandas = sys.modules["pandas"]
+    try:
+        codes, uniques = pandas.factorize(column)
+    except TypeError:  # not hashable
+        label = shown(column.name)
+        raise TypeError(f"{name} must have categories that can be sorted in column {label}") from None
+    return codes, listed(uniques)
+
+
+def listed(values: Any) -> list[Any]:
+    """The entries of an array as Python's own, where they are numbers."""
+    return [value.item() if isinstance(value, np.number | np.bool_) else value for value in values]

@@ -1,0 +1,106 @@
+"""Labels that rows come with, in parts: which are missing, which a file can hold, and one dtype for all of them."""
+
+import re
+
+import numpy as np
+
+from normlime_fast._checks import Array, quiet, shown
+
+_NUMBER = r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]"
+_TIME = r"[<>][mM]8(?:\[\d{0,9}(?:[YMWDhms]|[munpfa]s)\])?"
+_TEXT = r"[<>]U[1-9]\d{0,8}|\|S[1-9]\d{0,8}"
+LABEL = f"{_NUMBER}|{_TIME}|{_TEXT}"
+EXACT = 2**53  # up to which float64 holds every int
+
+
+@quiet
+def without(labels: Array) -> Array:
+    """Return which labels are none: masked, missing or infinite."""
+    if labels.dtype.kind == "O":
+        none = np.array([_is_none(label) for label in np.ma.getdata(labels).tolist()], bool)
+    else:
+        values = np.ma.getdata(labels)
+        none = ~np.isfinite(values) if values.dtype.kind in "fmM" else values != values
+    return np.asarray(np.ma.getmaskarray(labels) | none)
+
+
+def _is_none(label: object) -> bool:
+    try:
+        return label is None or bool(label != label) or (isinstance(label, float) and abs(label) == np.inf)
+    except TypeError:  # of pandas' NA, which equals nothing and differs from nothing
+        return True
+    except ValueError:  # of an array
+        return False
+
+
+def savable(labels: Array, name: str) -> Array:
+    """Return labels that are no objects, where they can be; refuse what `save` refuses."""
+    labels = plain(labels)
+    if labels.dtype == object:
+        wrong = [label for label in labels.tolist() if type(label) is not int]  # ints may have more than 64 bits
+    else:
+        wrong = [] if re.fullmatch(LABEL, labels.dtype.str) else labels[:1].tolist()
+    if wrong:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        got = f"{shown(wrong[0])} of type {type(wrong[0]).__name__}" if len(kinds) == 1 else f"{' and '.join(kinds)}"
+        raise TypeError(f"{name} must be numbers, strings, bools or NumPy's dates, of one kind, got {got}; pass str")
+    return labels
+
+
+def plain(labels: Array) -> Array:
+    """Return objects that are all str, bools or numbers as such; others, and ints of more than 64 bits, as they are."""
+    if labels.dtype.kind == "T":  # of variable width
+        labels = labels.astype(object)
+    if labels.dtype != object:
+        return labels
+    values = labels.tolist()
+    kinds = {_kind(value) for value in values}
+    if kinds == {"U"} and not any(value.endswith("\0") for value in values):  # which arrays of str would drop
+        return labels.astype(str)
+    if kinds == {"b"}:
+        return labels.astype(bool)
+    if kinds == {"f"}:
+        return labels.astype(np.float64)
+    if kinds == {"i"}:
+        return _ints([int(value) for value in values])
+    if kinds == {"i", "f"}:
+        whole = np.array([_kind(value) == "i" for value in values])
+        exact = max(abs(int(value)) for value in labels[whole]) <= EXACT
+        return labels.astype(np.float64) if exact else labels
+    return labels
+
+
+def _kind(value: object) -> str:
+    kinds = {"b": bool | np.bool_, "": np.timedelta64, "i": int | np.integer, "f": float | np.floating, "U": str}
+    return next((kind for kind, types in kinds.items() if isinstance(value, types)), "")
+
+
+def _ints(values: list[int]) -> Array:
+    least, most = min(values), max(values)
+    dtype = np.int64 if -(2**63) <= least and most < 2**63 else np.uint64 if 0 <= least and most < 2**64 else object
+    return np.array(values, dtype)
+
+
+@quiet
+def unified(one: Array, other: Array, needs: str) -> tuple[Array, Array]:
+    """Return the labels of two parts in one dtype that holds them exactly; if none does, say who `needs` one."""
+    parts = one, other = plain(one), plain(other)
+    kinds = {one.dtype.kind, other.dtype.kind}
+    try:
+        if len(kinds) > 1 and not kinds <= set("iufO"):
+            raise TypeError
+        dtype = np.result_type(one, other)  # which years and days, as durations, do not have
+        if dtype.kind == "O":
+            np.sort(np.concatenate(parts))
+    except TypeError:
+        raise ValueError(f"{needs} labels of one kind, got {one.dtype} and {other.dtype}") from None
+    ends = [int(end) for part in parts if part.dtype.kind in "iu" for end in (part.min(), part.max())]
+    if kinds == {"i", "u"}:
+        dtype = _ints(ends).dtype
+    new = one.astype(dtype), other.astype(dtype)
+    inexact = "f" in kinds and dtype.kind != "O" and max(map(abs, ends), default=0) > EXACT
+    if dtype.kind in "mM":  # of another unit, whose range may be smaller
+        inexact = any((after.astype(before.dtype) != before).any() for after, before in zip(new, parts, strict=True))
+    if inexact:
+        raise ValueError(f"{needs} labels that {dtype} can hold exactly, got {one.dtype} and {other.dtype}")
+    return new

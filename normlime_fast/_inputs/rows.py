@@ -1,0 +1,278 @@
+"""The user's rows, whatever they are made of, and how to make more of the same kind."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from normlime_fast._checks import (
+    Array,
+    as_array,
+    as_dense,
+    as_frame,
+    as_names,
+    as_numbers,
+    check_finite,
+    check_unmasked,
+    is_sparse,
+    quiet,
+    shown,
+)
+from normlime_fast._inputs.categories import Categories, listed
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The user's rows as what samplers read and fill.
+
+    values is a table (n, d) of float32 or float64, C-contiguous; or an array (n, ...) of numbers of any dtype, such as
+    images; or a csr matrix or array, as the user has it; or texts, (n,) of dtype object.
+    """
+
+    values: Any
+    frame: Any = None  # the DataFrame that a table came from, without its rows
+    categories: Categories | None = None  # of a table
+    usable: Array | None = None  # which are the user's, all by default; others stand in for rows that cannot be used
+    fault: str | None = None  # what is wrong with the first of those
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.values.shape[0])
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Column names, where X has them."""
+        return None if self.frame is None else as_names(self.frame.columns)
+
+    @cached_property
+    def float32(self) -> Array:
+        """Which columns of a table the model gets as float32, (d,) bool, also where `values` are float64."""
+        if self.frame is None:
+            return np.full(self.values.shape[1], self.values.dtype == np.float32)
+        return np.array([dtype.kind == "f" and _width(dtype) == 4 for dtype in self._dtypes])
+
+    def label(self, k: int) -> str:
+        """Return what a message calls a column of a table."""
+        return str(k) if self.frame is None else shown(self.frame.columns[k])
+
+    def take(self, here: slice | Array) -> "Rows":
+        """Return some of the rows."""
+        usable = None if self.usable is None else self.usable[here]
+        return replace(self, values=self.values[here], usable=usable)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells these rows from others, by name."""
+        frame = self.frame
+        return {
+            "X of shape": list(self.values.shape),
+            "X of dtype": str(self.values.dtype),
+            "columns": None if frame is None else [f"{name} {dtype}" for name, dtype in frame.dtypes.items()],
+            "values of X": self.values if self.usable is None else [self.values, self.usable],
+        }
+
+    @quiet
+    def like(self, values: Any) -> Any:
+        """Wrap perturbed `values` (m, ...) as what X is: an array, a csr matrix, a list of str, or a DataFrame.
+
+        A DataFrame has the columns and float dtypes of X; its categories are X's own, of X's dtype. float16 columns
+        become float64, as ints do: they have too few digits to be perturbed.
+        """
+        if self.frame is None:
+            return values.tolist() if values.dtype == object else values
+        floats = {}
+        for k, dtype in enumerate(self._dtypes):
+            if dtype.kind == "f" and dtype != values.dtype and _width(dtype) >= 4:
+                floats[self.frame.columns[k]] = dtype
+                if _width(dtype) == 4 and np.abs(values[:, k]).max() > np.finfo(np.float32).max:
+                    got = f"got an overflow in column {self.label(k)}"
+                    raise ValueError(f"X and scale must leave room to perturb in {dtype}, {got}")
+        if not self._choices:
+            frame = type(self.frame)(values, columns=self.frame.columns, copy=False)
+        else:
+            frame = type(self.frame)({k: self._column(k, values[:, k]) for k in range(values.shape[1])}, copy=False)
+            frame.columns = self.frame.columns
+        return frame.astype(floats) if floats else frame
+
+    def _column(self, k: int, values: Array) -> Any:
+        """Return a column of a DataFrame: its categories, where these values stand for them."""
+        if k not in self._choices:
+            return values
+        choices, sorted_numbers = self._choices[k]
+        if isinstance(choices, np.dtype):
+            return values.astype(choices)
+        where = values.astype(np.intp) if sorted_numbers is None else np.searchsorted(sorted_numbers, values)
+        column, dtype = choices.take(where), self._dtypes[k]
+        plain = isinstance(dtype, np.dtype)  # in whose objects pandas would look for another dtype
+        return sys.modules["pandas"].Series(column, dtype=dtype, copy=False) if plain else column
+
+    @cached_property
+    def _dtypes(self) -> list[Any]:
+        return list(self.frame.dtypes)
+
+    @cached_property
+    def _choices(self) -> dict[int, tuple[Any, Array | None]]:
+        """The `Categories.choices` of a DataFrame's columns, by position."""
+        if self.frame is None or self.categories is None:
+            return {}
+        return {
+            column: self.categories.choices(k, self._dtypes[column]) for k, column in enumerate(self.categories.columns)
+        }
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Put values of rows of one kind together."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    from scipy.sparse import vstack
+
+    return vstack(parts, format="csr")
+
+
+# --- tables
+
+
+@quiet
+def as_rows(X: object, name: str = "X", categories: Categories | None = None) -> Rows:
+    """Return the user's X, an array-like or a DataFrame (pandas, or what becomes one: Arrow, Polars), as `Rows`."""
+    frame = as_frame(X, name)
+    if frame is None:
+        values = np.ascontiguousarray(as_numbers(X, name, ndim=(2,)))
+        if categories is not None:
+            categories.check_array(values, name)
+        return Rows(values, None, categories)
+    known = categories or Categories()
+    check_names(as_names(frame.columns), known.table, name)
+    mask = known.mask(frame.shape[1], name)
+    numeric = frame.loc[:, ~mask] if mask.any() else frame
+    for column, dtype in numeric.dtypes.items():
+        if dtype.kind not in "fiub":
+            raise TypeError(f"{name} must hold real numbers, got column {shown(column)} of dtype {shown(dtype, str)}")
+    dtype = np.float32 if all(dtype == np.float32 for dtype in frame.dtypes) else np.float64
+    values = numeric.to_numpy(dtype=dtype, na_value=np.nan)
+    if mask.any():
+        continuous, values = values, np.empty(frame.shape, dtype)
+        values[:, ~mask] = continuous
+        for k, column in enumerate(known.columns):
+            values[:, column] = known.encoded(k, frame.iloc[:, column], name)
+    rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
+    for k, (column, (choices, _)) in enumerate(rows._choices.items()):
+        if not isinstance(choices, np.dtype) and listed(choices) != list(known.values[k]):
+            got = shown(frame.dtypes.iloc[column], str)
+            label = shown(frame.columns[column])
+            raise ValueError(
+                f"{name} must have a dtype for all known categories in column {label}, got {got};"
+                " give it the dtype of the neighborhood's data"
+            )
+    return rows
+
+
+def names_of(values: Any) -> tuple[str, ...] | None:
+    """Return the names of columns that a pandas Series has numbers for."""
+    return as_names(values.index) if hasattr(values, "to_frame") and hasattr(values, "index") else None
+
+
+def check_names(names: tuple[str, ...] | None, known: tuple[str, ...] | None, name: str) -> None:
+    """Refuse a table with other columns than those that are known, or in another order."""
+    if names is None or known is None or names == known:
+        return
+    missing, more = ([each for each in a if each not in b] for a, b in ((known, names), (names, known)))
+    got = f"none of {shown(missing)}" if missing else shown(more) if more else "another order"
+    raise ValueError(f"{name} must have the columns that the neighborhood was made of, {shown(list(known))}, got {got}")
+
+
+def _width(dtype: Any) -> int:
+    """Bytes of a number; of a sparse column's, whose dtype does not tell."""
+    return int(getattr(dtype, "subtype", dtype).itemsize)
+
+
+# --- other kinds of rows
+
+
+@quiet
+def as_arrays(X: object, name: str = "X") -> Rows:
+    """Return an array of numbers with 2 or more dimensions as `Rows`, of its own dtype."""
+    if as_frame(X, name) is not None:
+        raise TypeError(f"{name} must be an array, got a DataFrame; pass {name}.to_numpy()")
+    array = as_dense(X, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {shown(array.dtype, str)}")
+    check_unmasked(X, name)
+    if array.ndim < 2:
+        raise ValueError(f"{name} must have 2 dimensions or more, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    check_finite(array, name)
+    return Rows(np.require(array, array.dtype.newbyteorder("="), ["C", "A"]))
+
+
+@quiet
+def as_sparse_rows(X: Any, name: str = "X") -> Rows:
+    """Return a sparse matrix or array of scipy as `Rows`: csr, each entry once and in order, none of them 0."""
+    if not is_sparse(X):
+        raise TypeError(f"{name} must be a scipy sparse matrix, got {type(X).__name__}; pass csr_array({name})")
+    if X.ndim != 2 or X.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be 2-D with real numbers, got shape {X.shape} and dtype {X.dtype}")
+    if 0 in X.shape:
+        raise ValueError(f"{name} must not be empty, got shape {X.shape}")
+    matrix = X.tocsr()
+    try:
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a valid sparse matrix: {shown(error, str)}") from None
+    if not matrix.has_canonical_format or not matrix.data.all():
+        matrix = matrix.copy() if matrix is X else matrix
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    if matrix.dtype != np.float32:
+        matrix = matrix.astype(np.float64, copy=False)
+    check_finite(matrix.data, name, lambda bad: _place(matrix, int(bad.argmax())))
+    return Rows(matrix)
+
+
+def as_texts(X: Any, name: str = "X") -> Rows:
+    """Return a list, array or Series of strings as `Rows`."""
+    if isinstance(X, str):
+        raise TypeError(f"{name} must be a list of str, got a single str; pass [{name}]")
+    if not isinstance(X, list | tuple) and len(getattr(X, "shape", ())) != 1:
+        raise TypeError(f"{name} must be a list of str, got {type(X).__name__}")
+    texts = list(X) if isinstance(X, list | tuple) else X.tolist()
+    if not texts:
+        raise ValueError(f"{name} must not be empty")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must hold str alone, got {shown(text)} at position {position}")
+    values = np.empty(len(texts), object)
+    values[:] = texts
+    return Rows(values)
+
+
+def as_any_rows(X: Any, name: str = "X") -> Rows:
+    """Return a table, an array, a sparse matrix or texts as `Rows`."""
+    if is_sparse(X):
+        return as_sparse_rows(X, name)
+    if hasattr(X, "columns") or hasattr(X, "schema"):
+        return as_rows(X, name)
+    array = X if isinstance(X, np.ndarray) else as_array(X, name)
+    if array.ndim == 1 and (array.dtype.kind == "U" or array.dtype == object):
+        return as_texts(X, name)
+    return as_rows(array, name) if array.ndim <= 2 else as_arrays(array, name)
+
+
+@quiet
+def as_dtype(values: Any, dtype: Any, what: str) -> Any:
+    """Return finite values, an array or a csr matrix, in a floating dtype that can hold them."""
+    cast = values.astype(dtype, copy=False)
+    if cast is not values and not np.isfinite(getattr(cast, "data", cast) if is_sparse(cast) else cast).all():
+        raise ValueError(f"{what} that {dtype} can hold, got an overflow")
+    return cast
+
+
+def _place(matrix: Any, entry: int) -> tuple[int, int]:
+    """Row and column of a csr matrix's entry."""
+    return int(np.searchsorted(matrix.indptr, entry, side="right")) - 1, int(matrix.indices[entry])

@@ -1,0 +1,53 @@
+"""Cholesky factors of a Gram matrix on some of its features, row by row; of collinear ones the later drop out."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlime_fast._kernels.jit import kernel
+from normlime_fast._kernels.moments import Gram
+
+Array = NDArray[Any]
+
+COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the earlier ones before it counts as none
+
+
+# Sums in any order: what comes in is finite, and so are the flags' results.
+@kernel(fastmath={"contract", "reassoc", "nsz"})
+def append_row(L: Array, gram: Gram, support: Array, a: int, ridge: float) -> None:
+    """Row a of the Cholesky factor of G + ridge I on `support`; 0 on its diagonal if the feature is collinear."""
+    column = gram.values[support[a]]
+    for b in range(a + 1):
+        rest = column[support[b]] + (ridge if a == b else 0.0)
+        whole = rest
+        for i in range(b):
+            rest -= L[a, i] * L[b, i]
+        if a > b:
+            L[a, b] = rest / L[b, b] if L[b, b] > 0.0 else 0.0
+        else:
+            L[a, a] = np.sqrt(rest) if rest > COLLINEAR * whole else 0.0
+
+
+@kernel(fastmath={"contract", "reassoc", "nsz"})
+def substitute(L: Array, x: Array) -> Array:
+    """Solve L L' x = b, which comes in x, in place; 0 where the diagonal is."""
+    k = x.size
+    for a in range(k):
+        for i in range(a):
+            x[a] -= L[a, i] * x[i]
+        x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
+    for a in range(k - 1, -1, -1):
+        x[a] = x[a] / L[a, a] if L[a, a] > 0.0 else 0.0
+        for i in range(a):
+            x[i] -= L[a, i] * x[a]
+    return x
+
+
+@kernel(inline="always")
+def factor(gram: Gram, support: Array, ridge: float) -> Array:
+    """Factor G + ridge I on `support`."""
+    L = np.zeros((support.size, support.size))
+    for a in range(support.size):
+        append_row(L, gram, support, a, ridge)
+    return L

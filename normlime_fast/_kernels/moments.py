@@ -1,0 +1,165 @@
+"""Weighted moments of a neighborhood: mean, correlations with the outputs, and Gram columns on demand.
+
+    mean = sum_i p_i z_i      c = sum_i p_i z_i y_i      G = sum_i p_i z_i z_i' - mean mean'
+
+with weights p that are divided by their sum. Only the columns of G that come near a support are ever computed, unless
+they are so few that all pairs cost no more. Where all p_i are 1, G is symmetric to the last bit, so that it does not
+matter which way a value was computed.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlime_fast._kernels.jit import kernel
+from normlime_fast._kernels.products import HIGH, TILE, WIDE, add_products
+
+Array = NDArray[Any]
+
+UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
+
+ALL = 2.5  # all pairs of features cost no more, in the first pass, than the columns of 1 / ALL of them in a second
+
+
+class Gram(NamedTuple):
+    """The Gram matrix as far as it is known, and what its missing columns are computed from."""
+
+    values: Array  # (d, d); row j holds column j (symmetric) where state[j] is KNOWN
+    state: Array  # (d,) int64
+    features: Array  # Z (n, d); columns without variance are welcome
+    weights: Array  # p (n,)
+    mean: Array  # (d,) weighted mean of Z
+
+
+@kernel
+def _listed(state: Array, which: int) -> Array:
+    """List the columns in a state."""
+    columns = np.empty(state.size, np.int64)
+    count = 0
+    for j in range(state.size):
+        if state[j] == which:
+            columns[count] = j
+            count += 1
+    return columns[:count]
+
+
+@kernel(inline="always")
+def _round_up(count: int, multiple: int) -> int:
+    return (count + multiple - 1) // multiple * multiple
+
+
+@kernel(inline="always")
+def _rows_from(Z: Array, first: int) -> Array:
+    """Rows of Z, flat; of the last tile a copy, since products read a little past its end."""
+    flat = Z.reshape(-1)[first * Z.shape[1] :]
+    if flat.size - TILE * Z.shape[1] >= WIDE:
+        return flat
+    last = np.zeros(flat.size + WIDE, Z.dtype)
+    for i in range(flat.size):
+        last[i] = flat[i]
+    return last
+
+
+@kernel
+def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
+    """Weighted means of z_i, of y_ki z_i for every row k of Y, and of z_ia z_i for every a of columns: a row each.
+
+    The d first columns of the result count. Where `columns` are all d, only those from a on.
+    """
+    n, d = Z.shape
+    first = Y.shape[0] + 1
+    width = _round_up(d, WIDE)
+    everything = columns.size == d
+    left = np.zeros((TILE, _round_up(first + (width if everything else columns.size), HIGH)))
+    sums = np.zeros((left.shape[1], width))
+    total = 0.0
+    for tile in range(0, n, TILE):
+        rows = min(TILE, n - tile)
+        right = _rows_from(Z, tile)
+        for i in range(rows):
+            weight, z, packed = weights[tile + i], right[i * d :], left[i, first:]
+            total += weight
+            left[i, 0] = weight
+            for k in range(1, first):
+                left[i, k] = weight * Y[k - 1, tile + i]
+            if everything:
+                for j in range(width):  # whole vectors: what is past d means nothing
+                    packed[j] = weight * z[j]
+            else:
+                for k in range(columns.size):
+                    packed[k] = weight * z[np.uint64(columns[k])]
+        add_products(left, right, d, rows, first if everything else sums.shape[0], sums)
+    for k in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            sums[k, j] /= total
+    return sums
+
+
+@kernel(inline="always")
+def _enter(gram: Gram, columns: Array, sums: Array) -> None:
+    """Enter columns of the Gram matrix, made of their sums from `moments`; where all are given, each pair once."""
+    d = gram.state.size
+    everything = columns.size == d
+    for k in range(columns.size):
+        a = columns[k]
+        gram.state[a] = KNOWN
+        for j in range(a if everything else 0, d):
+            gram.values[a, j] = sums[k, j] - gram.mean[a] * gram.mean[j]
+            if everything:
+                gram.values[j, a] = gram.values[a, j]
+
+
+@kernel
+def want(gram: Gram, correlations: Array, count: int) -> None:
+    """Want, of the columns that are not known, those of the `count` largest correlations."""
+    least = _nth_largest(correlations, gram.state, count)
+    for j in range(gram.state.size):
+        # 0 is the correlation of an output without a fit, or of a column without variance
+        if gram.state[j] == UNKNOWN and correlations[j] != 0.0 and abs(correlations[j]) >= least:
+            gram.state[j] = WANTED
+
+
+@kernel(inline="always")
+def _nth_largest(values: Array, state: Array, n: int) -> float:
+    """The n-th largest |value| of columns that are not known; 0 if there are fewer."""
+    top: Array = np.zeros(n)  # ascending
+    for j in range(state.size):
+        value = abs(values[j])
+        if value > top[0] and state[j] != KNOWN:
+            i = 1
+            while i < n and top[i] < value:
+                top[i - 1] = top[i]
+                i += 1
+            top[i - 1] = value
+    return float(top[0])
+
+
+@kernel
+def fetch(gram: Gram) -> None:
+    """Compute the columns of the Gram matrix that are WANTED; all, once they are half of those that there are."""
+    d = gram.state.size
+    if 2 * _listed(gram.state, UNKNOWN).size <= d:
+        for j in range(d):
+            gram.state[j] = WANTED if gram.state[j] == UNKNOWN else gram.state[j]
+    columns = _listed(gram.state, WANTED)
+    _enter(gram, columns, moments(gram.features, np.empty((0, gram.weights.size)), gram.weights, columns)[1:])
+
+
+@kernel(inline="always")
+def observe(Z: Array, Y: Array, weights: Array, n_features: int, values: Array) -> tuple[Gram, Array]:
+    """Begin the Gram matrix of Z in `values` (d, d), for paths to K features; and c of every row of Y, (rows, >= d)."""
+    d = Z.shape[1]
+    guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
+    everything = ALL * Y.shape[0] * guess >= d
+    state = np.zeros(d, np.int64)
+    columns = _listed(state, UNKNOWN if everything else KNOWN)
+    sums = moments(Z, Y, weights, columns)
+    gram, c = Gram(values, state, Z, weights, sums[0, :d]), sums[1 : Y.shape[0] + 1]
+    if everything:
+        _enter(gram, columns, sums[Y.shape[0] + 1 :])
+    else:
+        for k in range(Y.shape[0]):
+            want(gram, c[k], min(guess, d))
+        fetch(gram)
+    return gram, c

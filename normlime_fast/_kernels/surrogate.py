@@ -1,0 +1,228 @@
+"""Sparse linear surrogates: outputs scaled, features selected, their weights refitted by least squares.
+
+Features are selected by K-LASSO or, as lime can, by the largest weights of a ridge regression on all of them.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlime_fast._kernels.cholesky import COLLINEAR, factor, substitute
+from normlime_fast._kernels.jit import kernel
+from normlime_fast._kernels.lasso import (
+    FEWER_FEATURES,
+    MISSING,
+    NEGLIGIBLE,
+    OK,
+    SMALLEST,
+    Path,
+    keep_largest,
+    select,
+    start,
+    support_of,
+)
+from normlime_fast._kernels.moments import Gram, fetch, observe
+
+Array = NDArray[Any]
+
+# What `status` says of a fit without features; the rest says `lasso`.
+CONSTANT_OUTPUT = 2
+NO_WEIGHT = 3
+OVERFLOW = 5
+TOO_FEW = 7  # 6 is of explanations: the model failed
+NO_FEATURES = 8  # of explanations, too: nothing to perturb
+
+EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal, and so are those that
+# differ by a subnormal number, whose weights would underflow
+TINY = 2.0**-400  # of sums of weights: no square that counts beside 1e9 others underflows above it
+
+# What is known of one fit beside its weights: the output was divided by its `spread`, and the `effective` sample size
+# is (sum p)^2 / sum p^2.
+SUMMARY = np.dtype(
+    {
+        "names": ["count", "status", "intercept", "r2", "alpha", "spread", "effective"],
+        "formats": ["i8", "i8", "f8", "f8", "f8", "f8", "f8"],
+    }
+)
+
+
+@kernel(fastmath={"contract", "reassoc"})
+def _sums(weights: Array) -> tuple[float, float]:
+    """Sum of the weights, and of their squares."""
+    total = squares = 0.0
+    for i in range(weights.size):
+        total += weights[i]
+        squares += weights[i] * weights[i]
+    return total, squares
+
+
+@kernel
+def _weigh(weights: Array) -> tuple[float, float]:
+    """Sum of the weights and effective sample size, which is exactly n where all weights are 1."""
+    total, squares = _sums(weights)
+    size = total
+    if 0.0 < total < TINY:  # squares would underflow
+        larger = np.empty(weights.size)
+        unit = math.ldexp(1.0, min(-math.frexp(total)[1], 1000))
+        for i in range(weights.size):
+            larger[i] = weights[i] * unit
+        size, squares = _sums(larger)
+    return total, size * (size / squares) if total > 0.0 else 0.0
+
+
+@kernel(inline="always")
+def _scale_output(y: Array, weights: Array, total: float, least_effective: float, summary: Any) -> float:
+    """Turn y into (y - mean) / spread in place, of which the largest is near 1; the mean of its squares."""
+    summary.status = NO_WEIGHT
+    first = size = spread = mean = yy = 0.0
+    for i in range(y.size):
+        if weights[i] > 0.0:
+            if summary.status == NO_WEIGHT:
+                summary.status = OK
+                first = y[i]
+            spread = max(spread, abs(y[i] - first))
+            size = max(size, abs(y[i]))
+    if summary.status == OK and summary.effective < least_effective:
+        summary.status = TOO_FEW
+        first = 0.0
+        for i in range(y.size):
+            first += weights[i] / total * y[i]
+    elif not np.isfinite(spread):
+        summary.status = OVERFLOW
+    elif summary.status == OK and spread <= max(EQUAL * size, SMALLEST):
+        summary.status = CONSTANT_OUTPUT
+    summary.intercept = first
+    if summary.status != OK:
+        for i in range(y.size):  # so that it asks for no column of the Gram matrix
+            y[i] = 0.0
+        return 0.0
+    spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, which changes no digit
+    for i in range(y.size):
+        y[i] = (y[i] - first) / spread if weights[i] > 0.0 else 0.0
+        mean += weights[i] * y[i]
+    mean /= total
+    for i in range(y.size):
+        y[i] -= mean
+        yy += weights[i] * y[i] * y[i]
+    summary.intercept += spread * mean
+    summary.spread = spread
+    return yy / total
+
+
+@kernel(inline="always")
+def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
+    """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
+    features, weights, summary = out
+    support = support_of(path.w)
+    fitted = path.c[support]
+    substitute(factor(gram, support, ridge), fitted)
+    explained = 0.0
+    intercept = summary.intercept
+    largest = 0.0
+    count = 0
+    for a in range(support.size):
+        explained += 2.0 * fitted[a] * path.c[support[a]]
+        for b in range(support.size):
+            explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
+        if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NEGLIGIBLE * NEGLIGIBLE * yy:
+            features[count] = support[a]
+            weights[count] = fitted[a] * summary.spread
+            intercept -= weights[count] * gram.mean[support[a]]
+            largest = max(largest, abs(weights[count]))
+            count += 1
+    if np.isfinite(largest) and np.isfinite(intercept):
+        summary.count, summary.intercept, summary.r2 = count, intercept, min(explained / yy, 1.0)
+    else:
+        summary.status = OVERFLOW
+
+
+@kernel
+def _heaviest(gram: Gram, C: Array, ridge: float, n_features: int) -> Array:
+    """Weights of a ridge regression on all features for every row of C, but 0 past the `n_features` largest.
+
+    Those of columns without variance are 0, too.
+    """
+    w = np.zeros((C.shape[0], gram.mean.size))
+    for j in range(gram.mean.size):
+        variance = gram.values[j, j]
+        w[0, j] = variance > COLLINEAR * (variance + gram.mean[j] * gram.mean[j])
+    varied = support_of(w[0])
+    L = factor(gram, varied, ridge)
+    solution = np.empty(varied.size)
+    for k in range(C.shape[0]):
+        for a in range(varied.size):
+            solution[a] = C[k, varied[a]]
+        substitute(L, solution)
+        for a in range(varied.size):
+            w[k, varied[a]] = solution[a]
+        keep_largest(w[k], n_features)
+    return w
+
+
+@kernel
+def _take(w: Array, chosen: Array, n_features: int) -> int:
+    """Take the features chosen."""
+    for j in range(w.size):
+        w[j] = chosen[j]
+    return OK if support_of(w).size == n_features else FEWER_FEATURES
+
+
+@kernel
+def fit(
+    Z: Array,
+    Y: Array,
+    starts: Array,
+    weights: Array,
+    n_features: int,
+    ridge: float,
+    tol: float,
+    ridge_of_all: float,
+    least_effective: float,
+    features: Array,
+    coefficients: Array,
+    summaries: Array,
+) -> None:
+    """Fit sparse linear surrogates to every output; outputs starts[k] to starts[k + 1] share the samples Z[k].
+
+    Z (m, n, d), Y (outputs, n; overwritten), weights (m, n) or (1, n) for all. Into features and coefficients
+    (outputs, at least n_features or d) go the selected features, ascending, and their refitted weights: the first
+    `count` of each; into summaries (outputs,) the rest. Ridges are divided by the sum of the weights. Unless
+    `ridge_of_all` is NaN, the features selected are those of the largest weights with this ridge on all features.
+    """
+    d = Z.shape[2]
+    by_weight = not np.isnan(ridge_of_all) and n_features < d
+    values = np.empty((d, d))
+    squares = np.zeros(Y.shape[0])
+    total = effective = 0.0
+    for k in range(Z.shape[0]):
+        first, last = starts[k], starts[k + 1]
+        p = weights[k % weights.shape[0]]
+        if k < weights.shape[0]:
+            total, effective = _weigh(p)
+        some_output = False
+        for row in range(first, last):
+            summaries[row].effective = effective
+            squares[row] = _scale_output(Y[row], p, total, least_effective, summaries[row])
+            some_output |= summaries[row].status == OK
+        if not some_output:
+            continue
+        gram, c = observe(Z[k], Y[first:last], p, d if by_weight else n_features, values)
+        chosen = _heaviest(gram, c, ridge_of_all / total, n_features) if by_weight else c
+        for row in range(first, last):
+            summary = summaries[row]
+            if summary.status != OK:
+                continue
+            summary.status = MISSING
+            while summary.status == MISSING:
+                path = start(c[row - first, :d])
+                alpha = 0.0
+                if by_weight:
+                    summary.status = _take(path.w, chosen[row - first], n_features)
+                else:
+                    alpha, summary.status = select(gram, path, squares[row], n_features, tol)
+                if summary.status == MISSING:
+                    fetch(gram)
+            summary.alpha = alpha * summary.spread
+            _refit(gram, path, ridge / total, squares[row], (features[row], coefficients[row], summary))

@@ -1,0 +1,24 @@
+"""Where perturbed points come from: one file a kind."""
+
+from typing import Any
+
+from normlime_fast._checks import shown
+from normlime_fast._neighborhoods.binned import Binned
+from normlime_fast._neighborhoods.custom import Custom, Perturbs
+from normlime_fast._neighborhoods.gaussian import Gaussian, sample_gaussian
+from normlime_fast._neighborhoods.mask import Mask
+from normlime_fast._neighborhoods.pool import Pool
+
+__all__ = ["Binned", "Gaussian", "Mask", "Perturbs", "Pool", "as_neighborhood", "sample_gaussian"]
+
+
+def as_neighborhood(neighborhood: Any) -> Any:
+    """Return what an explainer works with, a `samplers.Neighborhood`."""
+    if isinstance(neighborhood, Binned | Gaussian | Mask | Pool):
+        return neighborhood
+    if isinstance(neighborhood, Perturbs) and not isinstance(neighborhood, type):
+        return Custom(neighborhood)
+    raise TypeError(
+        "neighborhood must be a Gaussian, Pool, Binned, Mask or an object with perturb and n_features, got"
+        f" {shown(neighborhood) if isinstance(neighborhood, type) else type(neighborhood).__name__}"
+    )

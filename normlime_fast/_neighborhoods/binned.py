@@ -1,0 +1,167 @@
+"""Bins and categories, as lime takes tables by default."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, check_count, quiet, shown
+from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.rows import Rows, as_rows
+from normlime_fast._neighborhoods.bins import Bins
+from normlime_fast._neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
+from normlime_fast._neighborhoods.samplers import Axis
+
+
+@dataclass(frozen=True, eq=False)
+class Binned:
+    """See a table in bins and categories: a feature is to be in the same bin, or of the same category, as the instance.
+
+    This is lime's default for tables. Points are drawn column by column: a bin or category by its share of the training
+    data, and inside a bin a truncated normal with the mean and standard deviation of the data there. They do not depend
+    on the instance, so that one set of `n_samples` points serves all, as of `Pool`. The feature of a column is 0 where
+    the point is in the instance's bin and -1 elsewhere: its weight is the effect of being in the instance's bin. Made
+    by `from_data`.
+
+    Attributes
+    ----------
+    bins : Bins
+        Edges, shares, means and standard deviations of the bins.
+    features : {"column", "bin"}
+        Whether weights are reported for columns, or for the bins that instances are in.
+    proximity : Proximity
+        The kernel and its width.
+    """
+
+    bins: Bins
+    features: Literal["column", "bin"]
+    proximity: Proximity
+    data: Rows = field(repr=False)  # none of it but how rows look
+
+    @classmethod
+    @quiet
+    def from_data(
+        cls,
+        X: ArrayLike,
+        *,
+        categorical: Sequence[int | str] = (),
+        quantiles: int = 4,
+        edges: Mapping[int | str, Sequence[float]] | None = None,
+        features: Literal["column", "bin"] = "column",
+        width: float | Literal["auto"] | None = None,
+        kernel: Kernel = "exponential",
+    ) -> "Binned":
+        """Learn bins from data.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (n, d)
+            The training data.
+        categorical : sequence of int or str, optional
+            Columns, by position or name, that hold categories: numbers, or strings in a DataFrame. All others are cut
+            into bins.
+        quantiles : int, default 4
+            Bins of a column: 4 for quartiles, 10 for deciles. Equal edges are one.
+        edges : mapping of column to sequence of float, optional
+            Inner edges of your own for some columns; a value on an edge belongs to the bin below.
+        features : {"column", "bin"}, default "column"
+            What weights are reported for: the columns; or every bin and category of every column, of which an instance
+            has one each. Then the importance says which bins matter, and names are those of `describe`.
+        width, kernel
+            As of `Pool.from_data`; by default lime's. A distance is the root of the number of columns that differ.
+
+        Returns
+        -------
+        Binned
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as above, or a bin has no row of `X` in it.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import normlime_fast as nlf
+        >>> X = pd.DataFrame({"age": [20, 30, 40, 50], "work": ["Private", "Private", "State", "State"]})
+        >>> binned = nlf.Binned.from_data(X, categorical=["work"], quantiles=2)
+        >>> binned.describe(X[:1])
+        [['age <= 35', 'work = Private']]
+        """
+        if not isinstance(features, str) or features not in ("column", "bin"):
+            raise ValueError(f'features must be "column" or "bin", got {shown(features)}')
+        proximity = Proximity.of(width, kernel, None, None)
+        categories = Categories.from_data(X, categorical)
+        rows = as_rows(X, categories=categories)
+        bins = Bins.from_data(rows, quantiles=quantiles, edges=edges)
+        return cls(bins, features, proximity, rows.take(slice(1)))
+
+    def describe(self, X: ArrayLike) -> list[list[str]]:
+        """Say what the features of rows are: the bin or category that each column is in.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (m, d)
+
+        Returns
+        -------
+        list of m lists of d str
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` has other columns than the training data, or a category that it had not.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> binned = nlf.Binned.from_data([[1.0], [2.0], [3.0], [4.0]], quantiles=2)
+        >>> binned.describe([[1.5], [7.0]])
+        [['0 <= 2.5'], ['0 > 2.5']]
+        """
+        rows = self.rows(X)
+        self.check(rows)
+        return [self.bins.names(codes) for codes in self.coordinates(rows.values)]
+
+    def rows(self, X: object, name: str = "X") -> Rows:
+        """As of `Neighborhood`, as is what follows."""
+        return as_rows(X, name, self.data.categories)
+
+    def axis(self, rows: Rows) -> Axis:
+        """Return the features: the columns, or the bins of all."""
+        if self.features == "column":
+            return Axis(rows.values.shape[1], rows.feature_names)
+        names = self.bins.feature_names_by_bin()
+        return Axis(len(names), tuple(names))
+
+    def check(self, rows: Rows) -> None:
+        """Refuse rows that are of another kind than the training data."""
+        check_alike(rows, self.data)
+
+    def coordinates(self, values: Array) -> Array:
+        """Return the bins and categories."""
+        return self.bins.codes(values)
+
+    def apart(self, values: Array) -> Array:
+        """Return which rows have another value where all points have the same: none, that is their bin."""
+        return np.zeros(len(values), bool)
+
+    def places(self, coordinates: Array) -> Array | None:
+        """Return where the features of rows belong on the axis."""
+        return None if self.features == "column" else self.bins.offsets + coordinates.astype(np.int64)
+
+    def points(self, seed: np.uint64, n_samples: int) -> Rows:
+        """Draw the points."""
+        return replace(self.data, values=self.bins.draw(seed, n_samples).astype(self.data.values.dtype))
+
+    @quiet
+    def prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> Asked:
+        """Draw the points and ask the model about them."""
+        d = self.data.values.shape[1]
+        check_count(n_samples, d if n_features is None else min(n_features, d), "n_samples")
+        points = self.points(seed, n_samples)
+        outputs = np.ascontiguousarray(ask(points).T)
+        codes = self.coordinates(points.values)
+        return Asked(self, codes, np.ones(codes.shape[1], bool), outputs)

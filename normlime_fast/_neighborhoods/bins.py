@@ -1,0 +1,190 @@
+"""Tables cut into bins, as lime does by default: quantile bins of continuous columns, and categories."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_count, as_numbers, quiet, shown
+from normlime_fast._inputs.categories import Categories, column_at
+from normlime_fast._inputs.rows import Rows
+
+
+class Interval(NamedTuple):
+    """Bins of a continuous column: bin b has the values x with edges[b - 1] < x <= edges[b], for b = 0, 1, ..."""
+
+    names: tuple[str, ...]
+    frequencies: Array  # shares of the training rows
+    edges: Array  # one less than bins
+    means: Array  # of the training values in the bin
+    stds: Array  # of the same, plus 1e-11 as in lime
+    mins: Array  # as in lime: the lower edge, which itself is outside, or the least training value
+    maxs: Array  # the upper edge, or the largest training value
+    lowest: Array  # the least and largest number inside that the column's dtype has
+    highest: Array
+
+    def codes(self, values: Array) -> Array:
+        """Return the bins of the values."""
+        return np.searchsorted(self.edges, values)
+
+    @quiet
+    def draw(self, codes: Array, uniform: Array) -> Array:
+        """Return a value of each bin: quantiles of its truncated normal.
+
+        lime's values are the same in law but for bins of one value, mins == maxs, for which it gives 0.
+        """
+        from scipy.special import ndtr, ndtri  # takes long to import
+
+        means, stds = self.means[codes], self.stds[codes]
+        lower, upper = (self.mins[codes] - means) / stds, (self.maxs[codes] - means) / stds
+        # Of the two probabilities, below and above, the smaller one has the digits.
+        below = ndtr(lower) * (1 - uniform) + ndtr(upper) * uniform
+        above = ndtr(-lower) * (1 - uniform) + ndtr(-upper) * uniform
+        values: Array = means + stds * np.where(below < above, ndtri(below), -ndtri(above))
+        return values.astype(self.lowest.dtype).clip(self.lowest[codes], self.highest[codes])
+
+
+class Choice(NamedTuple):
+    """Categories of a column."""
+
+    names: tuple[str, ...]
+    frequencies: Array  # shares of the training rows
+    numbers: Array  # ascending: what stands for the categories in the rows
+
+    def codes(self, values: Array) -> Array:
+        """Return the positions of the values among the categories."""
+        return np.searchsorted(self.numbers, values)
+
+    def draw(self, codes: Array, uniform: Array) -> Array:
+        """Return what stands for these categories."""
+        return self.numbers[codes]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bins:
+    """What is learned from training rows: of every column its bins or categories."""
+
+    columns: tuple[Interval | Choice, ...]
+
+    def __repr__(self) -> str:
+        return f"<Bins: {', '.join(str(len(column.names)) for column in self.columns)}>"
+
+    @classmethod
+    @quiet
+    def from_data(cls, rows: Rows, quantiles: int = 4, edges: Mapping[int | str, ArrayLike] | None = None) -> "Bins":
+        """Cut continuous columns at quantiles, as lime does, or at the user's own edges of columns by name or position.
+
+        Of lime's bins, those without training rows (between two edges that no row separates; above the last edge where
+        that is the maximum) are joined to the one below, so that every bin can be drawn from.
+        """
+        quantiles = as_count(quantiles, "quantiles", minimum=2)
+        names = rows.feature_names or tuple(str(j) for j in range(rows.values.shape[1]))
+        own = {} if edges is None else _own_edges(edges, rows, names)
+        categories = rows.categories or Categories()
+        columns: list[Interval | Choice] = []
+        for j, name in enumerate(names):
+            if j not in categories.columns:
+                columns.append(_interval(rows.values[:, j], j, name, quantiles, own.get(j)))
+                continue
+            if j in own:
+                raise ValueError(f"edges must be of continuous columns, got the categorical column {name}")
+            k = categories.columns.index(j)
+            named = tuple(f"{name} = {category}" for category in categories.names(k))
+            columns.append(Choice(named, categories.frequencies[k], categories.numbers(k)))
+        return cls(tuple(columns))
+
+    def codes(self, values: Array) -> Array:
+        """Return the numbers of bins, or positions of categories, of values (m, d)."""
+        codes = np.empty(values.shape)
+        for j, column in enumerate(self.columns):
+            codes[:, j] = column.codes(values[:, j])
+        return codes
+
+    def draw(self, seed: np.uint64, n: int) -> Array:
+        """Draw n rows, (n, d), every column by its frequencies and on its own.
+
+        The first rows are the same for every n. Values of float32 columns are float32 numbers.
+        """
+        values = np.empty((n, len(self.columns)))
+        for j, column in enumerate(self.columns):
+            words = np.random.Philox(key=np.array([seed, j], np.uint64)).random_raw(2 * n).reshape(n, 2)
+            uniform = ((words >> np.uint64(12)) + 0.5) * 2.0**-52  # inside (0, 1), and so is 1 - uniform, exactly
+            chosen = np.searchsorted(np.cumsum(column.frequencies)[:-1], uniform[:, 0], side="right")
+            values[:, j] = column.draw(chosen, uniform[:, 1])
+        return values
+
+    def names(self, codes: Array) -> list[str]:
+        """Return what people read for an instance's codes (d,), such as "37 < age <= 48" and "workclass = Private"."""
+        return [column.names[int(code)] for column, code in zip(self.columns, codes, strict=True)]
+
+    def feature_names_by_bin(self) -> tuple[str, ...]:
+        """Return the names of all bins, column after column."""
+        return tuple(name for column in self.columns for name in column.names)
+
+    @property
+    def offsets(self) -> Array:
+        """(d,) ints: bin b of column j is number offsets[j] + b of all bins."""
+        return np.cumsum([0, *(len(column.names) for column in self.columns[:-1])])
+
+
+def _own_edges(edges: Mapping[int | str, ArrayLike], rows: Rows, names: tuple[str, ...]) -> dict[int, Array]:
+    """Return the user's edges by number of column."""
+    if not isinstance(edges, Mapping):
+        raise TypeError(f"edges must be a dict of columns and their edges, got {shown(edges)}")
+    own = {}
+    for key, values in edges.items():
+        j = column_at(key, len(names), None if rows.frame is None else rows.frame.columns)
+        if j is None:
+            raise ValueError(f"edges must be of columns of X, by name or position, got {shown(key)}")
+        if j in own:
+            raise ValueError(f"edges must have every column once, got column {names[j]} twice")
+        own[j] = as_numbers(values, f"edges of column {names[j]}", ndim=(1,)).astype(np.float64)
+        if (np.diff(own[j]) <= 0).any():
+            raise ValueError(f"edges of column {names[j]} must ascend, got {shown(own[j].tolist())}")
+    return own
+
+
+def _interval(column: Array, j: int, name: str, quantiles: int, own: Array | None) -> Interval:
+    """Return the bins of a column."""
+    dtype = column.dtype
+    column = column.astype(np.float64)
+    least, largest = column.min(), column.max()
+    if not np.isfinite(len(column) * max(-least, largest) ** 2):
+        raise ValueError(f"X must have values whose squares can be added up, got an overflow in column {j}")
+    edges = own
+    if edges is None:
+        edges = np.unique(np.percentile(column, 100 * np.arange(1, quantiles) / quantiles))
+        edges = edges[np.bincount(np.searchsorted(edges, column), minlength=len(edges) + 1)[1:] > 0]
+    codes = np.searchsorted(edges, column)
+    names = _interval_names(name, edges, least, largest)
+    counts = np.bincount(codes, minlength=len(names))
+    if not counts.all():
+        raise ValueError(f"edges must leave training rows in every bin, got none with {names[counts.argmin()]}")
+    inside = [column[codes == b] for b in range(len(names))]
+    mins, maxs = np.append(least, edges), np.append(edges, largest)
+    means, stds = np.array([part.mean() for part in inside]), np.array([part.std() + 1e-11 for part in inside])
+    lowest, highest = mins.astype(dtype), maxs.astype(dtype)
+    lowest[1:] = np.where(lowest <= mins, np.nextafter(lowest, dtype.type(np.inf)), lowest)[1:]
+    highest = np.where(highest > maxs, np.nextafter(highest, dtype.type(-np.inf)), highest)
+    return Interval(names, counts / len(column), edges, means, stds, mins, maxs, lowest, highest)
+
+
+def _interval_names(name: str, edges: Array, least: float, largest: float) -> tuple[str, ...]:
+    """Name bins by edges with four digits of themselves and of the gap to the next one, or to the end of the data.
+
+    Different edges then look different; whole numbers are never rounded.
+    """
+    marks = np.array([least, *edges, largest])
+    texts = []
+    for edge in edges.tolist():
+        gaps = np.abs(marks - edge)
+        digits = 3 - math.floor(math.log10(gaps[gaps > 0].min(initial=abs(edge) or 1.0)))
+        texts.append(repr(round(edge, max(0, digits)) + 0.0).removesuffix(".0"))
+    if not texts:
+        return (name,)
+    between = (f"{low} < {name} <= {high}" for low, high in pairwise(texts))
+    return (f"{name} <= {texts[0]}", *between, f"{name} > {texts[-1]}")

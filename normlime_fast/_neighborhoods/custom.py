@@ -1,0 +1,116 @@
+"""Neighborhoods of the user's own."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_array, as_count, as_numbers, quiet, shown
+from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
+from normlime_fast._neighborhoods.samplers import Axis, Drawn, Listed
+
+
+@runtime_checkable
+class Perturbs(Protocol):
+    """What a neighborhood of your own must have: a number of features, and how an instance is perturbed.
+
+    A tuple of str ``feature_names`` is welcome. It is pickled for executors and compared by checkpoints.
+
+    Attributes
+    ----------
+    n_features : int
+        How many features a sample has, d.
+    """
+
+    n_features: int
+
+    def perturb(self, instance: Any, n_samples: int, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Perturb an instance.
+
+        Parameters
+        ----------
+        instance : ndarray, str, or csr row of shape (1, columns)
+            A row of X; of a DataFrame, its values.
+        n_samples : int
+            How many samples to return, n.
+        rng : numpy.random.Generator
+            The only source of randomness to use: it depends on the seed of the explainer and the number of the row, or
+            of its set of `shared_samples`.
+
+        Returns
+        -------
+        inputs : array of shape (n, ...), csr matrix of n rows, or list of n str
+            Samples as the model takes them, of the kind that X is.
+        Z : array of shape (n, d)
+            Their features. Where they are 0 at the instance, the explanation's `intercept` is the surrogate's value
+            there.
+        weights : array of shape (n,), optional
+            Their proximity weights, at least 0; without, all are equal.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Custom:
+    """A neighborhood of the user's own, as an explainer takes it."""
+
+    neighborhood: Perturbs
+
+    def rows(self, X: object, name: str = "X") -> Rows:
+        """As of `Neighborhood`, as is what follows."""
+        return as_any_rows(X, name)
+
+    def axis(self, rows: Rows) -> Axis:
+        """Return the features, as the user's class has them."""
+        d = as_count(self.neighborhood.n_features, "n_features of the neighborhood")
+        names = getattr(self.neighborhood, "feature_names", None)
+        if names is not None and len(names) != d:
+            raise ValueError(f"feature_names of the neighborhood must have {d} names, got {len(names)}")
+        return Axis(d, None if names is None else tuple(str(name) for name in names))
+
+    def check(self, rows: Rows) -> None:
+        """Refuse nothing but what `axis` refuses."""
+        self.axis(rows)
+
+    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Listed:
+        """Return what asks the user's class for samples."""
+        d = self.axis(rows).n_features
+
+        def draw(number: int, row: int) -> Drawn:
+            rng = np.random.Generator(np.random.Philox(key=[int(seed), number]))
+            instance = rows.values[row if isinstance(rows.values, np.ndarray) else slice(row, row + 1)]
+            instance = instance if isinstance(instance, str) else instance.copy()
+            return self._checked(self.neighborhood.perturb(instance, n_samples, rng), n_samples, d, rows)
+
+        return Listed(draw, d)
+
+    @quiet
+    def _checked(self, returned: object, n: int, d: int, rows: Rows) -> Drawn:
+        if not isinstance(returned, tuple) or len(returned) not in (2, 3):
+            raise TypeError(f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {shown(returned)}")
+        inputs, Z = returned[0], np.require(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32, ["C", "W"])
+        if Z.shape != (n, d):
+            raise ValueError(f"perturb must return Z of shape ({n}, {d}), got {Z.shape}")
+        if not np.isfinite(Z).all():
+            raise ValueError("perturb must return Z that float32 can hold, got an overflow")
+        given = as_any_rows(inputs, "inputs of perturb").values
+        if type(given) is not type(rows.values):
+            got = f"{type(given).__name__}, where X is a {type(rows.values).__name__}"
+            raise TypeError(f"perturb must return inputs of the kind that X is, got a {got}")
+        if given.shape != (n, *rows.values.shape[1:]):
+            raise ValueError(f"perturb must return inputs of shape {(n, *rows.values.shape[1:])}, got {given.shape}")
+        if rows.values.dtype.kind == "f":
+            given = as_dtype(given, rows.values.dtype, "perturb must return inputs")
+        weights = None if len(returned) == 2 else _weights(returned[2], n)
+        return Drawn(given, Z, weights)
+
+
+def _weights(given: ArrayLike, n: int) -> Array:
+    weights = as_array(as_numbers(given, "weights of perturb", ndim=(1,)), "weights").astype(np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"perturb must return one weight per sample, shape ({n},), got shape {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"perturb must return weights of at least 0, got {weights.min()}")
+    relative: Array = weights / max(weights.max(), 1.0)
+    return relative

@@ -1,0 +1,285 @@
+"""Presence and absence: neighborhoods in which features are on or off."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_nonnegative, as_numbers, as_positive, quiet, shown
+from normlime_fast._inputs.rows import Rows, as_any_rows, as_texts, check_names, names_of
+from normlime_fast._neighborhoods.masking import Draws, filled, rendered, segmented, sparse, texts
+from normlime_fast._neighborhoods.samplers import Axis, Filled, Listed
+from normlime_fast._neighborhoods.segments import Segments, absent_values, as_segments
+from normlime_fast._neighborhoods.words import Words
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Switch features on and off (Figure 2 of the paper): off means a baseline, such as a grey or a blurred image.
+
+    The surrogate is fitted to indicators, 1 where a feature is on: a weight is what presence of the feature adds to
+    the output, and the intercept is the surrogate's value where all are on. The first of the samples is the instance
+    itself. Rows are tables, images (H, W) or (H, W, C) of any dtype, time series, sparse rows, or texts: see `text`.
+
+    Of a csr matrix, the features are a row's non-zeros, which are set to 0; the model gets csr, the weights belong to
+    the matrix's columns, and what it costs follows the non-zeros, never the number of columns.
+
+    The explainer's threads call functions that are given here, `n_jobs` of them at a time.
+
+    Parameters
+    ----------
+    baseline : float, array_like, {"blur", "segment_mean"} or callable, default 0.0
+        What is there where a feature is off, in X's own unit: a number; an array of a row's shape, such as the mean
+        of the data, see `from_data`; "blur", each image after a Gaussian filter of a tenth of its height;
+        "segment_mean", the mean of each segment and channel, as lime has it for images; or a function that takes a
+        row and returns an array of its shape. Rounded where X holds integers. 0 for sparse rows.
+    segments : int, pair of int, array_like of int, callable or None, optional
+        Which positions are a feature together. None: every column, or every pixel with all its channels. An int or a
+        pair: a grid of so many rows and columns over the image, or so many pieces of a series. An array with a
+        row's shape, or an image's (H, W): labels from 0 to d - 1. A callable, such as
+        ``skimage.segmentation.slic``: takes a row and returns labels, any integers; as features then differ from
+        image to image, weights belong to pixels, each of which has that of its whole segment; `n_features` counts
+        segments.
+    render : callable, optional
+        In place of `baseline`: ``render(row, masks)`` takes masks (n, d), True where a feature is on, the first of
+        them all True, and returns the n inputs of the model, of a row's shape.
+    probability : float, default 0.5
+        Share of the features that are on, on average, in the scheme "bernoulli".
+    scheme : {"bernoulli", "text"}, default "bernoulli"
+        Each feature is on or off by itself, as lime has it for images; or a number of features uniform on 1..d is
+        off, as lime has it for texts.
+    kernel : {"exponential", "uniform"}, default "exponential"
+        Proximity weights: exp(-distance^2 / (2 width^2)), where distance is the cosine distance of mask and instance,
+        1 - sqrt(share of the features that are on); or all equal.
+    width : float, default 0.25
+        Of the exponential kernel, in units of the distance. The default is lime's for images and for texts, where it
+        says 25 of distances in percent.
+    feature_names : iterable of str, optional
+        Names of the features; of X's columns, by default, where they have them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range.
+
+    References
+    ----------
+    Ahern et al., "NormLIME", AAAI 2020, Figure 2; Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016.
+
+    Examples
+    --------
+    >>> import normlime_fast as nlf
+    >>> neighborhood = nlf.Mask("blur", segments=7)  # a 7 x 7 grid, each square on or blurred
+    >>> neighborhood.probability
+    0.5
+    """
+
+    baseline: Any = 0.0
+    segments: Any = field(default=None, kw_only=True)
+    render: Callable[[Array, Array], Any] | None = field(default=None, kw_only=True)
+    probability: float = field(default=0.5, kw_only=True)
+    scheme: Literal["bernoulli", "text"] = field(default="bernoulli", kw_only=True)
+    kernel: Literal["exponential", "uniform"] = field(default="exponential", kw_only=True)
+    width: float = field(default=0.25, kw_only=True)
+    feature_names: Iterable[str] | None = field(default=None, kw_only=True)
+    _words: Words | None = field(default=None, init=False, repr=False)
+    _columns: tuple[str, ...] | None = field(default=None, init=False, repr=False)  # of the baseline
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_columns", names_of(self.baseline))
+        object.__setattr__(self, "baseline", _as_baseline(self.baseline))
+        object.__setattr__(self, "segments", as_segments(self.segments))
+        if self.render is not None and not callable(self.render):
+            raise TypeError(f"render must be callable, got {shown(self.render)}")
+        probability, width = as_nonnegative(self.probability, "probability"), as_positive(self.width, "width")
+        if not 0.0 < probability < 1.0:
+            raise ValueError(f"probability must be between 0 and 1, got {shown(self.probability)}")
+        object.__setattr__(self, "probability", probability)
+        object.__setattr__(self, "width", width)
+        if not isinstance(self.scheme, str) or self.scheme not in ("bernoulli", "text"):
+            raise ValueError(f'scheme must be "bernoulli" or "text", got {shown(self.scheme)}')
+        if not isinstance(self.kernel, str) or self.kernel not in ("exponential", "uniform"):
+            raise ValueError(f'kernel must be "exponential" or "uniform", got {shown(self.kernel)}')
+        if self.feature_names is not None:
+            if isinstance(self.feature_names, str) or not isinstance(self.feature_names, Iterable):
+                raise TypeError(f"feature_names must be a list of str, got {shown(self.feature_names)}")
+            object.__setattr__(self, "feature_names", tuple(map(str, self.feature_names)))
+
+    @classmethod
+    @quiet
+    def from_data(cls, X: ArrayLike, **options: Any) -> "Mask":
+        """Take the mean of data as the baseline: of every column, or the mean image.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (n, ...)
+            Data that stands for what the model sees, as a rule the training data.
+        **options
+            As of `Mask`, but for `baseline`.
+
+        Returns
+        -------
+        Mask
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not an array of finite numbers, or its mean overflows; and as `Mask`.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> nlf.Mask.from_data([[0.0, 10.0], [2.0, 50.0]]).baseline
+        array([ 1., 30.])
+        """
+        rows = cls().rows(X)
+        values = rows.values
+        if not isinstance(values, np.ndarray):
+            raise TypeError("X must be a dense array, got a sparse matrix; the baseline of sparse rows is 0")
+        mean = values.mean(axis=0, dtype=np.float64)
+        if not np.isfinite(mean).all():
+            raise ValueError("X must have finite means, got an overflow")
+        mask = cls(mean, **options)
+        object.__setattr__(mask, "_columns", rows.feature_names)
+        return mask
+
+    @classmethod
+    def text(
+        cls,
+        documents: Iterable[str] | None = None,
+        vectorizer: Any = None,
+        *,
+        tokenizer: Callable[[str], Iterable[str]] | None = None,
+        probability: float = 0.5,
+        scheme: Literal["bernoulli", "text"] = "text",
+        kernel: Literal["exponential", "uniform"] = "exponential",
+        width: float = 0.25,
+    ) -> "Mask":
+        r"""Remove words of texts, as lime does: X and what the model gets are lists of str.
+
+        A feature is a word of the text that is in the vocabulary, wherever it stands in the text. Where it is off, the
+        text lacks these words; all else stays. Weights belong to the vocabulary, in ascending order.
+
+        Parameters
+        ----------
+        documents : iterable of str, optional
+            Their words are the vocabulary; needed without a vectorizer.
+        vectorizer : CountVectorizer or TfidfVectorizer of scikit-learn, optional
+            A fitted one, whose vocabulary and ``token_pattern`` (or ``tokenizer``) are used. Words are found in the
+            text as it is, and looked up as the vectorizer spells them, such as in lower case. Entries of more than
+            one word are never features.
+        tokenizer : callable, optional
+            Takes a text and returns a list of pieces of it, in their order. By default, words are what ``\w+``
+            matches, upper and lower case apart, which are lime's.
+        probability, scheme, kernel, width
+            As of `Mask`.
+
+        Returns
+        -------
+        Mask
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `documents` are not texts, or have no words; if `vectorizer` is another, not fitted, or does not find
+            words; or if `tokenizer` returns something that is not in the text.
+
+        References
+        ----------
+        Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> neighborhood = nlf.Mask.text(["a fine dress", "a poor fit"])
+        >>> neighborhood.axis(neighborhood.rows(["a fine fit"])).names
+        ('a', 'dress', 'fine', 'fit', 'poor')
+        """
+        mask = cls(probability=probability, scheme=scheme, kernel=kernel, width=width)
+        if vectorizer is None and documents is None:
+            raise TypeError("documents must be a list of str, got None; without them, pass a vectorizer")
+        if hasattr(documents, "transform") and not hasattr(documents, "iloc"):  # but a Series has it, too
+            raise TypeError(f"documents must be a list of str, got a {type(documents).__name__}; pass vectorizer=")
+        if vectorizer is not None and tokenizer is not None:
+            raise TypeError("tokenizer must be None with a vectorizer, which has its own")
+        words = Words.of_documents(documents, tokenizer) if vectorizer is None else Words.of_vectorizer(vectorizer)
+        object.__setattr__(mask, "_words", words)
+        return mask
+
+    def rows(self, X: Any, name: str = "X") -> Rows:
+        """Return the user's rows, checked as far as other rows of the same kind need not be known."""
+        if self._words is not None:
+            return as_texts(X, name)
+        rows = as_any_rows(X, name)
+        check_names(rows.feature_names, self._columns, name)
+        if rows.values.dtype == object:
+            raise TypeError(f"{name} must hold numbers, got texts; Mask.text takes texts")
+        return rows
+
+    def axis(self, rows: Rows) -> Axis:
+        """Return the features that weights are reported for."""
+        if self._words is not None:
+            return Axis(len(self._words.columns), tuple(self._words.columns))
+        if not isinstance(rows.values, np.ndarray):
+            n_features, names = rows.values.shape[1], None
+        elif callable(self.segments):
+            n_features, names = math.prod(rows.values.shape[1:3]), rows.feature_names
+        else:
+            n_features = Segments.of(self.segments, rows.values.shape[1:]).count
+            names = rows.feature_names if self.segments is None else None
+        return Axis(n_features, names if self.feature_names is None else tuple(self.feature_names))
+
+    @quiet
+    def check(self, rows: Rows) -> None:
+        """Refuse rows that it cannot perturb."""
+        values = rows.values
+        if self._words is None and not isinstance(values, np.ndarray):
+            for name, value in (("segments", self.segments), ("render", self.render)):
+                if value is not None:
+                    raise ValueError(f"{name} must be None for sparse rows, got {shown(value)}")
+            if not isinstance(self.baseline, float) or self.baseline != 0.0:
+                raise ValueError(f"baseline must be 0 for sparse rows, got {shown(self.baseline)}")
+        elif self._words is None:
+            if values.dtype.itemsize > 8:
+                raise TypeError(f"X must hold numbers of at most 8 bytes, got dtype {values.dtype}")
+            if not callable(self.segments):
+                segments = Segments.of(self.segments, values.shape[1:])
+                if not callable(self.baseline) and self.render is None:
+                    absent_values(self.baseline, values[:1], segments)
+        axis = self.axis(rows)
+        if axis.names is not None and len(axis.names) != axis.n_features:
+            raise ValueError(f"feature_names must have {axis.n_features} names, got {len(axis.names)}")
+
+    @quiet
+    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Filled | Listed:
+        """Return what makes the samples of these rows."""
+        chance = min(max(round(self.probability * 2.0**32), 1), 2**32 - 1) if self.scheme == "bernoulli" else 0
+        draws = Draws(seed, n_samples, np.uint32(chance), self.width if self.kernel == "exponential" else None)
+        if self._words is not None:
+            return texts(draws, self._words, rows.values)
+        if not isinstance(rows.values, np.ndarray):
+            return sparse(draws, rows.values)
+        values = np.require(rows.values, requirements=["C", "W"])  # writable: one compiled kernel fewer
+        if self.render is not None:
+            return rendered(draws, self.render, self.segments, values)
+        if callable(self.segments):
+            return segmented(draws, self.baseline, self.segments, values)
+        return filled(draws, self.baseline, self.segments, values)
+
+
+def _as_baseline(baseline: Any) -> Any:
+    """Return what the user gives as a float, a read-only array, a known word or a callable."""
+    if isinstance(baseline, str):
+        if baseline not in ("blur", "segment_mean"):
+            raise ValueError(
+                f'baseline must be a number, an array, "blur", "segment_mean" or callable, got {shown(baseline)}'
+            )
+        return baseline
+    if callable(baseline):
+        return baseline
+    numbers = as_numbers(baseline, "baseline", ndim=tuple(range(33))).astype(np.float64)
+    numbers.setflags(write=False)
+    return numbers if numbers.ndim else float(numbers)

@@ -1,0 +1,133 @@
+"""Samplers of rows, images, sparse rows and texts whose features are on or off."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_array, quiet
+from normlime_fast._inputs.rows import as_dtype
+from normlime_fast._kernels import masks
+from normlime_fast._neighborhoods.samplers import Drawn, Filled, Listed
+from normlime_fast._neighborhoods.segments import Segments, absent_values
+from normlime_fast._neighborhoods.words import Words, written
+
+SEGMENTS = 100  # about as many as users find in an image; it sets the size of batches alone
+ALONE = np.array([0, 1])  # where the only instance of a set begins and ends
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How masks are drawn and weighed."""
+
+    seed: np.uint64
+    n_samples: int
+    chance: np.uint32  # as masks.draw takes it
+    width: float | None  # of the exponential kernel; None: all weights are equal
+
+    @quiet
+    def table(self, d: int) -> Array:
+        """Weights by the number of features that are on; none if they are all equal."""
+        if self.width is None:
+            return np.empty(0)
+        distance = 1.0 - np.sqrt(np.arange(d + 1) / d if d else np.ones(1))
+        return np.exp(-0.5 * (distance / self.width) ** 2)
+
+    def of_set(self, number: int, d: int) -> tuple[Array, Array | None]:
+        """Draw one set of masks: z (n, d) and weights (n,)."""
+        Z, weights, table = np.empty((1, self.n_samples, d), np.float32), np.empty((1, self.n_samples)), self.table(d)
+        masks.draw(self.seed, np.array([number], np.uint64), self.chance, table, Z, weights)
+        return Z[0], weights[0] if table.size else None
+
+
+def filled(draws: Draws, baseline: Any, segments: Array | None, values: Array) -> Filled:
+    """Sample rows that have the same segments."""
+    common = Segments.of(segments, values.shape[1:])
+    X = values.reshape(len(values), -1)
+    table = draws.table(common.count)
+
+    def perturb(sets: Array, starts: Array, here: slice, Z: Array, weights: Array, inputs: Array) -> None:
+        masks.draw(draws.seed, sets, draws.chance, table, Z, weights)
+        flat = inputs.reshape(*inputs.shape[:2], -1)
+        absent = absent_values(baseline, values[here], common).reshape(X[here].shape)
+        masks.render(Z, starts, _bits(X[here]), _bits(absent), common.of_values, _bits(flat))
+
+    return Filled(perturb, common.count, weighted=table.size > 0)
+
+
+def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values: Array) -> Listed:
+    """Sample rows that have segments of their own."""
+
+    def draw(number: int, row: int) -> Drawn:
+        x = values[row : row + 1]
+        segments = Segments.found(find, x[0])
+        Z, weights = draws.of_set(number, segments.count)
+        absent = absent_values(baseline, x, segments)
+        flat = np.empty((1, len(Z), x.size), x.dtype)
+        X, others = x.reshape(1, -1), absent.reshape(1, -1)
+        masks.render(Z[None], ALONE, _bits(X), _bits(others), segments.of_values, _bits(flat))
+        return Drawn(flat.reshape(len(Z), *x.shape[1:]), Z, weights, segments.places())
+
+    return Listed(draw, min(SEGMENTS, values[0].size))
+
+
+def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any, values: Array) -> Listed:
+    """Sample rows as the user makes them."""
+    shape, dtype = values.shape[1:], values.dtype
+
+    def segments_of(row: int) -> Segments:
+        return Segments.found(segments, values[row]) if callable(segments) else Segments.of(segments, shape)
+
+    def draw(number: int, row: int) -> Drawn:
+        own = segments_of(row)
+        Z, weights = draws.of_set(number, own.count)
+        inputs = as_array(render(values[row].copy(), Z == 0), "what render returns")
+        if inputs.shape != (len(Z), *shape):
+            raise ValueError(
+                f"render must return an input for each mask, shape {(len(Z), *shape)}, got shape {inputs.shape}"
+            )
+        if inputs.dtype.kind not in "fiub" or not np.isfinite(inputs).all():
+            raise ValueError(f"render must return finite numbers, got some of dtype {inputs.dtype} that are not")
+        if dtype.kind == "f":
+            inputs = as_dtype(inputs, dtype, "render must return inputs")
+        return Drawn(inputs, Z, weights, own.places() if callable(segments) else None)
+
+    return Listed(draw, min(SEGMENTS, values[0].size) if callable(segments) else segments_of(0).count)
+
+
+def sparse(draws: Draws, values: Any) -> Listed:
+    """Sample rows of a csr matrix, whose non-zeros are their features."""
+
+    def draw(number: int, row: int) -> Drawn:
+        entries = slice(values.indptr[row], values.indptr[row + 1])
+        columns, data = values.indices[entries].copy(), values.data[entries].copy()
+        Z, weights = draws.of_set(number, len(columns))
+        ends = np.empty(len(Z) + 1, np.int64)
+        masks.count(Z, ends)
+        kept, thinned = np.empty(ends[-1] + 1, columns.dtype), np.empty(ends[-1] + 1, data.dtype)
+        masks.thin(Z, _bits(columns), _bits(data), _bits(kept), _bits(thinned))
+        inputs = type(values)((thinned[:-1], kept[:-1], ends), shape=(len(Z), values.shape[1]))
+        inputs.has_canonical_format = True
+        return Drawn(inputs, Z, weights, columns)
+
+    return Listed(draw, -(-values.nnz // values.shape[0]))
+
+
+def texts(draws: Draws, words: Words, values: Array) -> Listed:
+    """Sample texts, whose words are their features."""
+
+    def draw(number: int, row: int) -> Drawn:
+        columns, feature = words.find(values[row])
+        Z, weights = draws.of_set(number, len(columns))
+        inputs = np.empty(len(Z), object)
+        inputs[:] = written(values[row], feature, Z)
+        return Drawn(inputs, Z, weights, columns)
+
+    some = values[:: -(-len(values) // 10)]
+    return Listed(draw, -(-sum(len(words.find(text)[0]) for text in some) // len(some)))
+
+
+def _bits(values: Array) -> Array:
+    """The values as unsigned integers."""
+    return values.view(f"u{values.itemsize}")

@@ -1,0 +1,212 @@
+"""One set of points, asked about once, that serves all instances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_numbers, check_count, quiet
+from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.rows import Rows, as_rows, check_names, names_of
+from normlime_fast._kernels import gaussian
+from normlime_fast._neighborhoods.gaussian import Gaussian, deviations
+from normlime_fast._neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
+from normlime_fast._neighborhoods.samplers import Axis
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Weigh one set of points anew for every instance, instead of asking the model about new ones.
+
+    N instances then cost n_samples + N model rows, not N times n_samples. Made by `from_data`, of rows of yours, or by
+    `gaussian`. The features of a point are its distances from the instance, column by column, in standard deviations;
+    of a categorical column, 0 for the instance's category and -1 for another. The instance itself is one more point,
+    with weight 1, unless it differs from all points in a column that they have the same. Errors of the points are
+    shared by all instances: more instances do not average them out, and the standard error of an importance, which
+    takes explanations for independent, does not see them; `evaluation.interval_by_blocks` does.
+
+    Attributes
+    ----------
+    center, scale : ndarray of shape (d,)
+        What standardises a column: (x - center) / scale; a column of scale 0 takes no part.
+    proximity : Proximity
+        The kernel, width, nearest and share that it was made with.
+    """
+
+    center: Array
+    scale: Array
+    proximity: Proximity
+    data: Rows = field(repr=False)  # to choose from; where points are drawn, one row like them
+    drawn: bool = False
+
+    @classmethod
+    @quiet
+    def from_data(
+        cls,
+        X: ArrayLike,
+        *,
+        width: float | Literal["auto"] | None = None,
+        kernel: Kernel = "gaussian",
+        nearest: int | None = None,
+        share: float | None = None,
+        categorical: Sequence[int | str] = (),
+    ) -> "Pool":
+        """Take the points from data: `n_samples` of its rows without replacement, or all where there are fewer.
+
+        "We first sample from our dataset according to a Gaussian probability distribution centred around x0" (Ahern et
+        al.): the weights make rows near the instance count as if they had been sampled so.
+
+        Parameters
+        ----------
+        X : array_like or pandas.DataFrame of shape (n, d)
+            Data that stands for what the model sees, as a rule the training data.
+        width : float or "auto", optional
+            Standard deviation of the kernel, in standard deviations of the data: weights are
+            ``exp(-distance**2 / (2 * width**2))`` of the Euclidean distance. "auto" chooses it for every instance so
+            that the effective sample size, ``sum(p)**2 / sum(p**2)``, is `share` of the points that count; far from
+            all points it becomes wide, which a low `r2` shows.
+        kernel : {"gaussian", "exponential"} or callable, default "gaussian"
+            "exponential" is what lime calls the same function, and `width` is then by default lime's, 0.75 sqrt(d);
+            otherwise it is "auto". A callable gets the distances (n,) from an instance and returns weights.
+        nearest : int, optional
+            Only the so many nearest points count.
+        share : float, optional
+            See `width`; by default 0.1, and 0.5 of the `nearest`.
+        categorical : sequence of int or str, optional
+            Columns, by position or name, that hold categories: numbers, or strings in a DataFrame. Two different
+            categories are at a distance of 1.
+
+        Returns
+        -------
+        Pool
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not a finite 2-D array of numbers but for its categories, or another argument is not as above.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> X = np.random.default_rng(0).normal(size=(1000, 3))
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Pool.from_data(X), n_features=2, rng=0)
+        >>> explainer.explain(X[:50]).weights.toarray().std(axis=0).round(6)
+        array([0., 0., 0.])
+        """
+        proximity = Proximity.of(width, kernel, nearest, share)
+        categories = Categories.from_data(X, categorical)
+        data = as_rows(X, categories=categories)
+        scale = deviations(data.values)
+        center = data.values.mean(axis=0, dtype=np.float64)
+        plain = list(categories.columns)
+        center[plain], scale = 0.0, np.where(categories.mask(len(center)), 1.0, scale)
+        return cls(center, scale, proximity, data)
+
+    @classmethod
+    @quiet
+    def gaussian(
+        cls,
+        mean: ArrayLike,
+        scale: ArrayLike,
+        *,
+        width: float | Literal["auto"] | None = None,
+        kernel: Kernel = "gaussian",
+        nearest: int | None = None,
+        share: float | None = None,
+    ) -> "Pool":
+        """Draw `n_samples` points from independent normal distributions, as lime does around the training mean.
+
+        Parameters
+        ----------
+        mean, scale : array_like of shape (d,)
+            Of every column, such as ``X_train.mean(axis=0)`` and ``X_train.std(axis=0)``. The model gets a DataFrame
+            where `mean` is a pandas Series, whose index has the names of the columns, and float32 where it is float32.
+        width, kernel, nearest, share
+            As of `from_data`.
+
+        Returns
+        -------
+        Pool
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as above.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> pool = nlf.Pool.gaussian([10.0, 0.0], [2.0, 1.0], kernel="exponential")
+        >>> local = nlf.NormLIME(lambda X: X @ [1.0, 3.0], pool, n_features=2, rng=0).explain([[11.0, 1.0]])
+        >>> local.weights.toarray().round(6)
+        array([[2., 3.]])
+        """
+        proximity = Proximity.of(width, kernel, nearest, share)
+        center = as_numbers(mean, "mean", ndim=(1,))
+        spread = np.array(as_numbers(scale, "scale", ndim=(1,)), np.float64)
+        check_names(names_of(scale), names_of(mean), "scale")
+        if spread.shape != center.shape:
+            raise ValueError(f"scale must have one entry per entry of mean, {center.shape}, got {spread.shape}")
+        if (spread < 0).any():
+            raise ValueError(f"scale must be at least 0, got {spread.min()}")
+        to_frame = getattr(mean, "to_frame", None)
+        row = center[None] if to_frame is None else to_frame().T.astype(center.dtype)
+        data = as_rows(row, "mean")
+        Gaussian(spread).check(data)
+        return cls(center.astype(np.float64), spread, proximity, data, drawn=True)
+
+    def rows(self, X: object, name: str = "X") -> Rows:
+        """As of `Neighborhood`, as is what follows."""
+        return as_rows(X, name, self.data.categories)
+
+    def axis(self, rows: Rows) -> Axis:
+        """Return the features: the columns."""
+        return Axis(rows.values.shape[1], rows.feature_names)
+
+    def check(self, rows: Rows) -> None:
+        """Refuse rows that are of another kind than the points."""
+        check_alike(rows, self.data)
+
+    @quiet
+    def coordinates(self, values: Array) -> Array:
+        """Standardise the columns; categories stay as they are."""
+        counts = self.scale > 0.0
+        scale = np.where(counts, self.scale, 1.0)
+        return np.where(counts, (values - self.center) / scale, 0.0)
+
+    def apart(self, values: Array) -> Array:
+        """Return which rows have another value in a column in which all points have the same."""
+        constant = self.scale == 0.0
+        return np.asarray((values[:, constant] != self.data.values[0, constant]).any(axis=1))
+
+    def places(self, coordinates: Array) -> None:
+        """Return None: the features are the columns."""
+
+    def points(self, seed: np.uint64, n_samples: int) -> Rows:
+        """Choose or draw the points."""
+        if self.drawn:
+            values = np.empty((n_samples, len(self.center)))
+            gaussian.fill(seed, np.uint64(0), np.uint64(gaussian.POINTS), np.uint64(0), values.reshape(-1))
+            values = self.center + self.scale * values
+            return replace(self.data, values=values.astype(self.data.values.dtype))
+        keys = np.random.Philox(key=int(seed)).random_raw(self.data.count)
+        return self.data.take(np.sort(np.argsort(keys, kind="stable")[:n_samples]))
+
+    @quiet
+    def prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> Asked:
+        """Choose the points and ask the model about them."""
+        points = self.points(seed, n_samples)
+        categories = self.data.categories
+        d = len(self.center)
+        most = min(points.count, self.proximity.nearest or points.count)
+        check_count(most, d if n_features is None else min(n_features, d), "the number of points of the pool")
+        return Asked(
+            replace(self, data=self.data.take(slice(1))),
+            self.coordinates(points.values),
+            np.zeros(d, bool) if categories is None else categories.mask(d),
+            np.ascontiguousarray(ask(points).T),
+        )

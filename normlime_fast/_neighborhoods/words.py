@@ -1,0 +1,102 @@
+"""Words of texts: which of them are in a vocabulary, where they stand, and the texts without some of them."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, shown
+from normlime_fast._inputs.rows import as_texts
+from normlime_fast._kernels import masks
+
+CHARACTERS = 1 << 18  # of texts that are written at a time
+CODES = {1: "latin-1", 4: "utf-32-le"}  # by the bytes of a character
+
+Place = tuple[int, int, str]  # where a word begins and ends in a text, and how the vocabulary spells it
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """How to find the words of a vocabulary in a text."""
+
+    columns: dict[str, int]  # of the words of the vocabulary
+    pattern: re.Pattern[str]  # of a word; of its first group, where it has one
+    tokenizer: Callable[[str], Iterable[str]] | None  # in place of the pattern
+    spell: Callable[[str], str] | None  # what makes a word of the text one of the vocabulary
+
+    @classmethod
+    def of_documents(cls, documents: object, tokenizer: Any) -> "Words":
+        """Take all words of documents as the vocabulary, sorted."""
+        if tokenizer is not None and not callable(tokenizer):
+            raise TypeError(f"tokenizer must be callable, got {shown(tokenizer)}")
+        words = cls({}, re.compile(r"\w+"), tokenizer, None)
+        found = {word for text in as_texts(documents, "documents").values for _, _, word in words._places(text)}
+        if not found:
+            raise ValueError("documents must have some words, got none")
+        words.columns.update((word, column) for column, word in enumerate(sorted(found)))
+        return words
+
+    @classmethod
+    def of_vectorizer(cls, vectorizer: Any) -> "Words":
+        """Take the vocabulary of scikit-learn's CountVectorizer or TfidfVectorizer, and how it finds words."""
+        if not all(hasattr(vectorizer, name) for name in ("analyzer", "build_preprocessor", "get_feature_names_out")):
+            raise TypeError(f"vectorizer must be a CountVectorizer or TfidfVectorizer, got {shown(vectorizer)}")
+        if vectorizer.analyzer != "word":
+            raise ValueError(f"vectorizer must find words, got analyzer {shown(vectorizer.analyzer)}; pass a tokenizer")
+        if not hasattr(vectorizer, "vocabulary_"):
+            raise ValueError(f"vectorizer must be fitted, got {shown(vectorizer)}")
+        columns = {str(word): column for column, word in enumerate(vectorizer.get_feature_names_out())}
+        pattern = re.compile(vectorizer.token_pattern or r"\w+")
+        return cls(columns, pattern, vectorizer.tokenizer, vectorizer.build_preprocessor())
+
+    def find(self, text: str) -> tuple[Array, Array]:
+        """Return the columns of the text's words, ascending, and which of these each character is of; d for none."""
+        places = [(start, stop, self.columns.get(word, -1)) for start, stop, word in self._places(text)]
+        columns = np.unique(np.array([column for _, _, column in places if column >= 0], np.int64))
+        feature = np.full(len(text), len(columns), np.uint32)
+        position = {column: j for j, column in enumerate(columns.tolist())}
+        for start, stop, column in places:
+            if column >= 0:
+                feature[start:stop] = position[column]
+        return columns, feature
+
+    def _places(self, text: str) -> Iterator[Place]:
+        spell = self.spell or str
+        if self.tokenizer is not None:
+            for start, stop in _pieces(text, self.tokenizer(text)):
+                yield start, stop, spell(text[start:stop])
+        else:
+            group = 1 if self.pattern.groups else 0
+            for match in self.pattern.finditer(text):
+                yield *match.span(group), spell(match[group])
+
+
+def _pieces(text: str, tokens: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Find pieces of a text in their order."""
+    stop = 0
+    for token in tokens:
+        start = text.find(token, stop) if isinstance(token, str) else -1
+        if start < 0:
+            raise ValueError(f"tokenizer must return pieces of the text in their order, got {shown(token)}")
+        stop = start + len(token)
+        if token:
+            yield start, stop
+
+
+def written(text: str, feature: Array, Z: Array) -> list[str]:
+    """Return the text once for each sample of Z (n, d), without the characters of features that are off."""
+    size = 1 if max(text, default=" ") < "\u0100" else 4
+    codes: Array = np.frombuffer(bytearray(text, CODES[size], "surrogatepass"), f"u{size}")
+    n = len(Z)
+    rows = max(1, min(n, CHARACTERS // max(1, len(text))))
+    ends, room = np.empty(rows, np.int64), np.empty(rows * len(text) + 1, codes.dtype)
+    texts: list[str] = []
+    for first in range(0, n, rows):
+        some = Z[first : first + rows]
+        masks.write(some, codes, feature, ends, room)
+        stops = ends[: len(some)].tolist()
+        joined = str(room[: stops[-1]].view(np.uint8).data, CODES[size], "surrogatepass")
+        texts.extend([joined[start:stop] for start, stop in zip([0, *stops], stops, strict=False)])
+    return texts

@@ -1,0 +1,494 @@
+"""Local explanations: a sparse matrix of weights and what belongs to its rows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array
+from normlime_fast._results import archive, export
+from normlime_fast._results.columns import check_width, narrowed, widened
+from normlime_fast._results.groups import grouped, in_words, known
+from normlime_fast._results.importance import Importance
+from normlime_fast._results.statistics import ImportanceStatistics, aggregate
+from normlime_fast._results.validation import check_local
+from normlime_fast._types import UNKNOWN, Kind, LocalLayout, Sign
+
+if TYPE_CHECKING:
+    import pandas
+    from scipy.sparse import csr_array
+
+    from normlime_fast._results.submodular import Picked
+
+COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one of each per row
+_PARTS = ("data", "indices", "indptr")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalExplanations:
+    """One sparse linear explanation per instance and target, as `NormLIME.explain` returns them.
+
+    Attributes
+    ----------
+    weights : csr_array of shape (n_explanations, d), float64
+        Change of the output per unit of z: for `Gaussian` and `Pool` per standard deviation of the noise or the data;
+        for categories, bins and masks, what being the instance's, or being there, adds to the output. A feature that
+        was not selected is not stored.
+    intercept : ndarray of shape (n_explanations,)
+        Value of the surrogate at the instance itself.
+    r2 : ndarray of shape (n_explanations,)
+        In-sample R^2 of the surrogate; 0 for an empty one; NaN where another tool did not keep it.
+    prediction : ndarray of shape (n_explanations,)
+        The model's output for the instance and target; NaN where another tool did not keep it.
+    status : ndarray of int of shape (n_explanations,)
+        0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
+        4 not converged (approximate); 5 the output's range overflows (empty). The others are no explanation at all:
+        empty, and counted in no importance: 6 the model failed (`intercept`, `r2` and `prediction` may be NaN, and
+        `target` -1); 7 `effective_samples` is below n_features + 2; 8 nothing of the instance can be perturbed; 9 the
+        row could not be used (as 6).
+    instance : ndarray of int of shape (n_explanations,)
+        Number of the row explained: its position in X, or its entry of `index`.
+    target : ndarray of int of shape (n_explanations,)
+        Number of the output explained.
+    effective_samples : ndarray of shape (n_explanations,)
+        Effective sample size of the fit, (sum p)^2 / sum p^2 of its proximity weights p: n_samples where all weigh the
+        same, 1 where one sample has all the weight; 0 for status 6, 8 and 9; NaN where it is not known, as in the files
+        of releases that did not store it.
+    feature_names, target_names : tuple of str, or None
+        Names, where the data or the model had them.
+    """
+
+    weights: "csr_array"
+    intercept: Array
+    r2: Array
+    prediction: Array
+    status: Array
+    instance: Array
+    target: Array
+    effective_samples: Array
+    feature_names: tuple[str, ...] | None = None
+    target_names: tuple[str, ...] | None = None
+
+    def importance(
+        self,
+        kind: Kind = "normlime",
+        by: str | ArrayLike | None = None,
+        sign: Sign = "absolute",
+        min_count: int = 1,
+        shrink: bool = False,
+    ) -> Importance:
+        """Aggregate the explanations into the importance of every feature.
+
+        Parameters
+        ----------
+        kind, sign : str
+            What to compute; see `ImportanceStatistics.importance`. The default is S(c_i), Eq. 3.
+        by : None, "target", or array_like of shape (n_instances,)
+            One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, where each instance was
+            explained for its predicted class); or one per label, given for every instance in the order of X: by
+            position, whatever the index of a Series.
+        min_count : int, default 1
+            Hides features that fewer explanations use (of the group, with the sign asked for): a mean over few makes
+            much of what is rare. See `ImportanceStatistics.importance`.
+        shrink : bool, default False
+            Moves noisy values toward what their group says of features used about as often; for "normlime". See
+            `ImportanceStatistics.importance`.
+
+        Returns
+        -------
+        Importance
+            Of the explanations that there are: without status 6 to 9.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, all explanations have status 6 to 9, or
+            the result, 32 bytes per column and group, would be very large beside the weights.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> local = explainer.explain(np.zeros((4, 3)))
+        >>> local.importance().values.round(3)
+        array([0.333, 1.333, 0.   ])
+        >>> local.importance(by=["a", "a", "b", "b"]).groups
+        array(['a', 'b'], dtype='<U1')
+        """
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink)
+        if columns is None:
+            return used
+        check_width(self.weights, used.explanations.size, "importances", 32)
+        found = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
+        d = self.weights.shape[1]
+        arrays: dict[str, Any] = {name: widened(one, columns, d) for name, one in found.items() if one is not None}
+        return replace(used, feature_names=None, **arrays)
+
+    def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
+        """Return a pandas DataFrame.
+
+        Parameters
+        ----------
+        layout : {"long", "wide", "fits"}
+            "long": one row per weight. "wide": one row per explanation and one column per feature, 0 where it is not
+            used; this takes 8 bytes for each. "fits": one row per explanation, without the weights.
+
+        Returns
+        -------
+        pandas.DataFrame
+            "long" has the columns ``instance``, ``target`` (a name, where targets have names), ``feature`` and
+            ``weight``; "wide" an index of instance and target; "fits" ``n_features``, ``intercept``, ``r2``,
+            ``prediction``, ``status`` and ``effective_samples`` beside instance and target.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If `layout` is another.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> explainer.explain(np.zeros((1, 3))).to_frame().round(3)
+           instance  target  feature  weight
+        0         0       0        0     1.0
+        1         0       0        1    -2.0
+        """
+        frame: pandas.DataFrame = export.local_frame(self, layout)
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanations as dicts, lists, numbers and text alone, as `json.dumps` takes them.
+
+        Returns
+        -------
+        dict
+            ``columns``, the number of features, and ``explanations``: a list of dicts with ``instance``, ``target``,
+            ``status``, ``intercept``, ``r2``, ``prediction``, ``effective_samples`` (None for NaN) and ``weights``, a
+            list of dicts with ``feature`` and ``weight``, the largest |weight| first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [0.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=1, rng=0)
+        >>> [one["feature"] for one in explainer.explain(np.zeros((1, 3))).to_dict()["explanations"][0]["weights"]]
+        [1]
+        """
+        return export.local_dict(self)
+
+    def to_shap(self, X: Any = None) -> Any:
+        """Return the explanations as one `shap.Explanation`, which shap's plots draw.
+
+        `values` are the weights and `base_values` is the rest of the surrogate, so that ``base_values + values.sum(1)``
+        is the surrogate at the instance, `intercept`: the f(x) of `shap.plots.waterfall`. For `Binned`, `Mask` and
+        categories, `base_values` is the surrogate where nothing is as in the instance, and a value is what being as in
+        the instance adds. For continuous columns of `Gaussian` and `Pool` a value is the change per standard deviation,
+        and `base_values` the surrogate one standard deviation below the instance in each of them, which says little by
+        itself. The plots call all of these SHAP values; they are weights of a LIME surrogate.
+
+        Parameters
+        ----------
+        X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
+            What was explained, one row per instance, in the order given to `explain`; explanations with status 6 to 9
+            are left out, and so are their rows of X. It becomes `data`: numbers, or as an array of objects if a
+            column holds something else. bar, beeswarm, decision, heatmap, violin and waterfall work without it (violin
+            fails with what is no number), scatter does not. Leave out texts, images and whatever else has no column per
+            feature.
+
+        Returns
+        -------
+        shap.Explanation
+            `values` of shape (n, d), one row per explanation. Where every instance has the same several targets, of
+            shape (n, d, t), with the targets in ascending order: pick one for a plot by its place or name, as in
+            ``explanation[:, :, 0]``. `output_names` has the targets' names, unless rows differ in their target. The
+            arrays are dense: 8 n d t bytes for `values`, and up to 8 n d more for `data`.
+
+        Raises
+        ------
+        ImportError
+            If shap is not installed.
+        TypeError, ValueError
+            If X is not of shape (n_instances, d) or has columns of other names, or all explanations have status 6 to
+            9.
+        MemoryError
+            If the dense arrays do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+        >>> X = np.zeros((4, 3))
+        >>> explainer.explain(X).to_shap(X).values[0].round(3)  # for shap.plots.beeswarm and others
+        array([ 1., -2.,  0.])
+        """
+        from normlime_fast._results.shap import local_to_shap
+
+        return local_to_shap(self, X)
+
+    def submodular_pick(self, budget: int, by: str | ArrayLike | None = None) -> "Picked | dict[Any, Picked]":
+        """Pick a few instances to look at, which together use as much of the importance as possible.
+
+        This is SP-LIME. A feature's importance is the root of the sum of its |w| in all explanations (the kind
+        "sp_lime"). One instance after the other is picked: the one whose features add most to the importance that those
+        picked before cover. That covers at least 1 - 1/e = 63 % of what the best choice of as many instances would.
+        Where several targets of an instance are explained, lime's `SubmodularPick` adds their weights with signs, which
+        may cancel; sizes are added here.
+
+        Parameters
+        ----------
+        budget : int
+            How many instances to pick, at most: where every feature in use is covered there is nothing to gain, and
+            fewer are returned (lime's `SubmodularPick` then adds any others).
+        by : None, "target", or array_like of shape (n_instances,)
+            As for `LocalExplanations.importance`: pick from all; or for each target, from its explanations alone; or
+            for each label, given for every instance in the order of X.
+
+        Returns
+        -------
+        Picked, or dict of a Picked for every target or label
+            Of instances that add the same, the first in the order of X is picked (lime's `SubmodularPick` takes the
+            last). Those without weights never are. Targets go by their names, if these are there and all differ.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `budget` is not an integer of at least 1, `by` is none of these, no explanation has a weight, or the
+            weights are not finite.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X**2 @ [1.0, 1.0], nlf.Gaussian(0.1), n_features=1, rng=0)
+        >>> picked = explainer.explain([[0.0, 2.0], [3.0, 0.0], [2.5, 0.0]]).submodular_pick(budget=2)
+        >>> picked.instances, picked.coverage.round(2)
+        (array([1, 0]), array([0.62, 1.  ]))
+        """
+        from normlime_fast._results.submodular import submodular_pick
+
+        return submodular_pick(self, budget, by)
+
+    def __repr__(self) -> str:
+        return f"<LocalExplanations: {export.local_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        line = f"LocalExplanations: {export.local_line(self)}"
+        caption = "<caption>importance over all of them</caption>"
+        return export.html(line, self._used_importance()[0] if known(self.status).any() else None, caption)
+
+    def _used_importance(
+        self,
+        kind: Kind = "normlime",
+        by: str | ArrayLike | None = None,
+        sign: Sign = "absolute",
+        min_count: int = 1,
+        shrink: bool = False,
+    ) -> tuple[Importance, Array | None]:
+        """`importance` of the columns that `narrowed` keeps, under their numbers, and which these are.
+
+        It ranks as that of all columns does, in less memory. Where features have names, it is of all columns.
+        """
+        weights, columns = (self.weights, None) if self.feature_names is not None else narrowed(self.weights)
+        statistics = replace(self, weights=weights)._statistics(grouped(self.instance, self.target, by))
+        if statistics is None:
+            raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
+        if isinstance(by, str):
+            statistics = named(statistics, self.target_names)
+        result = statistics.importance(kind, sign, min_count, shrink)
+        if columns is not None:
+            numbers: Any = (*columns.tolist(), None)
+            result = replace(result, feature_names=numbers)
+        return result, columns
+
+    def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
+        """Sums over the explanations that there are, by their groups; None if there are none."""
+        weights, there = self.weights, known(self.status)
+        if not there.any():
+            return None
+        if not there.all():
+            weights, groups = weights[there], None if groups is None else groups[there]
+        return aggregate(weights, groups, feature_names=self.feature_names)
+
+    @classmethod
+    def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":
+        """Put the explanations of several runs together: of other rows, by other processes or machines.
+
+        Parameters
+        ----------
+        parts : iterable of LocalExplanations
+            In the order that their explanations are to have. Runs of one explainer over parts of X, each with its rows'
+            numbers as `index`, give what one run over X gives.
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `parts` are none, or differ in columns, `feature_names` or `target_names`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=1, rng=0)
+        >>> X = np.eye(2)
+        >>> halves = [explainer.explain(X[:1], index=[0]), explainer.explain(X[1:], index=[1])]
+        >>> nlf.LocalExplanations.concatenate(halves).instance
+        array([0, 1])
+        """
+        parts = list(parts)
+        _check_alike(parts)
+        joined: dict[str, Any] = {name: _joined(name, [getattr(part, name) for part in parts]) for name in COLUMNS}
+        return replace(parts[0], weights=_stacked([part.weights for part in parts]), **joined)
+
+    def save(self, path: archive.PathLike) -> None:
+        """Write the explanations to a file, from which `load` gets them back to the bit.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If the fields are not of the types or do not fit together as they are described above.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     local.save(folder + "/local.npz")
+        ...     again = nlf.LocalExplanations.load(folder + "/local.npz")
+        >>> (again.weights != local.weights).nnz
+        0
+        """
+        archive.write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: archive.PathLike) -> "LocalExplanations":
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of LocalExplanations. It
+            is safe to load files of people you do not trust: nothing of them is run, and the memory it takes is in
+            proportion to their size.
+        """
+        return archive.load(path, "LocalExplanations", cls._made_of)
+
+    def _to_bytes(self) -> bytes:
+        """Content of a file."""
+        from scipy.sparse import csr_array
+
+        if not isinstance(self.weights, csr_array):
+            raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
+        arrays = {name: getattr(self.weights, name) for name in _PARTS} | {
+            name: getattr(self, name) for name in COLUMNS
+        }
+        names = {"feature_names": self.feature_names, "target_names": self.target_names}
+        header = {"columns": int(self.weights.shape[1]), **names}
+        content = archive.pack("LocalExplanations", arrays, header)
+        check_local(self)
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> "LocalExplanations":
+        """Explanations from the content of a file, which errors call `name`."""
+        return archive.unpack(content, "LocalExplanations", name, cls._made_of)
+
+    @classmethod
+    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "LocalExplanations":
+        from scipy.sparse import csr_array
+
+        weights = csr_array((len(arrays["status"]), header.pop("columns")))
+        for name in _PARTS:  # not given to csr_array itself, which would choose another dtype for the indices
+            setattr(weights, name, arrays.pop(name))
+        if version == 1:
+            arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
+        result = cls(weights, **arrays, **header)
+        check_local(result)
+        return result
+
+
+def _check_alike(parts: list[LocalExplanations]) -> None:
+    if not parts:
+        raise ValueError("concatenate needs at least one part, got none")
+    for part in parts:
+        if not isinstance(part, LocalExplanations):
+            raise TypeError(f"concatenate needs LocalExplanations, got a {type(part).__name__}")
+        if part.weights.shape[1] != parts[0].weights.shape[1]:
+            columns = f"{parts[0].weights.shape[1]} and {part.weights.shape[1]}"
+            raise ValueError(f"concatenate needs explanations of the same features, got {columns} columns")
+        if part.feature_names != parts[0].feature_names:
+            raise ValueError("concatenate needs explanations of the same features, got different feature_names")
+        if part.target_names != parts[0].target_names:
+            raise ValueError("concatenate needs explanations of the same outputs, got different target_names")
+
+
+def _joined(name: str, arrays: list[Array]) -> Array:
+    """Put arrays together; signed and unsigned numbers, of which NumPy would make floats, as integers."""
+    if {array.dtype.kind for array in arrays} != {"i", "u"}:
+        return np.concatenate(arrays)
+    least, largest = min(array.min(initial=0) for array in arrays), max(array.max(initial=0) for array in arrays)
+    dtype = np.int64 if largest < 2**63 else np.uint64
+    if least < 0 and dtype is np.uint64:
+        raise ValueError(f"concatenate needs {name} numbers that one dtype holds, got {least} and {largest}")
+    return np.concatenate(arrays, dtype=dtype, casting="unsafe")
+
+
+def _stacked(matrices: "list[csr_array]") -> "csr_array":
+    """One matrix. Its index dtype depends on its size alone, not on those of the matrices or where they were cut."""
+    from scipy.sparse import csr_array
+
+    lengths = np.concatenate([np.diff(matrix.indptr) for matrix in matrices])
+    data = np.concatenate([matrix.data[: matrix.indptr[-1]] for matrix in matrices])
+    shape = len(lengths), matrices[0].shape[1]
+    index = np.int32 if max(*shape, len(data)) <= np.iinfo(np.int32).max else np.int64
+    indices = np.concatenate([matrix.indices[: matrix.indptr[-1]] for matrix in matrices], dtype=index)
+    indptr = np.zeros(len(lengths) + 1, index)
+    np.cumsum(lengths, out=indptr[1:])
+    return csr_array((data, indices, indptr), shape=shape)
+
+
+def _why_unknown(statuses: Array) -> str:
+    if not statuses.size:
+        return "got none"
+    counts = {status: np.count_nonzero(statuses == status) for status in UNKNOWN}
+    found = [f"{count} with status {status} ({UNKNOWN[status]})" for status, count in counts.items() if count]
+    return f"but all {statuses.size} are empty: {', '.join(found)}"
+
+
+def named(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
+    """Statistics by target under the targets' names, if each has one of its own."""
+    if statistics.groups is None:
+        return statistics
+    return replace(statistics, groups=in_words(statistics.groups, target_names))

@@ -1,0 +1,322 @@
+"""Importance: what the local explanations say of every feature, ranked, with errors, as a table and as a file."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_count, as_probability, quiet
+from normlime_fast._results import archive, export
+from normlime_fast._results.validation import as_counts, check_importance
+from normlime_fast._types import Layout
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Importance:
+    """How important each feature is, over all explanations or per group.
+
+    Attributes
+    ----------
+    values : ndarray of shape (d,) or (n_groups, d)
+        The importance; 0 for a feature that fewer than `min_count` explanations use.
+    counts : ndarray of int, same shape
+        |E(c_i)|: how many explanations use the feature (with the sign asked for). The fewer, the noisier the value;
+        0 says that nothing is known but that no explanation selected it.
+    stderr : ndarray, same shape, or None
+        Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two, or where a
+        `min_count` above 1 hides the value.
+    explanations : ndarray of int of shape () or (n_groups,)
+        How many explanations there are, of each group if there are groups; empty ones count.
+    groups : ndarray of shape (n_groups,) or None
+        Labels of the rows.
+    feature_names : tuple of str or None
+        Names of the columns.
+    kind, sign : str
+        What was computed.
+    min_count : int
+        The support asked for: values of features with lower `counts` are hidden.
+    skewness : ndarray, same shape, or None
+        Of what a mean is over (adjusted Fisher-Pearson, G_1), by which `interval` corrects; NaN where it is not known.
+    shrink : bool
+        Whether the values are shrunk. `stderr` is then the square root of their mean squared error, about, as the model
+        behind it has it; `skewness` is None.
+    """
+
+    values: Array
+    counts: Array
+    stderr: Array | None
+    explanations: Array
+    groups: Array | None
+    feature_names: tuple[str, ...] | None
+    kind: str
+    sign: str
+    min_count: int = 1
+    skewness: Array | None = None
+    shrink: bool = False
+
+    @quiet
+    def interval(self, level: float = 0.9) -> tuple[Array, Array]:
+        """Return confidence intervals of the values, from Student's t distribution, corrected for skewness.
+
+        A value is the mean over a sample: for "normlime" of the explanations that use the feature, so that there are
+        count - 1 degrees of freedom; for "mean_abs" and "mean" of all explanations of the group. Such samples have a
+        long tail of large contributions, for which Student's intervals are too low; Hall's transformation of t, of
+        their skewness, corrects that. Each interval is for its feature alone, and takes the explanations for
+        independent; `evaluation.interval_by_blocks` is for others.
+
+        Parameters
+        ----------
+        level : float, default 0.9
+            Probability, between 0 and 1, with which an interval covers the value that infinitely many explanations of
+            rows like these would give.
+
+        Returns
+        -------
+        low, high : ndarrays of the shape of `values`
+            NaN where fewer than two explanations, or fewer than `min_count`, use the feature. Student's own where there
+            are two, or where the skewness is not known, as in the files of older releases.
+
+        References
+        ----------
+        Hall, "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54 (1992).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `level` is not a number between 0 and 1, the kind is no mean ("l2", "sp_lime", "sum"), or the values are
+            shrunk: they are no means, but biased on purpose, and an interval around them would not cover as said.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> low, high = nlf.aggregate([[0.0, 2.0], [1.0, -3.0], [0.0, 2.5]]).importance().interval(level=0.95)
+        >>> low.round(3), high.round(3)
+        (array([  nan, 1.629]), array([  nan, 2.871]))
+        """
+        level = as_probability(level, "level")
+        if self.stderr is None:
+            raise ValueError(f"interval needs a kind that is a mean, normlime, mean_abs or mean, got {self.kind!r}")
+        if self.shrink:
+            raise ValueError("interval is of means, not of shrunken values; take it of importance(shrink=False)")
+        from scipy.special import stdtrit  # most of what `import normlime_fast` would take
+
+        n = self.counts if self.kind == "normlime" else np.broadcast_to(self.explanations[..., None], self.counts.shape)
+        t = -stdtrit(n - 1.0, (1 - level) / 2)
+        spread = np.where(self.counts < 2, np.nan, self.stderr)
+        skewness = 0.0 if self.skewness is None else np.nan_to_num(self.skewness)
+        skew = skewness / np.sqrt(np.maximum(n, 1))  # of the mean
+        return self.values - spread * without_skew(t, skew), self.values - spread * without_skew(-t, skew)
+
+    def top(self, k: int = 10) -> list[export.Ranked]:
+        """Return the k most important features, of each group if there are groups, the largest |value| first.
+
+        Parameters
+        ----------
+        k : int, default 10
+            How many features; those that fewer than `min_count` explanations use are left out, as are those that none
+            does. Equal values keep the features' order.
+
+        Returns
+        -------
+        list of (group, feature, value, count, stderr) tuples
+            `feature` is its name, or its column where there are no names.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is not an integer of at least 1.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> best = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().top(1)[0]
+        >>> best.feature, best.value, best.count
+        (1, 2.125, 2)
+        """
+        k = as_count(k, "k")
+        return [row for rows in export.ranked(self, k) for row in rows]
+
+    def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
+        """Return a pandas DataFrame of all features, also of those that `min_count` hides.
+
+        Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has those
+        that `top` ranks.
+
+        Parameters
+        ----------
+        layout : {"long", "wide"}
+            "long": one row per feature (and group). "wide": the values alone, one column per feature and one row per
+            group, or one that is called as the kind.
+
+        Returns
+        -------
+        pandas.DataFrame
+            "long" has the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr``
+            (if the kind is a mean), in the order of groups and features.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If `layout` is another.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance("l2").to_frame()
+           feature     value  count
+        0        0  1.000000      1
+        1        1  3.605551      2
+        >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], groups=["a", "b"]).importance().to_frame("wide").loc["b"].tolist()
+        [0.25, 2.25]
+        """
+        frame: pandas.DataFrame = export.importance_frame(self, layout)
+        return frame
+
+    def to_dict(self, k: int | None = None) -> dict[str, Any]:
+        """Return the importance as dicts, lists, numbers and text alone, as `json.dumps` takes them.
+
+        Parameters
+        ----------
+        k : int, optional
+            Only the `top` k features of each group, in that order; by default all, in their own.
+
+        Returns
+        -------
+        dict
+            ``kind``, ``sign``, ``min_count``, ``shrink`` and ``groups``: a list of dicts with ``group`` (None where
+            there are no groups), ``explanations`` and ``features``, a list of dicts with ``feature``, ``value``,
+            ``count`` and ``stderr`` (None where there is none).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is not an integer of at least 1.
+
+        Examples
+        --------
+        >>> import json
+        >>> import normlime_fast as nlf
+        >>> importance = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], feature_names=["a", "b"]).importance("l2")
+        >>> print(json.dumps(importance.to_dict(1)["groups"][0]["features"]))
+        [{"feature": "b", "value": 3.605551275463989, "count": 2, "stderr": null}]
+        """
+        return export.importance_dict(self, k)
+
+    def to_shap(self) -> Any:
+        """Return the importance as `shap.Explanation` objects that `shap.plots.bar` draws as they are, signs included.
+
+        shap calls the axis ``normlime(SHAP value)``, after the kind. Its last bar is the sum of the features that it
+        does not show: pass ``max_display`` for more.
+
+        Returns
+        -------
+        shap.Explanation, or dict of label to shap.Explanation
+            `values` of shape (d,); the dict where there are groups. `shap.plots.bar` draws a dict as bars side by side,
+            with the number of explanations beside each label; it has patterns for 10 groups, so leave some out where
+            there are more.
+
+        Raises
+        ------
+        ImportError
+            If shap is not installed.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> importance = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], feature_names=["a", "b"]).importance()
+        >>> importance.to_shap().values  # for shap.plots.bar
+        array([0.25 , 2.125])
+        """
+        from normlime_fast._results.shap import importance_to_shap
+
+        return importance_to_shap(self)
+
+    def __repr__(self) -> str:
+        return f"<Importance: {export.importance_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return export.html(f"Importance: {export.importance_line(self)}", self)
+
+    def save(self, path: archive.PathLike) -> None:
+        """Write the importance to a file, from which `load` gets it back to the bit.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If `groups` are other than numbers, strings, bools or dates, or a field is not as it is described above.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import normlime_fast as nlf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().save(folder + "/importance.npz")
+        ...     nlf.Importance.load(folder + "/importance.npz").values
+        array([0.25 , 2.125])
+        """
+        archive.write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: archive.PathLike) -> "Importance":
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        Importance
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of an Importance.
+        """
+        return archive.load(path, "Importance", cls._made_of)
+
+    def _to_bytes(self) -> bytes:
+        """Content of a file."""
+        groups, labels = archive.labels_out(self.groups)
+        names = ("values", "counts", "stderr", "explanations", "skewness")
+        arrays = {name: getattr(self, name) for name in names}
+        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink")}
+        content = archive.pack("Importance", arrays | {"groups": groups}, {"groups": labels, **header})
+        check_importance(self)
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> "Importance":
+        """An importance from the content of a file, which errors call `name`."""
+        return archive.unpack(content, "Importance", name, cls._made_of)
+
+    @classmethod
+    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "Importance":
+        groups = archive.labels_in(arrays.pop("groups", None), header.pop("groups"))
+        result = cls(**{"stderr": None} | arrays, groups=groups, **header)
+        check_importance(result)
+        counts, explanations = (as_counts(arrays[name], name) for name in ("counts", "explanations"))
+        return replace(result, counts=counts, explanations=explanations)
+
+
+def without_skew(t: Array, skew: Array) -> Array:
+    """Return the deviation of a mean, in standard errors, whose transform by Hall (1992) is t."""
+    a = np.where(np.abs(skew) < 1e-6, 1.0, skew)
+    return np.where(np.abs(skew) < 1e-6, t, 3.0 / a * (np.cbrt(1.0 + a * (t - a / 6.0)) - 1.0))

@@ -1,0 +1,106 @@
+"""What the files of results hold, by kind and version; how they are written and read, says `storage`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from normlime_fast._inputs.labels import LABEL
+
+
+class Field(NamedTuple):
+    """Which arrays may stand under a name."""
+
+    dtypes: str  # pattern of the dtype as a .npy header says it
+    shapes: tuple[tuple[str | int, ...], ...]  # one per number of dimensions; a name stands for one size in all fields
+    optional: bool = False
+
+
+class Layout(NamedTuple):
+    """What a file of one kind and version holds."""
+
+    arrays: Mapping[str, Field]
+    header: Mapping[str, Callable[[Any], bool]]
+
+
+_FLOAT, _INDEX, _INTEGER = "<f8", "<i[48]", r"\|[iu]1|<[iu][248]"
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_count(value) and bool(value)
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _are_names(value: Any) -> bool:
+    return value is None or (type(value) is tuple and all(type(name) is str for name in value))
+
+
+def _are_labels(value: Any) -> bool:
+    return value is None or (type(value) is list and all(type(label) in (str, int, float, bool) for label in value))
+
+
+_ROWS = Field(_FLOAT, (("explanations",),))
+_NUMBERS = Field(_INTEGER, (("explanations",),))
+_SCORES = (("features",), ("groups", "features"))
+_GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects stand in the header
+
+_LOCAL_1 = Layout(
+    {
+        "data": Field(_FLOAT, (("weights",),)),
+        "indices": Field(_INDEX, (("weights",),)),
+        "indptr": Field(_INDEX, (("rows and one",),)),
+        "intercept": _ROWS,
+        "r2": _ROWS,
+        "prediction": _ROWS,
+        "status": _NUMBERS,
+        "instance": _NUMBERS,
+        "target": _NUMBERS,
+    },
+    {"columns": _is_count, "feature_names": _are_names, "target_names": _are_names},
+)
+_IMPORTANCE_1 = Layout(
+    {
+        "values": Field(_FLOAT, _SCORES),
+        "counts": Field(_INTEGER, _SCORES),
+        "stderr": Field(_FLOAT, _SCORES, optional=True),
+        "explanations": Field(_INTEGER, ((), ("groups",))),
+        "groups": _GROUPS,
+    },
+    {"groups": _are_labels, "feature_names": _are_names, "kind": _is_text, "sign": _is_text},
+)
+
+# Old versions stay here, and what reads them in the classes, when there are new ones: the last is what is written.
+LAYOUTS: Mapping[str, Mapping[int, Layout]] = {
+    "LocalExplanations": {
+        1: _LOCAL_1,
+        2: Layout({**_LOCAL_1.arrays, "effective_samples": _ROWS}, _LOCAL_1.header),
+    },
+    "Importance": {
+        1: _IMPORTANCE_1,
+        2: Layout(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
+        3: Layout(
+            {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
+            {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag},
+        ),
+    },
+    "ImportanceStatistics": {
+        version: Layout(
+            {
+                "sums": Field(_FLOAT, (("groups", 2, "features", sums),)),
+                "explanations": Field(_INTEGER, (("groups",),)),
+                "groups": _GROUPS,
+            },
+            {"groups": _are_labels, "feature_names": _are_names},
+        )
+        for version, sums in ((1, 5), (2, 7))
+    },
+}

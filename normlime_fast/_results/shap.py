@@ -1,0 +1,98 @@
+"""Results as `shap.Explanation` objects, for the plots of shap."""
+
+from typing import Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_explained, as_frame, as_names, is_sparse, needed, quiet
+from normlime_fast._results.groups import in_order, known, listed
+
+_SHAP = ("shap", "to_shap", '"normlime-fast[shap]"')
+_Names = tuple[str, ...] | None
+
+
+@quiet
+def local_to_shap(local: Any, X: Any = None) -> Any:
+    """Return local explanations as `LocalExplanations.to_shap` says."""
+    shap = needed(*_SHAP)
+    d = local.weights.shape[1]
+    numbers, rows = in_order(local.instance)  # rows of X, for every explanation
+    names = local.feature_names
+    data, names = (None, names) if X is None else _as_data(X, (len(numbers), d), names)
+    there = np.flatnonzero(known(local.status))
+    if not there.size:
+        raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6 to 9")
+    targets = np.unique(local.target[there])
+    order = there[np.lexsort((local.target[there], rows[there]))]
+    gridded = len(targets) > 1 and _is_grid(rows[order], local.target[order], targets)
+    order = order if gridded else there
+    try:
+        values: Array = local.weights[order].toarray()
+        base = local.intercept[order] - values.sum(axis=1)
+        if gridded:
+            values = values.reshape(-1, len(targets), d).swapaxes(1, 2)
+            base = base.reshape(-1, len(targets))
+            order = order[:: len(targets)]
+        if data is not None:
+            data = data[rows[order]]
+    except MemoryError:
+        size = f"{len(there) * d * 8 / 2**30:.1f} GiB"
+        raise MemoryError(f"to_shap needs {size} for dense weights of {len(there)} explanations, {d} columns") from None
+    outputs: Any = _target_names(local, targets)
+    if not gridded:
+        outputs = outputs[0] if len(targets) == 1 and local.target_names is not None else None
+    return shap.Explanation(values, base, data, feature_names=_names(names, d), output_names=outputs)
+
+
+@quiet
+def importance_to_shap(importance: Any) -> Any:
+    """Return an importance as `Importance.to_shap` says."""
+    shap = needed(*_SHAP)
+    names = _names(importance.feature_names, importance.values.shape[-1])
+    what = importance.kind if importance.sign == "absolute" else f"{importance.sign} {importance.kind}"
+
+    def explanation(values: Array, count: int) -> Any:
+        one = shap.Explanation(values[None], feature_names=names).mean(0)  # of one row: itself, with a history
+        step = one.op_history[-1]  # where `bar` looks for the name of its axis and the size of the group
+        step.name, step.prev_shape = what, (count, values.size)
+        return one
+
+    if importance.groups is None:
+        return explanation(importance.values, int(importance.explanations))
+    rows = zip(listed(importance.groups), importance.values, importance.explanations.tolist(), strict=True)
+    return {label: explanation(values, count) for label, values, count in rows}
+
+
+def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Names]:
+    """Return X as an array, of floats or, if not all columns are numbers, of what they hold; and its columns' names."""
+    table = as_explained(X, shape, names)
+    frame = as_frame(table, "X")
+    if frame is None:
+        array = np.asarray(table.toarray() if is_sparse(table) else table)
+        return array.astype(np.float64) if array.dtype.kind in "iub" else array, names
+    plain = all(dtype.kind in "fiub" for dtype in frame.dtypes)
+    return np.asarray(frame.to_numpy(np.float64, na_value=np.nan) if plain else frame.to_numpy(object)), as_names(
+        frame.columns
+    )
+
+
+def _is_grid(rows: Array, target: Array, targets: Array) -> bool:
+    """Whether every row has each of the targets once, these being sorted by row and target."""
+    shape = -1, len(targets)
+    if len(target) % len(targets) or (target.reshape(shape) != targets).any():
+        return False
+    by_row = rows.reshape(shape)
+    return bool((by_row == by_row[:, :1]).all())
+
+
+def _target_names(local: Any, targets: Array) -> list[str]:
+    if local.target_names is None:
+        return [f"Output {target}" for target in targets]
+    return [local.target_names[target] for target in targets]
+
+
+def _names(names: _Names, d: int) -> list[str]:
+    """Names for every column, as shap gives them where there are none, that Matplotlib does not take for formulas."""
+    if names is None:
+        return [f"Feature {j}" for j in range(d)]  # without names some plots fail
+    return [name if name.count("$") % 2 else name.replace("$", r"\$") for name in names]

@@ -1,0 +1,420 @@
+"""Mergeable sums over local explanations, and the importances that follow from them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
+from normlime_fast._inputs.labels import unified
+from normlime_fast._kernels import aggregation
+from normlime_fast._results import archive, export
+from normlime_fast._results.columns import check_columns, check_width, narrowed
+from normlime_fast._results.importance import Importance
+from normlime_fast._results.shrinkage import shrunk
+from normlime_fast._results.validation import as_counts, check_statistics
+from normlime_fast._types import Kind, Sign
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED, _CUBED = range(aggregation.SUMS)
+_SKEWED = 1e-8  # variance over mean square below which sums of cubes are rounding
+
+
+class _Formula(NamedTuple):
+    """How a kind follows from the sums: of what, over what, and whether the weights keep their signs."""
+
+    sum: int
+    powers: tuple[int, int] | None = None  # sums of squares and of cubes of the same, for the spread of a mean
+    over: Literal["weights", "explanations"] | None = None
+    root: bool = False
+    signed: bool = False
+
+
+_FORMULAS = {
+    "normlime": _Formula(_NORMALISED, (_NORMALISED_SQUARED, _NORMALISED_CUBED), "weights"),
+    "l2": _Formula(_SQUARED, root=True),
+    "sp_lime": _Formula(_ABSOLUTE, root=True),
+    "mean_abs": _Formula(_ABSOLUTE, (_SQUARED, _CUBED), "explanations"),
+    "mean": _Formula(_ABSOLUTE, (_SQUARED, _CUBED), "explanations", signed=True),
+    "sum": _Formula(_ABSOLUTE, signed=True),
+}
+_SIGNS = get_args(Sign)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImportanceStatistics:
+    """The sums behind every importance. Two of them merge into what one pass over both inputs would have given.
+
+    Attributes
+    ----------
+    sums : ndarray of shape (n_groups, 2, d, 7)
+        Per group, sign (positive, negative) and feature: number of weights, sum of gamma |w|, of (gamma |w|)^2, of |w|,
+        of w^2, of (gamma |w|)^3 and of |w|^3, with gamma = |w| / ||w||_1 (Eq. 4). The sums of cubes are NaN where they
+        are not known, as in files of releases that did not store them.
+    explanations : ndarray of int of shape (n_groups,)
+        How many explanations each group has, empty ones included.
+    groups : ndarray of shape (n_groups,) or None
+        Labels, each once; None where there is one group without a label.
+    feature_names : tuple of str or None
+        Names of the columns.
+    """
+
+    sums: Array
+    explanations: Array
+    groups: Array | None = None
+    feature_names: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ImportanceStatistics: {export.statistics_line(self)}>"
+
+    @quiet
+    def merge(self, other: "ImportanceStatistics") -> "ImportanceStatistics":
+        """Return the statistics of both inputs together; groups with the same label are added.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `other` is something else, the two differ in features, only one has groups, or their labels are of two
+            kinds (numbers, strings, bools, dates), or floats and ints above 2**53.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> halves = nlf.aggregate([[0.0, 2.0]]).merge(nlf.aggregate([[1.0, -3.0]]))
+        >>> halves.importance().values
+        array([0.25 , 2.125])
+        """
+        if not isinstance(other, ImportanceStatistics):
+            raise TypeError(f"merge needs ImportanceStatistics, got a {type(other).__name__}")
+        if self.sums.shape[2] != other.sums.shape[2]:
+            columns = f"{self.sums.shape[2]} and {other.sums.shape[2]}"
+            raise ValueError(f"merge needs statistics of the same features, got {columns} columns")
+        if self.feature_names != other.feature_names:
+            raise ValueError("merge needs statistics of the same features, got different feature_names")
+        if self.groups is None or other.groups is None:
+            if self.groups is not other.groups:
+                raise ValueError("merge needs groups in both statistics or in neither, got them in one")
+            one, two = (as_counts(part.explanations, "explanations") for part in (self, other))
+            return ImportanceStatistics(self.sums + other.sums, one + two, None, self.feature_names)
+        mine, theirs = unified(self.groups, other.groups, "merge needs")
+        groups = np.unique(np.concatenate([mine, theirs]))
+        sums = np.zeros((len(groups), *self.sums.shape[1:]))
+        explanations = np.zeros(len(groups), np.int64)
+        for labels, part in ((mine, self), (theirs, other)):
+            rows = np.searchsorted(groups, labels)
+            sums[rows] += part.sums
+            explanations[rows] += as_counts(part.explanations, "explanations")
+        return ImportanceStatistics(sums, explanations, groups, self.feature_names)
+
+    @quiet
+    def importance(
+        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1, shrink: bool = False
+    ) -> Importance:
+        """Compute an importance from the sums.
+
+        Parameters
+        ----------
+        kind : {"normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"}
+            "normlime": mean of gamma |w| over the explanations that use the feature (Eq. 3; per group Eq. 9).
+            "l2": root of the sum of w^2 (Eq. 6). "sp_lime": root of the sum of |w| (Ribeiro et al. 2016).
+            "mean_abs": mean of |w| over all explanations (van der Linden et al. 2019).
+            "mean", "sum": signed mean over all explanations, signed sum.
+        sign : {"absolute", "positive", "negative", "net"}
+            Which weights count: all, the positive or the negative ones; "net" is the positive minus the negative
+            contributions, over the number of both. The signed kinds "mean" and "sum" keep the sign of the weights.
+        min_count : int, default 1
+            Features that fewer explanations use (of the group, with a weight of the sign asked for) are hidden: value
+            0, stderr NaN, while `counts` still tell how many do. For "normlime" is a mean over E(c_i), the explanations
+            that use the feature, however few: a word that was used once, with a large weight, comes before one that was
+            used 500 times. All other values stay as they are.
+        shrink : bool, default False
+            Moves what few explanations say of a feature toward what its group says of features used about as often, by
+            empirical Bayes: the noisier a value, the farther. Nothing moves in a group of which no feature is used
+            twice, or fewer than three are used. For "normlime" without sign "net". `counts`, and zeros of features
+            that are not used, stay. `stderr` is that of the shrunken value, and known for counts of 1, too; there is no
+            `interval`.
+
+        Returns
+        -------
+        Importance
+
+        Raises
+        ------
+        ValueError
+            If `kind` or `sign` is another, `sign` is "net" for a root ("l2", "sp_lime"), `min_count` is below 1, or
+            `shrink` is not for this kind and sign.
+        TypeError
+            If `min_count` is not an integer, or `shrink` not a bool.
+
+        References
+        ----------
+        Of `shrink`: Fay and Herriot, "Estimates of income for small places", Journal of the American Statistical
+        Association 74 (1979); Paule and Mandel, "Consensus values and weighting factors", Journal of Research of the
+        NBS 87 (1982).
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> statistics = nlf.aggregate([[0.0, 2.0], [1.0, -3.0]])
+        >>> statistics.importance("mean").values
+        array([ 0.5, -0.5])
+        >>> statistics.importance("mean", sign="negative").values
+        array([ 0. , -1.5])
+        >>> statistics.importance(min_count=2).values
+        array([0.   , 2.125])
+        """
+        min_count = as_count(min_count, "min_count")
+        if not isinstance(kind, str) or kind not in _FORMULAS:
+            raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {shown(kind)}")
+        if not isinstance(sign, str) or sign not in _SIGNS:
+            raise ValueError(f"sign must be one of {', '.join(_SIGNS)}, got {shown(sign)}")
+        formula = _FORMULAS[kind]
+        if formula.root and sign == "net":
+            raise ValueError(f"sign must be absolute, positive or negative for kind {kind!r}, a root, got 'net'")
+        if as_flag(shrink, "shrink") and (kind != "normlime" or sign == "net"):
+            raise ValueError(f"shrink is for kind normlime and a sign other than net, got {kind!r} and {sign!r}")
+        used = [float(sign != "negative"), float(sign != "positive")]
+        totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
+        counts = totals[..., _COUNT]
+        if formula.signed or sign == "net":
+            used[1] = -used[1]
+        values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
+        if formula.root:
+            values = np.sqrt(values)
+        stderr, skewness, explanations = None, None, as_counts(self.explanations, "explanations")
+        if formula.over and formula.powers:
+            n = counts if formula.over == "weights" else np.broadcast_to(explanations[:, None], counts.shape)
+            squares, cubes = formula.powers
+            cubed = np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
+            values, stderr, skewness = _mean_and_spread(values, totals[..., squares], cubed, n)
+            if shrink:
+                skewness = None
+                for row, of_group in enumerate(zip(values, stderr, counts, strict=True)):
+                    values[row], stderr[row] = shrunk(*of_group)
+        if min_count > 1:
+            hidden = counts < min_count
+            values = np.where(hidden, 0.0, values)
+            stderr, skewness = (None if one is None else np.where(hidden, np.nan, one) for one in (stderr, skewness))
+        if self.groups is None:
+            values, counts, explanations = values[0], counts[0], explanations.reshape(())
+            stderr, skewness = (None if one is None else one[0] for one in (stderr, skewness))
+        counts = counts.astype(np.int64)
+        of = self.groups, self.feature_names, kind, sign, min_count
+        return Importance(values, counts, stderr, explanations, *of, skewness, bool(shrink))
+
+    def save(self, path: archive.PathLike) -> None:
+        """Write the statistics to a file, from which `load` gets them back to the bit, to be merged with others.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If `groups` are other than numbers, strings, bools or dates, or a field is not as it is described above.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import normlime_fast as nlf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nlf.aggregate([[0.0, 2.0]]).save(folder + "/monday.npz")
+        ...     monday = nlf.ImportanceStatistics.load(folder + "/monday.npz")
+        >>> monday.merge(nlf.aggregate([[1.0, -3.0]])).importance().values
+        array([0.25 , 2.125])
+        """
+        archive.write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: archive.PathLike) -> "ImportanceStatistics":
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        ImportanceStatistics
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of ImportanceStatistics.
+        """
+        return archive.load(path, "ImportanceStatistics", cls._made_of)
+
+    def _to_bytes(self) -> bytes:
+        """Content of a file."""
+        groups, labels = archive.labels_out(self.groups)
+        arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
+        header = {"groups": labels, "feature_names": self.feature_names}
+        content = archive.pack("ImportanceStatistics", arrays, header)
+        check_statistics(self)
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> "ImportanceStatistics":
+        """Statistics from the content of a file, which errors call `name`."""
+        return archive.unpack(content, "ImportanceStatistics", name, cls._made_of)
+
+    @classmethod
+    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "ImportanceStatistics":
+        groups = archive.labels_in(arrays.pop("groups", None), header.pop("groups"))
+        if version == 1:
+            unknown = np.where(arrays["sums"][..., :1] > 0, np.nan, 0.0)
+            arrays["sums"] = np.concatenate([arrays["sums"], unknown, unknown], axis=-1)
+        result = cls(**arrays, groups=groups, **header)
+        check_statistics(result)
+        return replace(result, explanations=as_counts(result.explanations, "explanations"))
+
+
+def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tuple[Array, Array, Array]:
+    """Mean (0 of nothing), standard error (NaN for fewer than two) and skewness (for three) from sums over n values."""
+    mean = np.divide(total, n, out=np.zeros_like(total), where=n > 0)
+    spread = np.maximum(squares - n * mean * mean, 0.0)  # rounding can leave it just below 0
+    variance = np.divide(spread, n * (n - 1.0), out=np.full_like(total, np.nan), where=n > 1)
+    third = cubes - 3.0 * mean * squares + 2.0 * n * mean**3
+    factor = np.divide(n * np.sqrt(n - 1.0), n - 2.0, out=np.full_like(total, np.nan), where=n > 2)  # adjusted, G_1
+    flat = spread <= _SKEWED * squares
+    skewness = factor * third / np.where(flat, 1.0, spread) ** 1.5
+    return mean, np.sqrt(variance), np.where(flat & (n > 2), 0.0, np.clip(skewness, -np.sqrt(n), np.sqrt(n)))
+
+
+@quiet
+def aggregate(
+    weights: Any, groups: ArrayLike | None = None, *, feature_names: Iterable[str] | None = None
+) -> ImportanceStatistics:
+    """Sum the weights of local explanations in one pass (Eq. 3, 4, 6 and 9).
+
+    Parameters
+    ----------
+    weights : csr_array of shape (n, d), or anything csr_array takes
+        One explanation a row. Zeros, stored or not, are features that the explanation does not use.
+    groups : array_like of shape (n,), optional
+        A label for every explanation, such as the class it explains.
+    feature_names : iterable of str, optional
+        Names of the d columns.
+
+    Returns
+    -------
+    ImportanceStatistics
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the weights are not a finite 2-D matrix of numbers below 1e100, `groups` has another length, or the sums,
+        112 bytes per column and group, would be very large beside the weights.
+
+    References
+    ----------
+    Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neural Networks", arXiv 1909.04200.
+
+    Examples
+    --------
+    >>> import normlime_fast as nlf
+    >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().values
+    array([0.25 , 2.125])
+    """
+    matrix = _as_csr(weights)
+    n, d = matrix.shape
+    names = None if feature_names is None else tuple(map(str, feature_names))
+    if names is not None and len(names) != d:
+        raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
+    if groups is None:
+        labels, codes, explanations = None, np.zeros(n, np.int64), np.array([n])
+    else:
+        labels, codes, explanations = _coded(as_labels(groups, "groups", n, "explanation"))
+    check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
+    matrix, columns = narrowed(matrix)
+    sums = _summed(matrix, codes, len(explanations))
+    if columns is not None:
+        narrow, sums = sums, np.zeros((*sums.shape[:2], d, aggregation.SUMS))  # whose pages cost nothing until used
+        sums[:, :, columns] = narrow[:, :, :-1]
+    return ImportanceStatistics(sums, explanations, labels, names)
+
+
+def _coded(groups: Array) -> tuple[Array, Array, Array]:
+    """Sorted labels, for every group which of them it is, and how many are; small numbers need no sorting."""
+    if groups.dtype.kind in "iu" and groups.min() >= 0 and groups.max() < len(groups):
+        numbers = groups.astype(np.int64, copy=False)
+        counts = np.bincount(numbers)
+        used = counts > 0
+        codes = numbers if used.all() else (np.cumsum(used) - 1)[numbers]
+        return np.flatnonzero(used).astype(groups.dtype), codes, counts[used]
+    return np.unique(groups, return_inverse=True, return_counts=True)
+
+
+def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
+    """Sums (n_groups, 2, d, 5) of the weights, whose faults the kernel finds as it reads them."""
+
+    def plain(array: Array, dtype: type) -> Array:  # as one of two compiled kernels takes it; copied if it is not so
+        return np.require(array, dtype, ["C", "A", "W"])
+
+    sums = np.zeros((n_groups, 2, matrix.shape[1], aggregation.SUMS))
+    index = np.int32 if matrix.indices.dtype == np.int32 else np.int64
+    where = plain(matrix.indptr, index), plain(matrix.indices, index)
+    status = aggregation.aggregate(*where, plain(matrix.data, np.float64), plain(codes, np.int64), sums)
+    if status == aggregation.UNTIDY:
+        return _summed(_tidied(matrix), codes, n_groups)
+    if status == aggregation.LARGE:
+        _check_size(matrix.data)
+    return sums
+
+
+def _tidied(matrix: "csr_array") -> "csr_array":
+    """Copy the matrix with the columns of each row in order and once, or say why that cannot be."""
+    falls = np.flatnonzero(matrix.indptr[1:] < matrix.indptr[:-1])
+    if falls.size:
+        before, after = matrix.indptr[falls[0] : falls[0] + 2]
+        raise ValueError(f"weights must have an indptr that never decreases, got {after} after {before}")
+    check_columns(matrix.indices, matrix.shape[1])
+    matrix = matrix.astype(np.float64)  # a copy in any case
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _check_size(weights: Array) -> None:
+    largest = np.maximum(weights.max(), -weights.min())  # NaN if one is
+    if not np.isfinite(largest):
+        bad = np.count_nonzero(~np.isfinite(weights))
+        raise ValueError(f"weights must be finite, got {bad} NaN or infinite values")
+    if largest > aggregation.LARGEST_WEIGHT:
+        raise ValueError(
+            f"weights must be at most {aggregation.LARGEST_WEIGHT}, or their cubes overflow, got {largest};"
+            " rescale the model's output"
+        )
+
+
+def _as_csr(weights: Any) -> "csr_array":
+    from scipy.sparse import csr_array  # two thirds of what `import normlime_fast` would take
+
+    expected = "weights must be (n explanations, d features), got shape"
+    check_unmasked(weights, "weights")
+    if isinstance(weights, list | np.ndarray):
+        weights = as_array(weights, "weights")
+        if weights.ndim != 2:  # of which some releases of scipy make a matrix and others an error
+            raise ValueError(f"{expected} {weights.shape}")
+    try:
+        matrix = csr_array(weights)
+    except (TypeError, ValueError, OverflowError):
+        got = f"{type(weights).__name__} of dtype {shown(getattr(weights, 'dtype', 'object'), str)}"
+        raise TypeError(f"weights must be a matrix of numbers that csr_array takes, got {got}") from None
+    if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
+        raise ValueError(f"{expected} {matrix.shape}")
+    if matrix.dtype.kind not in "fiub":
+        raise TypeError(f"weights must hold real numbers, got dtype {matrix.dtype}")
+    return matrix

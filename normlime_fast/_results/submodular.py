@@ -1,0 +1,84 @@
+"""SP-LIME: the few instances whose explanations together show what matters (Ribeiro et al. 2016, Algorithm 2)."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_count, quiet
+from normlime_fast._results.columns import narrowed
+from normlime_fast._results.groups import grouped, in_order, in_words, known, listed
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_UNITS = 2.0**52  # sums of whole numbers below twice that are exact in float64
+
+
+class Picked(NamedTuple):
+    """What `submodular_pick` has chosen.
+
+    Attributes
+    ----------
+    instances : ndarray of int
+        Numbers of the instances, as `LocalExplanations.instance` has them, in the order picked.
+    coverage : ndarray
+        Share of the total importance that belongs to the features used so far, after each pick. It rises to 1 at most.
+    """
+
+    instances: Array
+    coverage: Array
+
+
+@quiet
+def submodular_pick(local: Any, budget: int, by: str | ArrayLike | None = None) -> Picked | dict[Any, Picked]:
+    """Pick instances as `LocalExplanations.submodular_pick` says."""
+    budget = as_count(budget, "budget")
+    labels = grouped(local.instance, local.target, by)
+    rows, weights = np.flatnonzero(known(local.status)), narrowed(local.weights)[0]
+    if not weights[rows].count_nonzero():
+        raise ValueError("submodular_pick needs explanations with weights, got none")
+    if labels is None:
+        return _pick(weights[rows], local.instance[rows], budget)
+    labels, codes, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
+    if isinstance(by, str):
+        labels = in_words(labels, local.target_names)
+    parts = np.split(rows[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
+    picks = [_pick(weights[part], local.instance[part], budget) for part in parts]
+    return dict(zip(listed(labels), picks, strict=True))
+
+
+def _pick(weights: "csr_array", instance: Array, budget: int) -> Picked:
+    """Pick greedily; all picks together read every weight once."""
+    instances, position = in_order(instance)
+    used, importance = _cover(weights, position, len(instances))
+    users, gains, total = used.tocsc(), used @ importance, importance.sum()
+    picked, gained = [], []
+    for _ in range(min(budget, len(instances))):
+        best = int(gains.argmax())
+        if gains[best] == 0:
+            break
+        picked.append(best)
+        gained.append(gains[best])
+        for feature in used.indices[used.indptr[best] : used.indptr[best + 1]]:
+            gains[users.indices[users.indptr[feature] : users.indptr[feature + 1]]] -= importance[feature]
+            importance[feature] = 0.0
+    return Picked(instances[np.array(picked, np.int64)], np.cumsum(gained) / total)
+
+
+def _cover(weights: "csr_array", position: Array, n_instances: int) -> tuple["csr_array", Array]:
+    """Return which features each instance uses, as ones, and the features' importance, in whole numbers.
+
+    Their sums do not depend on the order of adding: ties are ties.
+    """
+    from scipy.sparse import csr_array
+
+    entries, shape = weights.tocoo(), (n_instances, weights.shape[1])
+    used = csr_array((np.abs(entries.data), (position[entries.row], entries.col)), shape=shape)  # which adds duplicates
+    used.eliminate_zeros()
+    importance = np.sqrt(np.bincount(used.indices, used.data, shape[1]))
+    total = importance.sum()
+    if not np.isfinite(total):
+        raise ValueError("weights must be finite, and their sums too; rescale the model's output if it is large")
+    used.data = np.ones(used.nnz)
+    return used, np.rint(importance * (_UNITS / total)) if total else importance

@@ -1,0 +1,118 @@
+"""Whether the fields of a result, which are of the right types, fit together: a file may be from anyone."""
+
+from typing import Any, get_args
+
+import numpy as np
+
+from normlime_fast._checks import Array, quiet
+from normlime_fast._kernels.surrogate import NO_FEATURES
+from normlime_fast._types import EMPTY, INVALID_ROW, MODEL_FAILED, N_STATUSES, Kind, Sign
+
+# Under `quiet`, for some releases of numpy take NaN >= 0 for invalid.
+
+
+def check_local(local: Any) -> None:
+    """Raise ValueError if these are no LocalExplanations."""
+    weights = local.weights
+    indptr, indices = weights.indptr, weights.indices
+    if not len(indptr) - 1 == len(local.status) == weights.shape[0]:
+        raise ValueError(f"weights must have one row per status, {len(local.status)}, got {len(indptr) - 1}")
+    if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("weights must have an indptr that goes from 0 to the number of weights and never decreases")
+    if indices.size and not (indices.min() >= 0 and indices.max() < weights.shape[1]):
+        raise ValueError(f"weights must have column indices from 0 to {weights.shape[1] - 1}")
+    rises = np.append(indices[1:] > indices[:-1], True)
+    rises[indptr[1:] - 1] = True
+    if not rises.all():
+        raise ValueError("weights must have the columns of each row in order and once, as sum_duplicates() makes them")
+    if not np.isfinite(weights.data).all():
+        raise ValueError("weights must be finite")
+    if not np.isin(local.status, range(N_STATUSES)).all():
+        raise ValueError(f"status must be from 0 to {N_STATUSES - 1}")
+    if np.diff(indptr)[np.isin(local.status, EMPTY)].any():
+        raise ValueError(f"weights must be none where status is one of {EMPTY}")
+    _check_rows(local)
+
+
+@quiet
+def _check_rows(local: Any) -> None:
+    failed = np.isin(local.status, (MODEL_FAILED, INVALID_ROW))
+    for name in ("intercept", "r2", "prediction"):
+        values, unknown = getattr(local, name), failed | (name != "intercept")  # what other tools did not keep
+        if not (np.isfinite(values) | (unknown & np.isnan(values))).all():
+            raise ValueError(f"{name} must be finite")
+    effective = local.effective_samples
+    most = np.where(failed | (local.status == NO_FEATURES), 0.0, np.finfo(np.float64).max)
+    if not (((effective >= 0) & (effective <= most)) | np.isnan(effective)).all():
+        none = f"{MODEL_FAILED}, {NO_FEATURES} or {INVALID_ROW}"
+        raise ValueError(f"effective_samples must be finite, at least 0, and 0 where status is {none}")
+    if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
+        raise ValueError("instance and target must be at least 0")
+    d = local.weights.shape[1]
+    if local.feature_names is not None and len(local.feature_names) != d:
+        raise ValueError(f"feature_names must have {d} names, got {len(local.feature_names)}")
+    if local.target_names is not None and (local.target >= len(local.target_names)).any():
+        raise ValueError(f"target must be below the number of target_names, {len(local.target_names)}")
+
+
+def as_counts(numbers: Array, name: str) -> Array:
+    """Return counts of any dtype of integers as int64, whose sums neither overflow nor become floats."""
+    for number in (numbers.min(initial=0), numbers.max(initial=0)):
+        if not 0 <= number <= 2**53:
+            raise ValueError(f"{name} must be from 0 to 2^53, got {number}")
+    return numbers.astype(np.int64)
+
+
+@quiet
+def check_importance(one: Any) -> None:
+    """Raise ValueError if this is no Importance."""
+    if one.counts.shape != one.values.shape or (one.stderr is not None and one.stderr.shape != one.values.shape):
+        raise ValueError(f"counts and stderr must have the shape of values, {one.values.shape}")
+    shape = one.values.shape[:-1]
+    if one.explanations.shape != shape or shape != (() if one.groups is None else one.groups.shape):
+        raise ValueError(f"groups must be one per row of values, of shape {one.values.shape}")
+    if one.feature_names is not None and len(one.feature_names) != one.values.shape[-1]:
+        raise ValueError(f"feature_names must have {one.values.shape[-1]} names, got {len(one.feature_names)}")
+    if one.kind not in get_args(Kind) or one.sign not in get_args(Sign):
+        known = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
+        raise ValueError(f"{known}, got {one.kind!r:.50} and {one.sign!r:.50}")
+    if (one.stderr is None) != (one.kind in ("l2", "sp_lime", "sum")):
+        raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {one.kind!r}")
+    if one.stderr is not None and (one.stderr < 0).any():
+        raise ValueError("stderr must be at least 0")
+    if one.skewness is not None and (one.stderr is None or one.skewness.shape != one.values.shape):
+        raise ValueError(f"skewness must have the shape of values, {one.values.shape}, where there is stderr")
+    if one.shrink and (one.kind != "normlime" or one.sign == "net" or one.skewness is not None):
+        raise ValueError(f"shrink is for kind normlime and no net, without skewness, got {one.kind!r}, {one.sign!r}")
+    if np.isnan(one.values).any():
+        raise ValueError("values must not be NaN")
+    if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
+        raise ValueError("counts must be from 0 to the number of explanations")
+    as_counts(one.explanations, "explanations")
+    hidden = one.counts < one.min_count
+    if one.min_count > 1 and (one.values[hidden].any() or (one.stderr is not None and (one.stderr[hidden] >= 0).any())):
+        raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")
+
+
+@quiet
+def check_statistics(one: Any) -> None:
+    """Raise ValueError if these are no ImportanceStatistics."""
+    if one.groups is None and len(one.sums) != 1:
+        raise ValueError(f"groups must be there for {len(one.sums)} groups")
+    if one.groups is not None:
+        if one.groups.shape != one.explanations.shape:
+            raise ValueError(f"groups must be one per row of sums, {len(one.sums)}, got shape {one.groups.shape}")
+        try:
+            distinct = len(np.unique(one.groups)) == len(one.groups) and not np.any(one.groups != one.groups)
+        except TypeError:  # objects without an order
+            distinct = False
+        if not distinct:
+            raise ValueError("groups must be labels that can be sorted, each once")
+    if one.feature_names is not None and len(one.feature_names) != one.sums.shape[2]:
+        raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
+    if not ((one.sums >= 0) | (np.isnan(one.sums) & (np.arange(one.sums.shape[3]) >= 5))).all():
+        raise ValueError("sums must be at least 0")
+    as_counts(one.explanations, "explanations")
+    counts = one.sums[..., 0]
+    if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= one.explanations[:, None]).all():
+        raise ValueError("sums must begin with counts: whole numbers, no more than there are explanations")

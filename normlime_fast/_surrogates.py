@@ -1,0 +1,252 @@
+"""Features and outputs (and weights) in, sparse linear surrogates out."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_count, as_nonnegative, as_numbers, quiet, shown
+from normlime_fast._kernels import lasso, surrogate
+
+# What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
+# it had n_features members.
+WARNINGS = {
+    surrogate.CONSTANT_OUTPUT: "empty because the output did not vary",
+    surrogate.NO_WEIGHT: "empty because all sample weights were 0",
+    lasso.NOT_CONVERGED: "approximate because the solver did not converge",
+    surrogate.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
+    surrogate.TOO_FEW: "empty because the effective sample size is below n_features + 2",
+    surrogate.NO_FEATURES: "empty because nothing of the instance can be perturbed",
+}
+
+# How features are selected: the ridge (lime's) of the regression whose largest weights they have; NaN for the path.
+SELECTIONS = {"lasso_path": math.nan, "highest_weights": 0.01}
+
+
+def warn_of(status: Array, stacklevel: int) -> None:
+    """Warn once, with a count of each status that is worth knowing."""
+    warn_of_counts(np.bincount(status), stacklevel + 1)
+
+
+def warn_of_counts(counts: Array, stacklevel: int) -> None:
+    """Warn once of statuses that are worth knowing, which `counts` counts."""
+    found = [
+        f"{counts[code]} {text} (status {code})"
+        for code, text in WARNINGS.items()
+        if code < len(counts) and counts[code]
+    ]
+    if found:
+        warnings.warn(f"of {counts.sum()} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Fits of sparse linear surrogates as the kernel leaves them."""
+
+    features: Array  # (fits, K) int64, ascending: the first `count` of each
+    coefficients: Array  # (fits, K)
+    summaries: Array  # (fits,) of surrogate.SUMMARY
+
+    @classmethod
+    def room_for(cls, count: int, n_features: int) -> "Fits":
+        """Fits that are still to be made."""
+        shape = (count, n_features)
+        return cls(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(count, surrogate.SUMMARY))
+
+    def __getitem__(self, some: slice) -> "Fits":
+        return Fits(self.features[some], self.coefficients[some], self.summaries[some])
+
+    def used(self) -> Array:
+        """Which of the features and coefficients count, (fits, K) bool."""
+        used: Array = np.arange(self.features.shape[1]) < self.summaries["count"][:, None]
+        return used
+
+
+def as_selection(selection: object) -> str:
+    """Return `selection`, a key of SELECTIONS."""
+    if not isinstance(selection, str) or selection not in SELECTIONS:
+        raise ValueError(f'selection must be "lasso_path" or "highest_weights", got {shown(selection)}')
+    return str(selection)
+
+
+def fit_samples(
+    Z: Array,
+    Y: Array,
+    starts: Array,
+    weights: Array,
+    fits: Fits,
+    *,
+    n_features: int,
+    ridge: float,
+    tol: float,
+    selection: str = "lasso_path",
+    least_effective: float = 0.0,
+) -> None:
+    """Fit every output of Y (outputs, n; overwritten); starts[k] to starts[k + 1] are those of the samples Z[k] (n, d).
+
+    `weights` (m, n), or (1, n) for all sets, are at most 1; `ridge` is scikit-learn's `alpha` with these weights; the
+    room in `fits` may be wider than n_features. Sets of an effective sample size below `least_effective` have no fit.
+    """
+    penalties = ridge, tol, SELECTIONS[selection]
+    out = fits.features, fits.coefficients, fits.summaries
+    surrogate.fit(Z, Y, starts, weights, n_features, *penalties, float(least_effective), *out)
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogates:
+    """Sparse linear surrogates of t targets, from `fit_surrogates`.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (t, d)
+        Refitted weights: change of the output per unit of each feature; exactly 0 for features not selected.
+    intercept : ndarray of shape (t,)
+        Value of the surrogate where all features are 0.
+    r2 : ndarray of shape (t,)
+        Weighted in-sample R^2 of the refit; 0 for an empty surrogate.
+    alpha : ndarray of shape (t,)
+        The L1 penalty at which the features were selected; 0 without a path.
+    status : ndarray of shape (t,)
+        0 as asked; 1 the path ended, at a millionth of its first alpha, with fewer features; 2 the output is constant
+        (no features); 3 all sample weights are 0 (no features); 4 not converged (approximate); 5 the output's range or
+        a weight overflows (no features).
+    """
+
+    coef: Array
+    intercept: Array
+    r2: Array
+    alpha: Array
+    status: Array
+
+
+@quiet
+def fit_surrogates(
+    Z: ArrayLike,
+    Y: ArrayLike,
+    *,
+    n_features: int | None,
+    sample_weight: ArrayLike | None = None,
+    ridge: float = 0.0,
+    tol: float = 1e-4,
+    selection: str = "lasso_path",
+) -> Surrogates:
+    """Fit K-LASSO surrogates to your own samples: select by the LASSO path, refit by least squares (Eq. 1).
+
+    By default, the features selected are the support at the largest penalty alpha at which
+    ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha ||w||_1`` has `n_features` of them, with normalised weights p, and Z and Y
+    centred. All targets share the Gram matrix of Z.
+
+    Parameters
+    ----------
+    Z : array_like of shape (n, d)
+        Interpretable features of n samples.
+    Y : array_like of shape (n,) or (n, t)
+        The model's outputs for them, one column a target.
+    n_features : int or None
+        How many features a surrogate may use (K); None, or more than d, is all.
+    sample_weight : array_like of shape (n,), optional
+        Proximity weights, at least 0; by default all equal.
+    ridge : float, default 0.0
+        L2 penalty of the refit, as `alpha` of scikit-learn's ``Ridge`` with these sample weights (lime uses 1).
+    tol : float, default 1e-4
+        Coordinate descent first stops at a duality gap of ``tol * 1/2 sum_i p_i y_i^2``; the support it finds is then
+        solved exactly, and descent goes on where that is not yet the minimum.
+    selection : {"lasso_path", "highest_weights"}, default "lasso_path"
+        How features are selected. "highest_weights" takes the largest absolute weights of a ridge regression (``alpha``
+        0.01) on all features, as lime does. lime multiplies these weights by the instance's own values first, which
+        are 1 where features are indicators; where they are continuous, here the weights alone count.
+
+    Returns
+    -------
+    Surrogates
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, or holds NaN or infinite values.
+
+    Warns
+    -----
+    UserWarning
+        Once, if surrogates are empty or approximate; `status` says which.
+
+    References
+    ----------
+    Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016 (K-LASSO).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> Z = np.random.default_rng(0).normal(size=(200, 5))
+    >>> fitted = nlf.fit_surrogates(Z, 3 * Z[:, 1] - 2 * Z[:, 4] + 0.1 * Z[:, 0], n_features=2)
+    >>> fitted.coef.round(1)
+    array([[ 0.,  3.,  0.,  0., -2.]])
+    """
+    samples = as_numbers(Z, "Z", ndim=(2,)).astype(np.float64, order="C")
+    outputs = as_numbers(Y, "Y", ndim=(1, 2))
+    n, d = samples.shape
+    if outputs.shape[0] != n:
+        raise ValueError(f"Y must have one row per row of Z, {n}, got shape {outputs.shape}")
+    K = d if n_features is None else as_count(n_features, "n_features")
+    ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
+    ridge_of_all = SELECTIONS[as_selection(selection)]
+    weights, largest = _normalised(sample_weight, n)
+    if largest > 0:  # a sample without weight must not set the scale of the others
+        samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
+    centred, center, size, spread = _centred(samples, weights)
+    penalties = np.ldexp(np.array([ridge, ridge_of_all]) / (largest or 1.0), -2 * (size + spread))
+    ridge, ridge_of_all = np.minimum(penalties, [np.inf, 1e100]).tolist()  # an infinite one would leave nothing to rank
+    Y_by_target = np.array(outputs.reshape(len(samples), -1).T, np.float64, order="C")
+    starts, K = np.array([0, len(Y_by_target)]), min(K, d)
+    fits = Fits.room_for(len(Y_by_target), K)
+    out = fits.features, fits.coefficients, fits.summaries
+    surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, ridge, tol, ridge_of_all, 0.0, *out)
+    summary, used = fits.summaries, fits.used()
+    coef = np.zeros((len(summary), d))
+    coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
+    coef = np.ldexp(coef, -spread)
+    intercept = summary["intercept"] - coef @ center
+    coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
+    fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
+    status = np.where(fits_float64, summary["status"], surrogate.OVERFLOW)
+    warn_of(status, stacklevel=3)  # one more for the decorator
+    return Surrogates(
+        coef=np.where(fits_float64[:, None], coef, 0.0),
+        intercept=np.where(fits_float64, intercept, summary["intercept"]),
+        r2=np.where(fits_float64, summary["r2"], 0.0),
+        alpha=alpha,
+        status=status,
+    )
+
+
+def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:
+    """Bring Z near 1 by powers of 2, which change no digit, first so that its mean cannot overflow, then centred.
+
+    Returns 2^-spread (2^-size Z - center), center, size and spread.
+    """
+    size = int(np.frexp(np.abs(samples).max())[1])
+    samples = np.ldexp(samples, -size)
+    center = weights @ samples / weights.sum() if weights.any() else samples[0]
+    centred = np.zeros_like(samples)
+    varied = (samples != samples[:1]).any(axis=0)  # the mean of equal values may be off by a rounding
+    np.subtract(samples, center, out=centred, where=varied)
+    spread = int(np.frexp(np.abs(centred).max())[1])
+    return np.ldexp(centred, -spread), center, size, spread
+
+
+def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
+    """Weights of at most 1, and what they were divided by."""
+    if sample_weight is None:
+        return np.ones(n), 1.0
+    weights = as_numbers(sample_weight, "sample_weight", ndim=(1,)).astype(np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have one entry per row of Z, shape ({n},), got shape {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must be at least 0, got {weights.min()}")
+    largest = weights.max()
+    if largest == 0:
+        return weights, 0.0
+    return weights / largest, float(largest)  # so that their sum neither overflows nor underflows

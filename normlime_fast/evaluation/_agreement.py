@@ -1,0 +1,320 @@
+"""How well importances agree: several results with each other, or one with itself over halves of its instances."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_count, as_seed, quiet, shown
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.export import counted
+from normlime_fast._results.groups import grouped, in_order, in_words, known, listed
+from normlime_fast._results.statistics import aggregate
+from normlime_fast._types import Kind, Sign
+from normlime_fast.evaluation._common import importances, kendall, pearson, spearman, table, top
+
+if TYPE_CHECKING:
+    import pandas
+
+Unused = Literal["keep", "drop"]
+MEASURES = ("jaccard", "kendall", "spearman", "pearson")
+
+
+class Measured(NamedTuple):
+    """One row of `Agreement.summary`."""
+
+    measure: str
+    group: Any
+    mean: float
+    std: float
+    lowest: float
+    highest: float
+    pairs: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Agreement:
+    """What `agreement` and `split_half` found, for each pair of results and, if there are groups, each group.
+
+    Attributes
+    ----------
+    jaccard : ndarray of shape (n_pairs,) or (n_pairs, n_groups)
+        Features in the top k of both, over those in the top k of either: 1 if they are the same, 0 if none is in both.
+    kendall, spearman, pearson : ndarray, same shape
+        Kendall's tau-b, and the correlations of ranks and of values; NaN where all values of a result are equal.
+    unused : ndarray of int, same shape
+        How many features have the value 0 in both.
+    top_sizes : ndarray of int of shape (n_pairs, 2) or (n_pairs, n_groups, 2)
+        How many features each top k has: fewer than k where fewer are not 0, more where some equal the k-th.
+    pairs : ndarray of int of shape (n_pairs, 2)
+        Numbers of the two results. The halves of split i are 2 i and 2 i + 1.
+    n_features, k : int
+        How many features there are, and how many were asked for.
+    groups : ndarray of shape (n_groups,) or None
+        Labels of the groups.
+    names : tuple of str or None
+        Names of the results.
+    """
+
+    jaccard: Array
+    kendall: Array
+    spearman: Array
+    pearson: Array
+    unused: Array
+    top_sizes: Array
+    pairs: Array
+    n_features: int
+    k: int
+    groups: Array | None = None
+    names: tuple[str, ...] | None = None
+
+    @quiet
+    def summary(self) -> list[Measured]:
+        """Return the mean and the spread of each measure over the pairs, for each group if there are groups.
+
+        Pairs share results, and splits share instances: they are not independent, so that `std` is no base for a
+        standard error of the mean.
+
+        Returns
+        -------
+        list of (measure, group, mean, std, lowest, highest, pairs) tuples
+            `pairs` is how many pairs have the measure; those where it is NaN are left out.
+        """
+        found = []
+        for measure in MEASURES:
+            values = getattr(self, measure).reshape(len(self.pairs), -1)
+            for group, column in zip([None] if self.groups is None else listed(self.groups), values.T, strict=True):
+                found.append(Measured(measure, group, *_described(column)))
+        return found
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a pandas DataFrame with one row per pair, and group if there are groups.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the columns ``first`` and ``second``, ``group`` (if there are groups), ``jaccard``, ``kendall``,
+            ``spearman``, ``pearson`` and ``unused``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        n = 1 if self.groups is None else len(self.groups)
+        who = self.pairs if self.names is None else np.array(self.names, object)[self.pairs]
+        columns = {"first": np.repeat(who[:, 0], n), "second": np.repeat(who[:, 1], n)}
+        if self.groups is not None:
+            columns["group"] = np.tile(self.groups, len(self.pairs))
+        columns |= {name: getattr(self, name).ravel() for name in (*MEASURES, "unused")}
+        frame: pandas.DataFrame = table(columns)
+        return frame
+
+    @quiet
+    def __repr__(self) -> str:
+        parts = [counted(len(self.pairs), "pair"), counted(self.n_features, "feature")]
+        if self.groups is not None:
+            parts.append(counted(len(self.groups), "group"))
+        found = []
+        for measure in MEASURES:
+            mean, std, *_ = _described(getattr(self, measure).ravel())
+            found.append(f"{f'top-{self.k} jaccard' if measure == 'jaccard' else measure} {mean:.3f} +- {std:.3f}")
+        return f"<Agreement: {', '.join(parts)}; {', '.join(found)}>"
+
+
+def agreement(results: Any, k: int = 10, *, unused: Unused = "keep") -> Agreement:
+    """Compare every two of several importances of the same features.
+
+    Parameters
+    ----------
+    results : list or dict of Importance or array_like, or one array_like (n_results, d) or (n_results, n_groups, d)
+        At least two. They are compared by |value|, group by group if they have groups. Names of features, of an
+        Importance or in the index of a Series, must be the same in the same order.
+    k : int, default 10
+        How many of the most important features `jaccard` is about. Those that are as large as the k-th are in, those
+        of value 0 never are.
+    unused : {"keep", "drop"}
+        What the correlations do with features that have the value 0 in both. "keep": they are tied at the bottom of
+        both, and count as agreement if there are others. Correlations of unrelated results are about 0 then. "drop":
+        the features that either result uses are compared. Correlations are lower then, and of results that choose their
+        features at random below 0.
+
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit, or the results differ in features or groups.
+
+    Examples
+    --------
+    >>> from normlime_fast import evaluation
+    >>> found = evaluation.agreement({"one": [3.0, 2.0, 1.0, 0.0], "other": [3.0, 1.0, 2.0, 0.0]}, k=2)
+    >>> found.jaccard.round(3), found.kendall.round(3), found.spearman
+    (array([0.333]), array([0.667]), array([0.8]))
+    """
+    names = tuple(str(name) for name in results) if isinstance(results, Mapping) else None
+    k, drop = as_count(k, "k"), _as_drop(unused)
+    values, groups = importances(list(results.values()) if isinstance(results, Mapping) else results, "results")
+    if len(values) < 2:
+        raise ValueError(f"results must be at least 2, got {len(values)}")
+    of_groups = values[:, None] if groups is None else values
+    pairs = list(combinations(range(len(values)), 2))
+    each = (of_groups[[i, j]] for i, j in pairs)
+    return _compared(each, pairs, k, drop, groups, names)
+
+
+def split_half(
+    local: LocalExplanations,
+    k: int = 10,
+    kind: Kind = "normlime",
+    by: str | ArrayLike | None = None,
+    *,
+    sign: Sign = "absolute",
+    min_count: int = 1,
+    n_splits: int = 20,
+    unused: Unused = "keep",
+    rng: Any = 0,
+) -> Agreement:
+    """Split the instances at random into two halves, compare the importances of these, and do so again.
+
+    All explanations of an instance are in one half. With groups, the halves of each are of equal size (or differ by
+    one): an instance of several groups goes by its first.
+
+    Parameters
+    ----------
+    local : LocalExplanations
+    k, unused
+        See `agreement`.
+    kind, by, sign, min_count
+        See `LocalExplanations.importance`. `min_count` is about the explanations of a half.
+    n_splits : int, default 20
+        How many times to split.
+    rng : None, int or numpy Generator, default 0
+        What the halves are drawn from.
+
+    Returns
+    -------
+    Agreement
+        One pair for each split: how far importances of half as many instances would agree. Those of all agree better.
+        NaN for a group that has but one instance.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit, there are explanations of fewer than two instances, or there is nothing to compare
+        in any split: no feature that `min_count` explanations use, or no group of two instances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import evaluation
+    >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0, 0.5], nlf.Gaussian(1.0), n_features=3, rng=0)
+    >>> found = evaluation.split_half(explainer.explain(np.zeros((8, 4))), k=2, n_splits=5)
+    >>> found.jaccard, found.spearman
+    (array([1., 1., 1., 1., 1.]), array([1., 1., 1., 1., 1.]))
+    """
+    if not isinstance(local, LocalExplanations):
+        raise TypeError(f"split_half needs LocalExplanations, got a {type(local).__name__}")
+    k, n_splits, drop = as_count(k, "k"), as_count(n_splits, "n_splits"), _as_drop(unused)
+    there = known(local.status)
+    weights, (instances, place) = local.weights[there], in_order(local.instance[there])
+    if len(instances) < 2:
+        raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(instances)}")
+    labels = grouped(local.instance, local.target, by)
+    groups, codes = _coded(None if labels is None else labels[there], len(place))
+    aggregate(weights[:1]).importance(kind, sign, as_count(min_count, "min_count"))  # or says what is wrong
+    first = codes[np.unique(place, return_index=True)[1]]  # group of each instance's first explanation
+    generator = np.random.default_rng(as_seed(rng))
+
+    def halves() -> Iterator[Array]:
+        for _ in range(n_splits):
+            order = generator.permutation(len(instances))
+            order = order[np.argsort(first[order], kind="stable")]
+            half = np.empty_like(order)
+            half[order] = np.arange(len(order)) % 2
+            found = aggregate(weights, half[place] * len(groups) + codes).importance(kind, sign, min_count)
+            values = np.full((2 * len(groups), weights.shape[1]), np.nan)  # of a group that a half does not have
+            values[found.groups] = np.abs(found.values)
+            yield values.reshape(2, len(groups), -1)
+
+    if isinstance(by, str):
+        groups = in_words(groups, local.target_names)
+    pairs = [(2 * i, 2 * i + 1) for i in range(n_splits)]
+    found = _compared(halves(), pairs, k, drop, None if by is None else groups, None)
+    if np.isnan(found.jaccard).all():
+        least = counted(int(min_count), "explanation")
+        in_group = "" if by is None else " of a group"
+        raise ValueError(f"split_half needs features that at least {least} of a half{in_group} use, got none")
+    return found
+
+
+def _coded(labels: Array | None, n: int) -> tuple[Array, Array]:
+    """Labels, each once, and which of them each explanation has."""
+    if labels is None:
+        return np.zeros(1, np.int64), np.zeros(n, np.int64)
+    return np.unique(labels, return_inverse=True)
+
+
+@quiet
+def _compared(
+    each: Iterator[Array],
+    pairs: list[tuple[int, int]],
+    k: int,
+    drop: bool,
+    groups: Array | None,
+    names: tuple[str, ...] | None,
+) -> Agreement:
+    """Compare the two of each pair, (2, n_groups, d)."""
+    rows, d = [], 0
+    for a, b in each:
+        d = a.shape[1]
+        rows.append([_compare(one, other, k, drop) for one, other in zip(a, b, strict=True)])
+    found = np.array(rows) if groups is not None else np.array(rows)[:, 0]
+    counts = found[..., len(MEASURES) :].astype(np.int64)
+    measures = {name: found[..., m] for m, name in enumerate(MEASURES)}
+    return Agreement(
+        **measures,
+        unused=counts[..., 0],
+        top_sizes=counts[..., 1:],
+        pairs=np.array(pairs),
+        n_features=d,
+        k=k,
+        groups=groups,
+        names=names,
+    )
+
+
+def _compare(a: Array, b: Array, k: int, drop: bool) -> tuple[float, ...]:
+    """Return the measures, how many features neither uses, and the sizes of the two top k."""
+    nan = float("nan")
+    if np.isnan(a[0]) or np.isnan(b[0]):
+        return (nan,) * len(MEASURES) + (0.0, 0.0, 0.0)
+    top_a, top_b = top(a, k), top(b, k)
+    either, used = np.count_nonzero(top_a | top_b), (a > 0) | (b > 0)
+    jaccard = float(np.count_nonzero(top_a & top_b) / either) if either else nan
+    sizes = (float(np.count_nonzero(which)) for which in (~used, top_a, top_b))
+    if drop:
+        a, b = a[used], b[used]
+    return jaccard, *(measure(a, b) for measure in (kendall, spearman, pearson)), *sizes
+
+
+def _described(values: Array) -> tuple[float, float, float, float, int]:
+    """Mean, standard deviation, least, largest and number of the values that are not NaN."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return (float("nan"),) * 4 + (0,)
+    spread = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+    return float(known.mean()), spread, float(known.min()), float(known.max()), len(known)
+
+
+def _as_drop(unused: object) -> bool:
+    if not isinstance(unused, str) or unused not in get_args(Unused):
+        raise ValueError(f'unused must be "keep" or "drop", got {shown(unused)}')
+    return unused == "drop"

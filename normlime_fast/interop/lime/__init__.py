@@ -1,0 +1,6 @@
+"""lime: its explanations, and its explainers made faster."""
+
+from normlime_fast.interop.lime._accelerate import accelerate
+from normlime_fast.interop.lime._explanations import from_lime
+
+__all__ = ["accelerate", "from_lime"]

@@ -1,0 +1,268 @@
+"""lime's explanations as LocalExplanations, after a loop over lime."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from normlime_fast._checks import Array, as_index, as_targets, is_sparse, quiet, shown
+from normlime_fast._kernels.surrogate import CONSTANT_OUTPUT
+from normlime_fast._results.explanations import LocalExplanations
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Axis = Literal["column", "bin"]
+
+
+@quiet
+def from_lime(
+    explanations: Iterable[Any],
+    *,
+    targets: str | int | ArrayLike = "all",
+    features: Axis = "column",
+    index: ArrayLike | None = None,
+) -> LocalExplanations:
+    """Make LocalExplanations of the objects that lime's `explain_instance` returned.
+
+    Parameters
+    ----------
+    explanations : iterable of lime.explanation.Explanation or lime.lime_image.ImageExplanation
+        All of tables, of texts, or of images with the same segments. What `as_map` and `as_list` return is not enough.
+    targets : "all", "predicted", int or array_like of int
+        Which labels to take of each explanation: all that it has; that of its most probable class; or these, which
+        every explanation must have. A regression has target 0 alone.
+    features : {"column", "bin"}
+        What a feature of a table is: a column, or a bin or category of a column, as lime names it ("37.00 < Age <=
+        48.00"), of which the result has those that an explanation uses. The features of texts are the words that an
+        explanation uses, sorted; a word with several weights, as with ``bow=False``, has their sum. Those of images are
+        the segments, by number.
+    index : array_like of int, optional
+        A number for each explanation, such as that of its row; by default its position.
+
+    Returns
+    -------
+    LocalExplanations
+        In the order given, targets ascending. `intercept` is the surrogate's value at the instance, as everywhere here;
+        lime's is that where all of lime's features are 0. `r2` is lime's score, NaN where lime did not keep it: lime
+        0.2.0.1 keeps that of the last label. `prediction` is NaN for images, `effective_samples` for all. `status` is
+        0, or 2, and `r2` 0, where all weights are 0. Several targets of an instance count as several explanations,
+        though they are not independent: choose one, or aggregate ``by="target"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `explanations` are none, not lime's, not all of one kind, or differ in columns, segments or class names; or
+        if one lacks a target or has a weight that is not finite. The message has the position of the first of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lime.lime_tabular import LimeTabularExplainer
+    >>> from normlime_fast.interop.lime import from_lime
+    >>> X = np.random.default_rng(0).normal(size=(100, 3))
+    >>> explainer = LimeTabularExplainer(X, mode="regression", discretize_continuous=False, random_state=0)
+    >>> explanations = [explainer.explain_instance(x, lambda X: X @ [1.0, -2.0, 0.0], num_samples=100) for x in X[:5]]
+    >>> from_lime(explanations).importance("mean").values.argsort()
+    array([1, 2, 0])
+    """
+    if not isinstance(features, str) or features not in get_args(Axis):
+        raise ValueError(f'features must be "column" or "bin", got {shown(features)}')
+    wanted = as_targets(targets)
+    if isinstance(explanations, Mapping) or not isinstance(explanations, Iterable):
+        raise TypeError(f"explanations must be a list of lime's, got a {type(explanations).__name__}")
+    given = [_Explained(one, position) for position, one in enumerate(explanations)]
+    if not given:
+        raise ValueError("explanations must not be empty")
+    _common("be of one kind", given, [one.kind for one in given])
+    if features == "bin" and given[0].data != "tabular":
+        raise ValueError(f'features must be "column" for explanations of {given[0].data} data, got "bin"')
+    class_names = _common("have the same class_names", given, [one.class_names for one in given])
+    instance = as_index(index, len(given), "explanation")
+    chosen = [(one, target) for one in given for target in one.chosen(wanted)]
+    target = np.array([target for _, target in chosen])
+    rows = [one.weights(target, features) for one, target in chosen]
+    weights, names = _aligned(given, rows, features)
+    empty = np.diff(weights.indptr) == 0  # where lime's R^2 is 1
+    return LocalExplanations(
+        weights,
+        intercept=np.array([one.at_instance(target) for one, target in chosen]),
+        r2=np.where(empty, 0.0, [one.score(target) for one, target in chosen]),
+        prediction=np.array([one.prediction(target) for one, target in chosen]),
+        status=np.where(empty, CONSTANT_OUTPUT, 0),
+        instance=instance[[one.position for one, _ in chosen]],
+        target=target,
+        effective_samples=np.full(len(chosen), np.nan),
+        feature_names=names,
+        target_names=class_names if class_names is not None and target.max() < len(class_names) else None,
+    )
+
+
+class _Explained:
+    """One of lime's explanations, whatever it explains."""
+
+    def __init__(self, explanation: Any, position: int) -> None:
+        self.position = position
+        self._explanation = explanation
+        self._weights: Any = getattr(explanation, "local_exp", None)
+        if not isinstance(self._weights, dict):
+            got = f"a {type(explanation).__name__} at position {position}"
+            raise TypeError(f"explanations must be what lime's explain_instance returns, got {got}")
+        if not self._weights:
+            raise ValueError(f"explanations must have labels, got none at position {position}")
+        self.mapper: Any = getattr(explanation, "domain_mapper", None)
+        self.segments: Any = getattr(explanation, "segments", None)
+        if hasattr(self.mapper, "feature_names"):
+            self.data = "tabular"
+        elif hasattr(self.mapper, "indexed_string"):
+            self.data = "text"
+        elif self.segments is not None:
+            self.data = "image"
+        else:
+            got = f"those of a {type(self.mapper).__name__} at position {position}"
+            raise TypeError(f"explanations must be of tables, texts or images, got {got}")
+        self._regression = getattr(explanation, "mode", None) == "regression"
+        self.kind = f"{self.data} {'regression' if self._regression else 'classification'}"
+        names = None if self._regression else getattr(explanation, "class_names", None)
+        self.class_names = None if names is None else tuple(map(str, names))
+
+    def chosen(self, wanted: str | Array) -> list[int]:
+        """Return the targets to take."""
+        there = [0] if self._regression else sorted(int(label) for label in self._weights)
+        if isinstance(wanted, str) and (wanted == "all" or self._regression):
+            return there
+        targets = self._predicted(there) if isinstance(wanted, str) else wanted.tolist()
+        for target in targets:
+            if target not in there:
+                got = f"{there} at position {self.position}; lime explains those that labels= or top_labels= ask for"
+                raise ValueError(f"explanations must have target {target}, got {got}")
+        return targets
+
+    def _predicted(self, there: list[int]) -> list[int]:
+        probabilities = getattr(self._explanation, "predict_proba", None)
+        if probabilities is not None:
+            best = np.flatnonzero(probabilities == np.max(probabilities)).tolist()
+        else:  # of an image; but lime sorts the labels that it chose itself
+            best = (getattr(self._explanation, "top_labels", None) or [])[:1]
+        if not best:
+            where = f"none at position {self.position}; pass their numbers"
+            raise ValueError(f'explanations must have top_labels for targets="predicted", got {where}')
+        return [int(next((label for label in best if label in there), best[0]))]  # of equals one that is there
+
+    def _label(self, target: int) -> int:
+        return int(self._explanation.dummy_label) if self._regression else target
+
+    def weights(self, target: int, features: Axis) -> dict[Any, float]:
+        """Return the weights of a target, by column or segment, (column, bin) or word."""
+        total: dict[Any, float] = {}
+        for feature, weight in self._weights[self._label(target)]:
+            if not math.isfinite(weight):
+                got = f"{weight} at position {self.position}"
+                raise ValueError(f"explanations must have finite weights, got {got}")
+            if self.data == "text":
+                key: Any = str(self.mapper.indexed_string.word(feature))
+            elif features == "bin":
+                key = int(feature), str(self.mapper.map_exp_ids([(feature, weight)])[0][0])
+            else:
+                key = int(feature)
+            total[key] = total.get(key, 0.0) + float(weight)
+        return {key: weight for key, weight in total.items() if weight}
+
+    def at_instance(self, target: int) -> float:
+        """Return the value of the surrogate at the instance."""
+        label = self._label(target)
+        features = [feature for feature, _ in self._weights[label]]
+        weights = np.array([weight for _, weight in self._weights[label]], np.float64)
+        values: Any = 1.0
+        if self.data == "tabular":  # in lime's units: 1 for bins and categories
+            row = self.mapper.scaled_row
+            values = (row.toarray().ravel() if is_sparse(row) else np.asarray(row))[features]
+        return float(self._explanation.intercept[label]) + float(np.sum(values * weights))
+
+    def score(self, target: int) -> float:
+        """Return lime's R^2, or NaN if it is another target's."""
+        score = getattr(self._explanation, "score", None)
+        if isinstance(score, dict):
+            score = score.get(target)
+        elif self._label(target) != list(self._weights)[-1]:
+            score = None
+        return math.nan if score is None else float(score)
+
+    def prediction(self, target: int) -> float:
+        """Return the model's output, or NaN if it was not kept."""
+        if self._regression:
+            return float(self._explanation.predicted_value)
+        probabilities = getattr(self._explanation, "predict_proba", None)
+        return math.nan if probabilities is None else float(probabilities[target])
+
+
+def _common(what: str, given: list[_Explained], values: list[Any]) -> Any:
+    """Return the value that all have."""
+    for one, value in zip(given, values, strict=True):
+        if value != values[0]:
+            got = f"{shown(values[0], str)} at position 0 and {shown(value, str)} at position {one.position}"
+            raise ValueError(f"explanations must {what}, got {got}")
+    return values[0]
+
+
+def _aligned(
+    given: list[_Explained], rows: list[dict[Any, float]], features: Axis
+) -> tuple["csr_array", tuple[str, ...] | None]:
+    """Return the weights as a matrix, and the names of its columns."""
+    from scipy.sparse import csr_array
+
+    names: tuple[str, ...] | None
+    if given[0].data == "tabular" and features == "column":
+        names = _column_names(given)
+        columns: Any = range(len(names))
+    elif given[0].data == "image":
+        names, columns = None, range(_count_segments(given))
+    else:
+        columns = sorted({key for row in rows for key in row})
+        names = tuple(key if isinstance(key, str) else key[1] for key in columns)
+        if not columns:
+            raise ValueError("explanations must have weights, got none but 0")
+    place = {key: column for column, key in enumerate(columns)}
+    entries = [sorted((place[key], weight) for key, weight in row.items()) for row in rows]
+    indices = np.array([column for row in entries for column, _ in row], np.int64)
+    data = np.array([weight for row in entries for _, weight in row], np.float64)
+    indptr = np.cumsum([0, *map(len, entries)])
+    return csr_array((data, indices, indptr), shape=(len(rows), len(columns))), names
+
+
+def _column_names(given: list[_Explained]) -> tuple[str, ...]:
+    """Names of columns, to which lime adds the value of the instance where a column has categories."""
+    d = _common("have the same columns", given, [len(one.mapper.feature_names) for one in given])
+    mapper = given[0].mapper
+    names = []
+    for column in range(d):
+        seen = [str(one.mapper.feature_names[column]) for one in given]
+        if mapper.feature_indexes is None and mapper.feature_values[column] == "True":  # what lime puts for a category
+            names.append(_before_value(seen))
+        else:
+            names.append(_common(f"have the same name for column {column}", given, seen))
+    return tuple(names)
+
+
+def _before_value(names: Sequence[str]) -> str:
+    """Return the longest text that is before a "=" in all of them: either side of it may have more."""
+    common = {names[0][:place] for place, character in enumerate(names[0]) if character == "="}
+    for position, name in enumerate(names):
+        common = {start for start in common if name.startswith(f"{start}=")}
+        if not common:
+            got = f"{shown(names[0], str)} at position 0 and {shown(name, str)} at position {position}"
+            raise ValueError(f"explanations must have the same columns, got {got}")
+    return max(common, key=len)
+
+
+def _count_segments(given: list[_Explained]) -> int:
+    first = given[0].segments
+    for one in given:
+        if one.segments is not first and not np.array_equal(one.segments, first):
+            raise ValueError(
+                f"explanations must be of images in the same segments, got others at position {one.position};"
+                " explain with a segmentation_fn that gives every image the same, such as a grid"
+            )
+    return len(np.unique(first))

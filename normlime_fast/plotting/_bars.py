@@ -1,0 +1,237 @@
+"""Importances as bars: one, of groups side by side, and of several kinds."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_count, shown
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.importance import Importance
+from normlime_fast._types import Kind
+from normlime_fast.plotting import _common
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes":
+    """Draw the k most important features as bars, with 90 % intervals and how many explanations use each.
+
+    Parameters
+    ----------
+    importance : Importance
+        Without groups. Kinds that are no mean ("l2", "sp_lime", "sum") have no interval, and so have features that
+        fewer than two explanations use.
+    k : int, default 10
+    ax : matplotlib Axes, optional
+        By default of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If `importance` is none, has groups or no feature that is used; if `k` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import plotting
+    >>> ax = plotting.bars(nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], feature_names=["a", "b"]).importance())
+    >>> [float(bar.get_width()) for bar in ax.patches]
+    [2.125, 0.25]
+    """
+    _common.check_importance(importance, "bars", False, "group_bars")
+    k = as_count(k, "k")
+    columns = _common.used_columns(importance.values, importance.counts, importance.min_count, k)
+    ax = _common.axes_for(ax, len(columns))
+    low, high = _common.interval_of(importance)
+    _draw(ax, importance.values[columns], low[columns], high[columns])
+    axis = _common.how_many(len(columns), importance.values.size)
+    _common.name_rows(ax, _common.labels_of(importance.feature_names, columns), axis)
+    n = int(importance.explanations)
+    _write_counts(ax, importance.counts[columns], f"used by, of {n:,} explanation{'s' * (n != 1)}")
+    ax.set_xlabel(_common.quantity_of(importance, lines=True))
+    return ax
+
+
+def group_bars(
+    importance: Importance,
+    k: int = 10,
+    axes: Any = None,
+    *,
+    features: Literal["shared", "own"] = "shared",
+) -> Array:
+    """Draw the most important features of every group side by side, on one scale.
+
+    Parameters
+    ----------
+    importance : Importance
+        With groups.
+    k : int, default 10
+    axes : array_like of matplotlib Axes, optional
+        One per group; by default those of a new figure, for up to 100 groups.
+    features : {"shared", "own"}
+        "shared": the same k features in all groups, those with the largest value in any. "own": the top k of each.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, of shape (n_groups,)
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If `importance` is none, has no groups or no feature that is used; if `k`, `features` or `axes` do not fit.
+
+    Examples
+    --------
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import plotting
+    >>> axes = plotting.group_bars(nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], groups=["x", "y"]).importance("mean"))
+    >>> [[float(bar.get_width()) for bar in ax.patches] for ax in axes]
+    [[2.0, 0.0], [-3.0, 1.0]]
+    """
+    _common.check_importance(importance, "group_bars", True, "bars")
+    k = as_count(k, "k")
+    if not isinstance(features, str) or features not in ("shared", "own"):
+        raise ValueError(f'features must be "shared" or "own", got {shown(features)}')
+    groups = _common.groups_of(importance)
+    values, counts, least = importance.values, importance.counts, importance.min_count
+    if features == "shared":
+        columns = [_common.used_columns(values, counts, least, k)] * len(groups)
+    else:
+        columns = [_common.used_columns(*of_group, least, k) for of_group in zip(values, counts, strict=True)]
+    panels = _common.as_many_axes(axes, len(groups), "group")
+    per_row, made = len(groups), panels is None
+    if panels is None:
+        per_row, width = (5, 2.0) if features == "shared" else (3, 4.0)
+        panels = _common.new_panels(len(groups), per_row, (width, _common.height_of(max(map(len, columns)) + 3)))
+    else:
+        _common.check_unshared(panels, "axes", panels if features == "shared" else ())
+    low, high = _common.interval_of(importance)
+    limits = _limits(values, low, high, columns)
+    for number, (ax, group, shown_columns) in enumerate(zip(panels, groups, columns, strict=True)):
+        _draw(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
+        together = len(ax.get_shared_y_axes().get_siblings(ax)) > 1  # then their figure hides the inner labels
+        outer = features == "own" or number % per_row == 0
+        labels = _common.labels_of(importance.feature_names, shown_columns)
+        axis = _common.how_many(len(shown_columns), values.shape[1])
+        _common.name_rows(ax, labels if outer or together else [""] * len(labels), axis if outer else None, 3)
+        _write_counts(ax, counts[number, shown_columns], None)
+        title = f"{group}\nn = {importance.explanations[number]:,}"
+        ax.set_title(title, fontsize="medium", **_common.PLAIN)
+        ax.set_xlim(limits)
+    what = _common.quantity_of(importance, lines=True)
+    what += ("; " if _common.has_interval(importance) else "\n") + "right: explanations that use the feature"
+    if made:
+        panels[0].figure.supxlabel(what, fontsize=panels[0].xaxis.label.get_fontsize())
+    else:
+        panels[0].set_xlabel(what)
+    return np.array(panels, dtype=object)
+
+
+def compare_kinds(
+    local: LocalExplanations,
+    kinds: Sequence[Kind] = ("normlime", "l2", "sp_lime", "mean_abs"),
+    k: int = 10,
+    ax: "Axes | None" = None,
+    *,
+    min_count: int = 1,
+) -> "Axes":
+    """Draw what several kinds of importance say of the same explanations, each scaled to its largest |value|.
+
+    Parameters
+    ----------
+    local : LocalExplanations
+    kinds : sequence of str
+        Up to six; see `LocalExplanations.importance`.
+    k : int, default 10
+        How many features: those with the largest scaled value of any kind.
+    ax : matplotlib Axes, optional
+        By default of a new figure.
+    min_count : int, default 1
+        Hides features that fewer explanations use.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If `local` are no LocalExplanations, a kind is unknown or there twice, no feature is used, or `k` is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import plotting
+    >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+    >>> local = explainer.explain(np.zeros((4, 3)))
+    >>> ax = plotting.compare_kinds(local, kinds=("normlime", "mean_abs"))
+    >>> [round(float(bar.get_width()), 2) for bar in ax.patches]
+    [1.0, 0.25, 1.0, 0.5]
+    """
+    _common.check_local(local, "compare_kinds")
+    k = as_count(k, "k")
+    if isinstance(kinds, str) or not isinstance(kinds, Sequence) or not kinds:
+        raise TypeError(f"kinds must be a list of kinds, got {shown(kinds)}")
+    results = [local.importance(kind, min_count=min_count) for kind in kinds]
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"kinds must have every kind once, got {shown(kinds)}")
+    _common.check_importance(results[0], "compare_kinds", None)
+    sizes = np.array([np.abs(result.values).max() for result in results])
+    scaled = np.array([result.values for result in results]) / np.where(sizes > 0, sizes, 1.0)[:, None]
+    columns = _common.used_columns(scaled, results[0].counts, min_count, k)
+    height = 0.8 / len(kinds)
+    ax = _common.axes_for(ax, len(columns) * max(1.0, len(kinds) / 3))
+    for number, kind in enumerate(kinds):
+        at = np.arange(len(columns)) - 0.4 + (number + 0.5) * height
+        ax.barh(at, scaled[number, columns], height, color=_common.COLOURS[number], label=kind)
+    ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
+    axis = _common.how_many(len(columns), scaled.shape[1])
+    _common.name_rows(ax, _common.labels_of(results[0].feature_names, columns), axis)
+    ax.set_xlabel("importance, divided by the largest |value| of its kind")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="kind")
+    return ax
+
+
+def _limits(values: Array, low: Array, high: Array, columns: list[Array]) -> tuple[float, float]:
+    """Return the ends of the one scale of all groups, 0 among them."""
+    rows = zip(np.nan_to_num(low, nan=0.0), values, np.nan_to_num(high, nan=0.0), columns, strict=True)
+    found = np.concatenate([[0.0], *(np.concatenate([a[js], b[js], c[js]]) for a, b, c, js in rows)])
+    least, most = float(found.min()), float(found.max())
+    margin = 0.05 * (most - least) or 1.0
+    return least - margin * (least < 0), most + margin * (most > 0 or least == most)
+
+
+def _draw(ax: "Axes", values: Array, low: Array, high: Array) -> None:
+    """Draw bars from the top down, with their intervals."""
+    rows = np.arange(len(values))
+    ax.barh(rows, values, 0.7, color=_common.bar_colours(values))
+    there = np.isfinite(low)
+    if there.any():
+        reach = np.maximum([values - low, high - values], 0.0)[:, there]
+        ax.errorbar(
+            values[there], rows[there], xerr=reach, fmt="none", ecolor=ax.yaxis.label.get_color(), elinewidth=1.2
+        )
+    if (values < 0).any():
+        ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
+
+
+def _write_counts(ax: "Axes", counts: Array, label: str | None) -> None:
+    """Write how many explanations use the features to the right of the axes."""
+    right = ax.secondary_yaxis("right")
+    right.set_yticks(range(len(counts)), labels=[f"{count:,}" for count in counts.tolist()])
+    right.tick_params(axis="y", length=0)
+    if label is not None:
+        right.set_ylabel(label)

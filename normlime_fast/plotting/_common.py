@@ -1,0 +1,250 @@
+"""What the pictures share: words, colours, figures, and the checks that come before anything is drawn."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, needed, shown
+from normlime_fast._results import export
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.importance import Importance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, VERMILLION = export.COLOURS  # of values above and below 0; they can be seen on white and on black
+COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, but for yellow and black
+SEQUENTIAL, DIVERGING = "cividis", "RdBu"
+PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts of the user: $ and _ are letters
+LEVEL = 0.9  # of all intervals
+MOST_PANELS = 100
+
+_LARGEST = 100.0  # inches of a figure's side; a PNG may have 65,536 pixels
+_UNIT = "change of the output per unit of z"
+_QUANTITIES = {
+    "normlime": ("NormLIME importance: mean of gamma |w|", _UNIT),
+    "l2": ("L2 importance: root of the sum of w^2", _UNIT),
+    "sp_lime": ("SP-LIME importance: root of the sum of |w|", f"root of the {_UNIT}"),
+    "mean_abs": ("mean of |w| over all explanations", _UNIT),
+    "mean": ("mean of w over all explanations", _UNIT),
+    "sum": ("sum of w over all explanations", _UNIT),
+}
+_SIGNS = {"absolute": "", "positive": ", w > 0 alone", "negative": ", w < 0 alone", "net": ", w > 0 minus w < 0"}
+WEIGHT = f"weight w ({_UNIT})"
+
+
+def check_library(function: str) -> None:
+    """Refuse to draw where matplotlib is missing."""
+    needed("matplotlib", function, '"normlime-fast[plot]"')
+
+
+def check_importance(result: object, function: str, grouped: bool | None, other: str = "") -> None:
+    """Refuse what is no importance, or has groups or none where `other` is what draws those, or has nothing to draw."""
+    check_library(function)
+    if not isinstance(result, Importance):
+        raise TypeError(f"{function} needs an Importance, got {type(result).__name__}")
+    if grouped is False and result.groups is not None:
+        raise ValueError(f"{function} needs an importance without groups, got {len(result.groups)}; use {other}")
+    if grouped and result.groups is None:
+        raise ValueError(f"{function} needs an importance with groups, as by= makes them, got none; use {other}")
+    if not (result.counts >= result.min_count).any():
+        users = "1 explanation uses" if result.min_count == 1 else f"{result.min_count} explanations use"
+        raise ValueError(f"{function} needs a feature that at least {users}, got none")
+
+
+def check_local(local: object, function: str) -> None:
+    """Refuse what are no local explanations."""
+    check_library(function)
+    if not isinstance(local, LocalExplanations):
+        raise TypeError(f"{function} needs LocalExplanations, got {type(local).__name__}")
+
+
+def flat(text: object, most: int = 28) -> str:
+    """Return a text in one line of printable letters; where it is longer than `most`, its two ends."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
+    if len(line) <= most:
+        return line
+    tail = (most - 1) // 2
+    return f"{line[: most - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{line[-tail:]}"
+
+
+def labels_of(names: tuple[str, ...] | None, columns: Iterable[int], most: int = 28) -> list[str]:
+    """Return what axes call these features."""
+    numbers = list(columns)
+    if names is None:
+        return [f"feature {j}" for j in numbers]
+    labels = _told_apart([names[j] for j in numbers], numbers, most)
+    return [label or f"feature {j}" for label, j in zip(labels, numbers, strict=True)]
+
+
+def groups_of(importance: Importance, most: int = 18) -> list[str]:
+    """Return what titles and axes call the groups."""
+    groups = [] if importance.groups is None else [str(group) for group in importance.groups]
+    return _told_apart(groups, range(len(groups)), most)
+
+
+def _told_apart(texts: list[str], numbers: Sequence[int], most: int) -> list[str]:
+    """Return the texts as `flat` does; where different ones would look the same, with their numbers at the end."""
+    labels = [flat(text, most) for text in texts]
+    alike = Counter(label for label, _ in set(zip(labels, texts, strict=True)))
+    for at, (text, number) in enumerate(zip(texts, numbers, strict=True)):
+        if labels[at] and alike[labels[at]] > 1:
+            end = f" ({number})"
+            labels[at] = flat(text, most - len(end)) + end
+    return labels
+
+
+def how_many(drawn: int, d: int) -> str:
+    """Return how many of the features are drawn."""
+    return f"{drawn:,} of {d:,} features" if drawn < d else f"all {d:,} features" if d > 1 else "1 feature"
+
+
+def quantity(kind: str, sign: str, shrunk: bool = False) -> str:
+    """Return what a value is, and its unit, in short lines."""
+    what, unit = _QUANTITIES[kind]
+    return f"{what}{_SIGNS[sign]}{', shrunk' * shrunk}\n({unit})"
+
+
+def quantity_of(result: Importance, lines: bool = False) -> str:
+    """Return the same of a result; and what lines are, if they are drawn where there are intervals."""
+    what = quantity(result.kind, result.sign, result.shrink)
+    return what + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
+
+
+def wrapped(text: str) -> str:
+    """Return the text in lines that fit beside a colour bar."""
+    return "\n".join(textwrap.fill(line, 40) for line in text.split("\n"))
+
+
+def has_interval(result: Importance) -> bool:
+    """Whether values have intervals."""
+    return result.stderr is not None and not result.shrink
+
+
+def interval_of(result: Importance) -> tuple[Array, Array]:
+    """Return the intervals, NaN where there are none."""
+    if has_interval(result):
+        return result.interval(LEVEL)
+    nothing = np.full(result.values.shape, np.nan)
+    return nothing, nothing
+
+
+def is_signed(result: Importance) -> bool:
+    """Whether values stand for both directions."""
+    return result.kind in ("mean", "sum") or result.sign == "net"
+
+
+def used_columns(values: Array, counts: Array, min_count: int, k: int) -> Array:
+    """Return the k features that are used and have the largest |value| (of all groups), the largest first."""
+    used = counts >= min_count
+    sizes = np.where(used, np.abs(values), -1.0).reshape(-1, values.shape[-1]).max(axis=0)
+    order = np.argsort(-sizes, kind="stable")[:k]
+    found: Array = order[sizes[order] >= 0]
+    return found
+
+
+def as_axes(ax: Any, name: str = "ax") -> "Axes":
+    """Return what one can draw into."""
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(f"{name} must be a matplotlib Axes, got {type(ax).__name__}")
+    return ax
+
+
+def check_unshared(axes: "list[Axes]", name: str, drawn: "Sequence[Axes]" = ()) -> None:
+    """Refuse axes that share y with others than those `drawn` with the same labels, as they share the labels too."""
+    for ax in axes:
+        if not set(ax.get_shared_y_axes().get_siblings(ax)) <= {ax, *drawn}:
+            raise ValueError(
+                f"{name} must not share y with other axes, which would get the same labels; got some that do"
+            )
+
+
+def axes_for(ax: "Axes | None", rows: float, inches: float = 0.0, named: bool = True) -> "Axes":
+    """Return the user's axes, or those of a new figure that is as large as usual, or as the (named) rows need."""
+    if ax is not None:
+        ax = as_axes(ax)
+        if named:
+            check_unshared([ax], "ax")
+        return ax
+    import matplotlib.pyplot as plt
+
+    figure, new = plt.subplots(layout="constrained")
+    width, height = figure.get_size_inches().tolist()
+    figure.set_size_inches(max(width, min(width / 2 + inches, _LARGEST)), max(height, height_of(rows)))
+    return new
+
+
+def height_of(rows: float) -> float:
+    """Return the inches that so many labelled rows and an axis need."""
+    import matplotlib
+    from matplotlib.font_manager import FontProperties
+
+    points = FontProperties(size=matplotlib.rcParams["ytick.labelsize"]).get_size_in_points()
+    return min((1.5 * rows + 6) * points / 72, _LARGEST)
+
+
+def as_many_axes(axes: Any, number: int, unit: str) -> "list[Axes] | None":
+    """Return the user's axes, one per `unit`, or None where there are none."""
+    if axes is None:
+        if number > MOST_PANELS:
+            raise ValueError(f"axes must be given for more than {MOST_PANELS} {unit}s, got {number}")
+        return None
+    given = [as_axes(ax, "axes") for ax in np.atleast_1d(np.asarray(axes, dtype=object)).ravel()]
+    if len(given) != number:
+        raise ValueError(f"axes must be one per {unit}, {number}, got {len(given)}")
+    return given
+
+
+def new_panels(number: int, columns: int, size: tuple[float, float], least: float = 0.0) -> "list[Axes]":
+    """Return axes in rows of a new figure, each of this size in inches or larger, the last row perhaps not full."""
+    import matplotlib.pyplot as plt
+
+    columns = min(columns, number)
+    rows = -(-number // columns)
+    figure, grid = plt.subplots(rows, columns, squeeze=False, layout="constrained")
+    height = max(least or figure.get_figheight(), rows * size[1])
+    figure.set_size_inches(max(figure.get_figwidth(), columns * size[0]), min(height, _LARGEST))
+    for unused in grid.ravel()[number:]:
+        unused.remove()
+    return list(grid.ravel()[:number])
+
+
+def name_rows(ax: "Axes", labels: list[str], axis: str | None, steps: int = 6) -> None:
+    """Name the rows, from the top down, and their axis; leave room between the numbers of the other."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_yticks(range(len(labels)), labels=labels, **PLAIN)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(steps))
+    if axis is not None:
+        ax.set_ylabel(axis)
+
+
+def bar_colours(values: Array) -> list[str]:
+    """Return the colour of every bar."""
+    return [VERMILLION if value < 0 else BLUE for value in values.tolist()]
+
+
+def one_figure(axes: "list[Axes]") -> Any:
+    """Return the figure of these axes."""
+    figures = {id(ax.figure): ax.figure for ax in axes}
+    if len(figures) > 1:
+        raise ValueError(f"axes must be of one figure, got {len(figures)}")
+    return axes[0].figure
+
+
+def shape_of(shape: Any) -> tuple[int, int]:
+    """Return a height and a width."""
+    try:
+        height, width = shape
+        if height != int(height) or width != int(width) or min(height, width) < 1:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"shape must be a height and a width, two integers, got {shown(shape)}") from None
+    return int(height), int(width)

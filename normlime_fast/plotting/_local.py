@@ -1,0 +1,362 @@
+"""Local explanations: one as bars, and the weights of many as points."""
+
+import numbers
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_array, as_count, as_explained, as_frame, as_names, is_sparse, shown
+from normlime_fast._inputs.categories import column_at
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.groups import in_order, known
+from normlime_fast._results.importance import Importance
+from normlime_fast._results.statistics import aggregate
+from normlime_fast._types import Kind
+from normlime_fast.plotting import _common
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_POINTS = 2000  # of a feature: more are one blot
+_SHADES = (_common.BLUE, "#C4708C", "#E08000")  # of low to high values: also without red, green or blue in steps
+_GREY = "#B0B0B0"  # which is none of them
+_HALF = 0.4  # of a row, for its points
+
+
+def local_bars(
+    local: LocalExplanations,
+    instance: int,
+    target: int | str | None = None,
+    k: int = 10,
+    ax: "Axes | None" = None,
+    *,
+    x: Any = None,
+) -> "Axes":
+    """Draw one explanation: the k largest weights as bars, to the right where they raise the output.
+
+    Parameters
+    ----------
+    local : LocalExplanations
+    instance : int
+        Number of the row explained, as `local.instance` has it.
+    target : int or str, optional
+        Number or name of the output; needed where the instance was explained for several.
+    k : int, default 10
+    ax : matplotlib Axes, optional
+        By default of a new figure.
+    x : array_like of shape (d,), optional
+        The row explained: its values are written beside the names. The index of a Series and the columns of a
+        DataFrame must be the names of the features, in any order, or the numbers 0 to d - 1 that pandas gives.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If `local` are no LocalExplanations, there is no such instance or target, or several; if the explanation is
+        empty, or `k` or `x` do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import plotting
+    >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+    >>> local = explainer.explain(np.zeros((4, 3)))
+    >>> ax = plotting.local_bars(local, instance=3)
+    >>> [round(float(bar.get_width()), 2) for bar in ax.patches]
+    [-2.0, 1.0]
+    """
+    _common.check_local(local, "local_bars")
+    k = as_count(k, "k")
+    row = _row_of(local, instance, target)
+    weights = local.weights[[row]].toarray()[0]
+    columns = _common.used_columns(weights, weights != 0, 1, k)
+    if not columns.size:
+        raise ValueError(
+            f"local_bars needs weights, got none for instance {instance}: its status is {local.status[row]}"
+        )
+    labels = _common.labels_of(local.feature_names, columns)
+    if x is not None:
+        described = _as_row(x, len(weights), local.feature_names)
+        short = _common.labels_of(local.feature_names, columns, 20)
+        labels = [f"{name} = {_told(described[j])}" for name, j in zip(short, columns.tolist(), strict=True)]
+    ax = _common.axes_for(ax, len(columns))
+    ax.barh(range(len(columns)), weights[columns], 0.7, color=_common.bar_colours(weights[columns]))
+    ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
+    _common.name_rows(ax, labels, _common.how_many(len(columns), len(weights)))
+    ax.set_xlabel(_common.WEIGHT)
+    ax.set_title(_title(local, row), fontsize="medium", **_common.PLAIN)
+    return ax
+
+
+def strip(
+    local: LocalExplanations,
+    X: Any = None,
+    k: int = 10,
+    ax: "Axes | None" = None,
+    *,
+    target: int | str | None = None,
+    kind: Kind = "normlime",
+    min_count: int = 1,
+    categorical: Any = (),
+) -> "Axes":
+    """Draw the weights of the k most important features as points, one per explanation that uses the feature.
+
+    Of a feature with more than 2,000 points a random 2,000 are drawn, always the same.
+
+    Parameters
+    ----------
+    local : LocalExplanations
+    X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
+        What was explained, one row per instance, in the order given to `explain`: points get the colour of the
+        feature's value, from its 5th to its 95th percentile in X. Grey are NaN, text, pandas' categories and
+        `categorical`.
+    k : int, default 10
+    ax : matplotlib Axes, optional
+        By default of a new figure.
+    target : int or str, optional
+        Number or name of an output: only its explanations. By default all; a weight then speaks for the output that
+        its explanation explains.
+    kind, min_count : optional
+        The importance that ranks the features; see `LocalExplanations.importance`.
+    categorical : list of int or str, optional
+        Columns of X whose numbers are codes without an order: their points are grey.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If `local` are no LocalExplanations, no feature is used, or another argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import plotting
+    >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+    >>> local = explainer.explain(np.zeros((4, 3)))
+    >>> ax = plotting.strip(local)
+    >>> [len(points.get_offsets()) for points in ax.collections]
+    [4, 4]
+    """
+    _common.check_local(local, "strip")
+    k = as_count(k, "k")
+    if not local.status.size:
+        raise ValueError("strip needs explanations, got none")
+    rows = known(local.status)
+    if target is not None:
+        rows &= local.target == _as_target(local, target)
+    of = _Values(X, local, categorical)
+    importance = _ranking(local, rows, kind, min_count)
+    columns = _common.used_columns(importance.values, importance.counts, min_count, k)
+    ax = _common.axes_for(ax, len(columns))
+    clouds = [_points(local, rows, j) for j in columns.tolist()]
+    span = np.concatenate([weights for _, weights in clouds])
+    edges = np.linspace(min(span.min(), 0.0), max(span.max(), 0.0), 101)
+    ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
+    grey = False
+    for at, (j, (where, weights)) in enumerate(zip(columns.tolist(), clouds, strict=True)):
+        shades = None if X is None else of.column(j, where)
+        grey = grey or (shades is not None and bool(np.isnan(shades).any()))
+        _draw_points(ax, weights, at + _spread(weights, edges), shades, len(span))
+    names, d = local.feature_names, importance.values.size
+    _common.name_rows(ax, _common.labels_of(names, columns), _common.how_many(len(columns), d))
+    most = int(importance.counts[columns].max())
+    cut = f"\nat most {MOST_POINTS:,} of up to {most:,} points a feature" if most > MOST_POINTS else ""
+    ax.set_xlabel(f"{_common.WEIGHT}{cut}")
+    if X is not None:
+        _write_colours(ax, "feature's value, 5th to 95th percentile" + "\ngrey: no number" * grey)
+    return ax
+
+
+def _as_target(local: LocalExplanations, target: int | str) -> int:
+    names = local.target_names
+    explained = np.unique(local.target[local.target >= 0]).tolist()
+    if isinstance(target, str) and names is not None and target in names and names.index(target) in explained:
+        return names.index(target)
+    if isinstance(target, numbers.Integral) and not isinstance(target, bool) and target in explained:
+        return int(target)
+    among = shown(explained if names is None else [names[number] for number in explained])
+    raise ValueError(f"target must be one that was explained, of {among}, got {shown(target)}")
+
+
+def _row_of(local: LocalExplanations, instance: int, target: int | str | None) -> int:
+    """Return the position of an explanation."""
+    number = as_count(instance, "instance", 0)
+    rows = np.flatnonzero(local.instance == number)
+    if not rows.size:
+        some = shown(np.unique(local.instance)[:5].tolist())
+        raise ValueError(f"instance must be one that was explained, as {some}, got {number}")
+    if target is not None:
+        wanted = _as_target(local, target)
+        rows = rows[local.target[rows] == wanted]
+        if not rows.size:
+            raise ValueError(f"target must be one that instance {number} was explained for, got {shown(target)}")
+    if len(rows) > 1:
+        targets = shown(local.target[rows].tolist())
+        raise ValueError(f"target must say which explanation of instance {number}, of the targets {targets}")
+    return int(rows[0])
+
+
+def _title(local: LocalExplanations, row: int) -> str:
+    """Return what is explained, and how well."""
+    target = int(local.target[row])
+    name = target if local.target_names is None else _common.flat(local.target_names[target])
+    output = f"output {local.prediction[row]:.3g}" if np.isfinite(local.prediction[row]) else ""
+    fit = f"R^2 {local.r2[row]:.2f}" if np.isfinite(local.r2[row]) else ""
+    found = ", ".join(filter(None, [output, fit]))
+    return f"instance {local.instance[row]}, target {name}" + f": {found}" * bool(found)
+
+
+def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
+    """Return the values of one instance, in the order of the features."""
+    pandas = sys.modules.get("pandas")
+    labelled = pandas is not None and isinstance(x, pandas.Series)
+    frame = x.to_frame().T if labelled else as_frame(x, "x")
+    if frame is not None:
+        values = frame.iloc[0].tolist() if len(frame) == 1 else []
+    elif is_sparse(x):
+        values = x.toarray().ravel().tolist()
+    else:
+        values = as_array(x, "x").ravel().tolist() if not isinstance(x, str) else []
+    if len(values) != d:
+        raise ValueError(f"x must be one row of {d} values, one per feature, got {shown(type(x).__name__, str)}")
+    if frame is None or names is None:
+        return values
+    return [values[at] for at in _order(frame.columns, names)]
+
+
+def _order(columns: Any, names: tuple[str, ...]) -> list[int]:
+    """Return where the features are among the columns of x."""
+    found = as_names(columns)
+    if found != names and set(found) == set(names) and len(set(found)) == len(found):
+        place = {name: at for at, name in enumerate(found)}
+        return [place[name] for name in names]
+    if found != names and list(columns) != list(range(len(names))):
+        raise ValueError(f"x must have the names of the features, {shown(list(names))}, got {shown(list(found))}")
+    return list(range(len(names)))
+
+
+def _told(value: Any) -> str:
+    """Return a value as one reads it."""
+    return f"{value:.4g}" if isinstance(value, float) else _common.flat(value, 12)
+
+
+def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) -> Importance:
+    """Return the importance that these explanations give."""
+    if not rows.any():
+        raise ValueError("strip needs explanations, but all that were asked for have status 6 to 9")
+    statistics = aggregate(local.weights[rows], feature_names=local.feature_names)
+    importance = statistics.importance(kind, min_count=min_count)
+    _common.check_importance(importance, "strip", None)
+    return importance
+
+
+def _points(local: LocalExplanations, rows: Array, j: int) -> tuple[Array, Array]:
+    """Return some of the explanations that use a feature, and their weights."""
+    column = local.weights[:, [j]].toarray()[:, 0]
+    where = np.flatnonzero(rows & (column != 0))
+    if len(where) > MOST_POINTS:
+        where = np.sort(np.random.default_rng(0).choice(where, MOST_POINTS, replace=False))
+    return where, column[where]
+
+
+def _spread(weights: Array, edges: Array) -> Array:
+    """Return how far points leave the middle of their row, so that those of nearly one weight lie side by side."""
+    bins = np.searchsorted(edges, weights)
+    order = np.argsort(bins, kind="stable")
+    _, first, counts = np.unique(bins[order], return_index=True, return_counts=True)
+    rank = np.empty(len(weights), np.int64)
+    rank[order] = np.arange(len(weights)) - np.repeat(first, counts)
+    step = min(0.06, 2 * _HALF / counts.max())
+    return np.asarray((rank + 1) // 2 * np.where(rank % 2, 1, -1) * step)
+
+
+def _draw_points(ax: "Axes", weights: Array, rows: Array, shades: Array | None, total: int) -> None:
+    """Draw the points of a feature; `shades` are from 0 to 1, or NaN."""
+    style: dict[str, Any] = {"s": 12, "linewidths": 0, "rasterized": total > 1000}
+    if shades is None:
+        ax.scatter(weights, rows, color=_common.BLUE, **style)
+        return
+    ax.scatter(weights, rows, c=shades, cmap=_colours(), vmin=0.0, vmax=1.0, plotnonfinite=True, **style)
+
+
+def _colours() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("low to high", _SHADES).with_extremes(bad=_GREY)
+
+
+def _write_colours(ax: "Axes", label: str) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    bar = ax.figure.colorbar(ScalarMappable(Normalize(0, 1), _colours()), ax=ax, aspect=40)
+    bar.set_ticks([0, 1], labels=["5%", "95%"])
+    bar.set_label(label)
+
+
+class _Values:
+    """The values of features that colour points."""
+
+    def __init__(self, X: Any, local: LocalExplanations, categorical: Any) -> None:
+        self.table: Any = None
+        if X is None:
+            if np.size(categorical):
+                raise ValueError(f"categorical must be columns of X, got {shown(categorical)} and no X")
+            return
+        instances, self.rows = in_order(local.instance)  # rows of X, for every explanation
+        shape = len(instances), local.weights.shape[1]
+        if as_frame(X, "X") is None and not is_sparse(X):
+            X = as_array(X, "X")
+            X = X.reshape(len(X), -1) if X.ndim > 2 else X  # images
+        table = as_explained(X, shape, local.feature_names)
+        self.table = table.tocsc() if is_sparse(table) else table
+        self.codes = _as_columns(categorical, shape[1], as_frame(table, "X"))
+
+    def column(self, j: int, where: Array) -> Array:
+        """Return a feature's value for these explanations, from 0 at its 5th percentile to 1 at its 95th, or NaN."""
+        if j in self.codes:
+            return np.full(len(where), np.nan)
+        of_all = self._numbers(j)
+        of_all = np.where(np.isfinite(of_all), of_all, np.nan)
+        values = of_all[self.rows[where]]
+        if np.isnan(values).all():
+            return values
+        low, high = np.nanpercentile(of_all, [5, 95])
+        if low == high:
+            low, high = np.nanmin(of_all), np.nanmax(of_all)
+        return np.clip((values - low) / (high - low), 0, 1) if low < high else np.where(np.isnan(values), np.nan, 0.5)
+
+    def _numbers(self, j: int) -> Array:
+        """Return a column as floats, NaN for what is none."""
+        if hasattr(self.table, "iloc"):
+            column = self.table.iloc[:, j]
+            if column.dtype.kind in "fiub":
+                return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
+            values: Array = column.to_numpy(object) if column.dtype == object else np.full(len(column), None)
+        else:
+            values = self.table[:, [j]].toarray()[:, 0] if is_sparse(self.table) else self.table[:, j]
+        if values.dtype.kind in "fiub":
+            return np.asarray(values, np.float64)
+        return np.array([float(v) if isinstance(v, numbers.Real) else np.nan for v in values.tolist()])
+
+
+def _as_columns(categorical: Any, d: int, frame: Any) -> set[int]:
+    if isinstance(categorical, str) or not hasattr(categorical, "__iter__"):
+        raise TypeError(f"categorical must be a list of columns, got {shown(categorical)}")
+    columns = {column_at(entry, d, None if frame is None else frame.columns): entry for entry in categorical}
+    if None in columns:
+        raise ValueError(f"categorical must hold names or positions of columns of X, got {shown(columns[None])}")
+    return {column for column in columns if column is not None}

@@ -1,0 +1,173 @@
+"""How far an importance is settled: what fewer of its explanations would have said."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_count, as_seed, shown
+from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.groups import known
+from normlime_fast._results.importance import Importance
+from normlime_fast._results.statistics import aggregate
+from normlime_fast._types import Kind
+from normlime_fast.plotting import _common
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+MOST_LINES = len(_common.COLOURS) * len(_LINES)
+
+
+def stability(
+    local: LocalExplanations,
+    k: int = 5,
+    kind: Kind = "normlime",
+    ax: "Axes | None" = None,
+    *,
+    quantity: Literal["value", "rank"] = "value",
+    min_count: int = 1,
+    rng: Any = 0,
+) -> "Axes":
+    """Draw what the first 2, 4, 8 ... explanations, in a random order, say of the k features that all rank first.
+
+    Parameters
+    ----------
+    local : LocalExplanations
+    k : int, default 5
+        Up to 24, which can be told apart.
+    kind : str, default "normlime"
+        See `LocalExplanations.importance`.
+    ax : matplotlib Axes, optional
+        By default of a new figure.
+    quantity : {"value", "rank"}
+        "value": the importance, with its 90 % interval as a band. "rank": the feature's rank; the band has the ranks
+        that are possible if each value is anywhere in its interval: below all features whose intervals lie wholly
+        above its own, above all whose intervals lie wholly below. The value of a feature that one explanation uses
+        can be anywhere. Kinds that are no mean have no band.
+    min_count : int, default 1
+        Hides features that fewer of all explanations use.
+    rng : None, int or numpy Generator, default 0
+        What the order is drawn from.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If `local` are no LocalExplanations, fewer than two or use no feature, or another argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> from normlime_fast import plotting
+    >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+    >>> local = explainer.explain(np.zeros((4, 3)))
+    >>> ax = plotting.stability(local, k=2)
+    >>> ax.lines[0].get_xdata().tolist()
+    [2, 4]
+    """
+    _common.check_local(local, "stability")
+    k = as_count(k, "k")
+    if k > MOST_LINES:
+        raise ValueError(f"k must be at most {MOST_LINES}, the number of lines that can be told apart, got {k}")
+    if not isinstance(quantity, str) or quantity not in ("value", "rank"):
+        raise ValueError(f'quantity must be "value" or "rank", got {shown(quantity)}')
+    there = np.flatnonzero(known(local.status))
+    if len(there) < 2:
+        raise ValueError(f"stability needs at least 2 explanations, got {len(there)}")
+    order = np.random.default_rng(as_seed(rng)).permutation(there)
+    sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
+    every = [aggregate(local.weights[order[:size]], feature_names=local.feature_names) for size in sizes]
+    last = every[-1].importance(kind, min_count=min_count)
+    _common.check_importance(last, "stability", None)
+    results = [statistics.importance(kind) for statistics in every[:-1]] + [last]
+    columns = _common.used_columns(last.values, last.counts, min_count, k)
+    if quantity == "value":
+        drawn = np.array([_values(result, columns) for result in results])
+    else:
+        drawn = np.array([_ranks(result, columns, last.counts >= min_count) for result in results])
+    ax = _common.axes_for(ax, 1, named=False)
+    _draw(ax, sizes, drawn, _common.labels_of(last.feature_names, columns, 20))
+    _limit(ax, drawn, [8 * size >= sizes[-1] for size in sizes], quantity == "rank")
+    what = _common.quantity(kind, "absolute")
+    ax.set_ylabel(what if quantity == "value" else f"rank by {kind}, 1 = most important")
+    band = f"; bands: {_common.LEVEL:.0%} intervals" * (last.stderr is not None)
+    ax.set_xlabel(f"number of explanations{band}")
+    return ax
+
+
+def _values(result: Importance, columns: Array) -> Array:
+    """Return value, low and high of these features, NaN where there is none."""
+    low, high = _common.interval_of(result)
+    there = np.where(result.counts >= result.min_count, result.values, np.nan)
+    return np.array([there, low, high])[:, columns]
+
+
+def _ranks(result: Importance, columns: Array, among: Array) -> Array:
+    """Return rank, best and worst possible rank of these features among some, NaN where there is none."""
+    used = among & (result.counts >= result.min_count)
+    sizes = np.where(used, np.abs(result.values), -1.0)
+    rank = np.empty(len(sizes))
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+    low, high = _common.interval_of(result)
+    low, high = np.where(low * high > 0, np.minimum(abs(low), abs(high)), 0.0), np.maximum(abs(low), abs(high))
+    high = np.where(np.isnan(high), np.inf, high)  # of one explanation: it says nothing of the spread
+    bound = used & _common.has_interval(result)
+    best = 1 + (low[bound] > high[columns, None]).sum(axis=1)
+    worst = (high[bound] >= low[columns, None]).sum(axis=1)
+    there = bound[columns]
+    return np.array(
+        [
+            np.where(used[columns], rank[columns], np.nan),
+            np.where(there, best, np.nan),
+            np.where(there, worst, np.nan),
+        ]
+    )
+
+
+def _limit(ax: "Axes", drawn: Array, late: list[bool], ranked: bool) -> None:
+    """Show all lines and the late bands; those of the first few explanations would dwarf what follows."""
+    shown_values = np.concatenate([drawn[:, 0].ravel(), drawn[late].ravel()])
+    least, most = float(np.nanmin(shown_values)), float(np.nanmax(shown_values))
+    if not ranked:
+        margin = 0.05 * (most - least) or 1.0
+        ax.set_ylim(least - margin, most + margin)
+        return
+    ticks = np.arange(1, most + 1)
+    if most > 20:
+        ax.set_yscale("log")
+        ticks = np.outer(10.0 ** np.arange(7), [1, 2, 5]).ravel()
+        ticks = ticks[ticks <= most]
+    ax.set_yticks(ticks, labels=[f"{tick:,.0f}" for tick in ticks])
+    ax.set_yticks([], minor=True)
+    ax.set_ylim(most * 1.1 if most > 20 else most + 0.3, 0.9 if most > 20 else 0.7)
+
+
+def _draw(ax: "Axes", sizes: list[int], drawn: Array, labels: list[str]) -> None:
+    """Draw `drawn` (sizes, 3, features) as lines and bands."""
+    lines = []
+    for number, label in enumerate(labels):
+        colour = _common.COLOURS[number % len(_common.COLOURS)]
+        value, low, high = drawn[:, :, number].T
+        line = _LINES[number // len(_common.COLOURS)]
+        marker = _MARKERS[number % len(_MARKERS)]
+        named = f" {label}" if label.startswith("_") else label  # or a legend would leave it out
+        lines += ax.plot(sizes, value, line, color=colour, marker=marker, markersize=4, label=named)
+        ax.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
+    ax.set_xscale("log", base=2)
+    step = -(-len(sizes) // 7)
+    ticks = sizes[::-1][::step]
+    ax.set_xticks(ticks, labels=[f"{size:,}" for size in ticks])
+    ax.set_xticks([], minor=True)
+    legend = ax.legend(
+        lines, [str(number) for number in range(len(lines))], loc="upper left", bbox_to_anchor=(1.0, 1.0)
+    )
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set(text=label, **_common.PLAIN)
