@@ -176,9 +176,9 @@ def assert_same_points(case: Case) -> None:
         expected = lime(x, kept)
         (asked,) = kept.asked
         explainer = case.explainer(case.predict)
-        points = replace(explainer.neighborhood.data, values=asked[1:])  # the first is the instance itself
+        points = replace(explainer.neighborhood._data, values=asked[1:])  # the first is the instance itself
         explainer.neighborhood = copy.copy(explainer.neighborhood)
-        object.__setattr__(explainer.neighborhood, "points", lambda seed, n, points=points: points)
+        object.__setattr__(explainer.neighborhood, "_points", lambda seed, n, points=points: points)
         local = explainer.explain(x[None])
         if local.status[0] <= 1:  # ours has no explanation where hardly any point is near
             assert_same(*explanations(local, 1), expected)

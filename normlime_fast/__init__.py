@@ -6,7 +6,17 @@ Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neu
 
 from normlime_fast._errors import IncompleteRunError
 from normlime_fast._explainer import NormLIME
-from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, sample_gaussian
+from normlime_fast._neighborhoods import (
+    Binned,
+    Gaussian,
+    Mask,
+    Neighborhood,
+    Perturbs,
+    Pool,
+    Proximity,
+    SharedPoints,
+    sample_gaussian,
+)
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
@@ -21,9 +31,12 @@ __all__ = [
     "IncompleteRunError",
     "LocalExplanations",
     "Mask",
+    "Neighborhood",
     "NormLIME",
     "Perturbs",
     "Pool",
+    "Proximity",
+    "SharedPoints",
     "Surrogates",
     "aggregate",
     "fit_surrogates",

@@ -33,7 +33,7 @@ from normlime_fast._engine.table import Options, checked_rows, explain_table, su
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast._model import Predict
-from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
+from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics
@@ -56,7 +56,7 @@ class NormLIME:
         list of str) and returns (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a
         regressor's ``predict``. It is called from the caller's thread only, unless there is an executor. The rows are a
         buffer that later calls fill again, and an array that was kept is read-only: copy what you keep.
-    neighborhood : Gaussian, Pool, Binned, Mask or an object like `Perturbs`
+    neighborhood : Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
         Where perturbed samples come from, and which features explanations are in.
     n_features : int or None, default 10
         How many features an explanation may use (K of K-LASSO); None is all.
@@ -112,7 +112,7 @@ class NormLIME:
     def __init__(
         self,
         predict: Predict,
-        neighborhood: Gaussian | Pool | Binned | Mask | Perturbs,
+        neighborhood: Neighborhood | Perturbs,
         *,
         n_features: int | None = 10,
         n_samples: int = 5000,
@@ -221,7 +221,7 @@ class NormLIME:
         as_rows = usable_rows if skip else checked_rows
         table = Partitions(X, executor) if is_dask(X) else Table(as_rows(self, X))
         numbers = as_index(index, len(table))
-        d = self.neighborhood.axis(table.whole).n_features if isinstance(table, Table) else table.n_columns
+        d = self.neighborhood._features(table.whole).n_features if isinstance(table, Table) else table.n_columns
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
             if self.n_features > d:

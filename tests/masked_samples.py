@@ -7,9 +7,8 @@ SEED = np.uint64(7)
 
 def samples(mask, X, row=0, n=40, number=5):
     """Inputs, masks (n, d), weights and columns of one instance."""
-    rows = mask.rows(X)
-    mask.check(rows)
-    sampler = mask.sampler(SEED, n, rows)
+    rows = mask._checked_rows(X)
+    sampler = mask._sampler(SEED, n, rows)
     if hasattr(sampler, "draw"):
         inputs, Z, weights, columns = sampler.draw(number, row)
         return inputs, Z + 1, weights, columns

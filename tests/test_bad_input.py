@@ -145,7 +145,7 @@ def test_noise_that_is_rounded_away(name):
     X, scale, *parts = LOST[name]
     _refuse_lost(*parts, lambda: explain(NotCalled(), X, scale=scale))
     enough = np.where(np.array(scale) > 0, float(parts[0]), 0.0)
-    nlf.Gaussian(enough).check(nlf.Gaussian(enough).rows(X))
+    nlf.Gaussian(enough)._checked_rows(X)
 
 
 def _refuse_lost(least, column, dtype, value, row, scale, call):
@@ -159,7 +159,7 @@ def _refuse_lost(least, column, dtype, value, row, scale, call):
 def test_noise_that_a_float32_column_of_a_frame_loses(dtype):
     """z would have it, but the model would not: a weight of noise, without a warning."""
     X = pd.DataFrame({"a": [0.0, 1e9, 1e9], "b": [0.0, 1.0, 1e9], "c": [0.0, 1.0, 2.0]})
-    nlf.Gaussian(1.0).check(nlf.Gaussian(1.0).rows(X))
+    nlf.Gaussian(1.0)._checked_rows(X)
     X["b"] = X["b"].astype(dtype)
     _refuse_lost("32.0", "'b'", "float32", "1e+09", "row 2", "1.0", lambda: explain(NotCalled(), X))
     explain(lambda X: X["c"], X, scale=[1.0, 0.0, 1.0])
@@ -180,10 +180,10 @@ def test_a_column_that_is_constant_but_for_rounding_is_held_fixed(dtype):
     X[::2, 1] += 2 * np.spacing(dtype(1.0))
     scale = nlf.Gaussian.from_data(X).scale
     assert_array_equal(scale > 0, [False, True, False])
-    nlf.Gaussian.from_data(X).check(nlf.Gaussian.from_data(X).rows(X))
+    nlf.Gaussian.from_data(X)._checked_rows(X)
     tiny = nlf.Gaussian.from_data(X, width=1e-3)  # which is the user's, not rounding
     assert_array_equal(tiny.scale, 1e-3 * scale)
-    refuse(ValueError, "scale must be at least .* in column 1, half", lambda: tiny.check(tiny.rows(X)))
+    refuse(ValueError, "scale must be at least .* in column 1, half", lambda: tiny._checked_rows(X))
 
 
 ARGUMENTS = [

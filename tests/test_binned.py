@@ -39,8 +39,8 @@ def explain(binned, X, predict=frame_model, **options):
 class Given(nlf.Binned):
     """Points that are given instead of drawn."""
 
-    def points(self, seed, n_samples):
-        return replace(self.data, values=GIVEN[-1][1:])
+    def _points(self, seed, n_samples):
+        return replace(self._data, values=GIVEN[-1][1:])
 
 
 GIVEN = []

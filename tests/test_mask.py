@@ -106,7 +106,7 @@ def test_probability():
 
 def test_several_rows_share_a_set_and_pieces_of_a_block_are_independent():
     mask, n = Mask("blur", segments=3), 30
-    sampler = mask.sampler(SEED, n, mask.rows(COLORED))
+    sampler = mask._sampler(SEED, n, mask._rows(COLORED))
     Z, weights, inputs = np.empty((2, n, 9), np.float32), np.empty((2, n)), np.empty((2, n, *COLORED.shape[1:]))
     sampler.perturb(np.array([5, 6], np.uint64), np.array([0, 1, 2]), slice(1, 3), Z, weights, inputs)
     for k in range(2):
@@ -128,7 +128,7 @@ def test_tables(segments):
     labels = {None: np.arange(5), 2: np.array([0, 0, 0, 1, 1])}.get(segments if segments in (None, 2) else 0, segments)
     # means of 4 numbers below 1 in another order
     np.testing.assert_allclose(inputs, np.where(on[:, labels] == 1, TABLE[0], TABLE.mean(axis=0)), rtol=1e-15)
-    axis = mask.axis(mask.rows(frame))
+    axis = mask._features(mask._rows(frame))
     assert axis == (max(labels) + 1, tuple("abcde") if segments is None else None)
 
 
@@ -153,7 +153,7 @@ def test_segments_of_a_callable_belong_to_pixels():
     np.testing.assert_array_equal(columns.toarray()[1].reshape(12, 9), COLORED[0, ..., 0] > 0.5)
     np.testing.assert_array_equal(columns.sum(axis=0), 1)
     assert columns.has_canonical_format
-    assert mask.axis(mask.rows(COLORED)).n_features == 12 * 9
+    assert mask._features(mask._rows(COLORED)).n_features == 12 * 9
 
 
 def test_render_gets_the_row_and_the_masks():
@@ -232,7 +232,7 @@ def test_sparse_rows_against_dense(kind, dtype, scheme):
     assert again.has_canonical_format
     assert on[0].all()
     assert weights[0] == 1
-    assert mask.axis(mask.rows(X)) == (300, None)
+    assert mask._features(mask._rows(X)) == (300, None)
 
 
 def test_a_row_without_features():

@@ -19,7 +19,7 @@ def test_weights_and_words_and_texts_are_limes(width):
     text = "It is good, good -- really GOOD stuff; isn't it?\n"
     inputs, on, weights, columns = samples(mask := Mask.text([text], width=width), [text], n=200)
     indexed = IndexedString(text)
-    names = [mask.axis(mask.rows([text])).names[column] for column in columns]
+    names = [mask._features(mask._rows([text])).names[column] for column in columns]
     assert names == sorted(indexed.inverse_vocab)
     order = [indexed.inverse_vocab.index(name) for name in names]
     expected = [indexed.inverse_removing([order[j] for j in np.flatnonzero(row == 0)]) for row in on]
@@ -52,7 +52,7 @@ def test_texts_against_regular_expressions(alphabet, characters, monkeypatch):
     text = ALPHABETS[alphabet] * 3
     mask = Mask.text([text, "and others"])
     inputs, on, _, columns = samples(mask, [text], n=41)  # which no number of texts at a time divides
-    names = [mask.axis(mask.rows([text])).names[column] for column in columns]
+    names = [mask._features(mask._rows([text])).names[column] for column in columns]
     assert set(names) == set(re.findall(r"\w+", text))
     assert inputs.tolist() == removed(text, names, on)
 
@@ -76,7 +76,7 @@ def test_words_of_vectorizers(vectorizer, pattern):
     mask = Mask.text(vectorizer=vectorizer)
     inputs, on, _, columns = samples(mask, [SPELLED])
     vocabulary = vectorizer.get_feature_names_out()
-    assert mask.axis(mask.rows([SPELLED])) == (len(vocabulary), tuple(vocabulary))
+    assert mask._features(mask._rows([SPELLED])) == (len(vocabulary), tuple(vocabulary))
     spell = vectorizer.build_preprocessor()
     assert inputs.tolist() == removed(SPELLED, vocabulary[columns], on, pattern, spell)
     found = vectorizer.transform([SPELLED]).indices
@@ -92,7 +92,7 @@ def test_words_of_a_tokenizer():
     pieces = re.compile(r"un|do|re")
     mask = Mask.text([text], tokenizer=pieces.findall)
     inputs, on, _, _ = samples(mask, [text])
-    assert mask.axis(mask.rows([text])).names == ("do", "re", "un")
+    assert mask._features(mask._rows([text])).names == ("do", "re", "un")
     assert inputs.tolist() == removed(text, ("do", "re", "un"), on, pieces)
 
 

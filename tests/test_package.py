@@ -16,7 +16,7 @@ import normlime_fast as nlf
 NAMES = {
     *(
         "NormLIME",
-        *("Gaussian", "Pool", "Binned", "Mask", "Perturbs"),
+        *("Gaussian", "Pool", "Binned", "Mask", "Perturbs", "Neighborhood", "SharedPoints", "Proximity"),
         "LocalExplanations",
         "Importance",
         "ImportanceStatistics",

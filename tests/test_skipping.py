@@ -305,9 +305,9 @@ def test_how_many_parts_are_looked_at():
     looked = []
 
     class Counting(nlf.Gaussian):
-        def rows(self, X, name="X"):
+        def _rows(self, X, name="X"):
             looked.append(len(X))
-            return super().rows(X, name)
+            return super()._rows(X, name)
 
     rows = np.tile(X, (1000, 1))
     rows[[10, 8000], 0] = np.nan

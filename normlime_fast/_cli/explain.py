@@ -53,8 +53,7 @@ def explain(arguments: argparse.Namespace) -> None:
             n_jobs=threads,
         )
         X = data.table[: arguments.limit]
-        rows = neighborhood.rows(X, data.path)
-        neighborhood.check(rows)
+        rows = neighborhood._checked_rows(X, data.path)
     names = _asked_once(explainer, model, rows.take(np.arange(1)), arguments)
     del rows  # which is as large as the table
     predict.rows, predict.seconds = 0, 0.0

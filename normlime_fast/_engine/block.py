@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast._checks import Array, check_count
+from normlime_fast._checks import Array
 from normlime_fast._engine.settings import (
     BATCH_BYTES,
     Settings,
@@ -23,8 +23,7 @@ from normlime_fast._errors import attach
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._kernels.surrogate import NO_FEATURES
 from normlime_fast._model import predict_rows, target_names, targets_of
-from normlime_fast._neighborhoods.buffers import Batch, Samples, SharedBuffer, room_for
-from normlime_fast._neighborhoods.samplers import Filled, Listed, Sampler, Shared
+from normlime_fast._neighborhoods.base import Batch, Sampler, Samples
 from normlime_fast._results.explanations import COLUMNS, LocalExplanations
 from normlime_fast._surrogates import Fits, fit_samples
 from normlime_fast._types import INVALID_ROW, MODEL_FAILED
@@ -57,15 +56,15 @@ def explain_block(
         rows, asked = rows.take(rows.usable), numbers[rows.usable]
     if not len(asked):
         return Explained(None, None, None, rows.fault, statuses)
-    sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
-    _check_count(settings, sampler)
+    sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
+    sampler.check(settings.n_features)
     outputs, failed, error = ask_about_rows(settings, rows, asked, skip)
     statuses[statuses == 0] = np.where(failed, MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
     if failed.any():
         rows, asked, outputs = rows.take(~failed), asked[~failed], outputs[~failed]
-        sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
+        sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
     run = _Run(settings, rows, asked, outputs, sampler, skip, error)
     try:
         run.explain(start, report)
@@ -79,14 +78,6 @@ def explain_block(
         parts = [local, failed_explanations(settings, numbers[left_out], local, statuses[left_out])]
         local = _in_order(LocalExplanations.concatenate(parts), numbers)
     return Explained(local, run.n_outputs, run.error, rows.fault)
-
-
-def _check_count(settings: Settings, sampler: Sampler) -> None:
-    """Refuse fewer samples than a fit takes, where all instances have as many features."""
-    if isinstance(sampler, Listed):
-        return
-    n = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
-    check_count(n, _features_of(settings, sampler.n_features), "n_samples")
 
 
 def _features_of(settings: Settings, d: int) -> int:
@@ -139,8 +130,8 @@ class Probe(NamedTuple):
 def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
     """Ask the model about the same perturbed rows again, and again in other batches."""
     n = min(settings.n_samples, 100)
-    points = getattr(settings.neighborhood, "points", None)
-    inputs = _redrawn(settings, rows, numbers, n) if points is None else points(settings.seed, n).values.copy
+    points = settings.neighborhood._points(settings.seed, n)
+    inputs = _redrawn(settings, rows, numbers, n) if points is None else points.values.copy
 
     def asked(batch_size: int) -> Array:
         values = inputs()
@@ -154,15 +145,17 @@ def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
 
 def _redrawn(settings: Settings, rows: Rows, numbers: Array, n: int) -> Callable[[], Any]:
     """Return a function that draws n samples around each row, and returns what the model is to be asked."""
-    sampler = settings.neighborhood.sampler(settings.seed, n, rows)
+    sampler = settings.neighborhood._sampler(settings.seed, n, rows)
     everything = slice(0, len(numbers))
     batch = Batch(everything, numbers, numbers.astype(np.uint64), np.arange(len(numbers) + 1))
-    buffer = room_for(sampler, rows, n, len(numbers))
-    assert not isinstance(buffer, SharedBuffer)  # of those, the points are asked about
+    buffer = sampler.buffer(rows, len(numbers))
 
     def draw() -> Any:
         buffer.draw(batch, everything)
-        return buffer.inputs(batch)
+        inputs = buffer.inputs(batch)
+        if inputs is None:
+            raise ValueError("X must have features to perturb, got none in any row")
+        return inputs.values
 
     return draw
 
@@ -194,14 +187,14 @@ class _Run:
         self.numbers = numbers
         self.skip, self.error = skip, error
         self.sampler = sampler
-        self.n_samples = sampler.n_samples if isinstance(sampler, Shared) else settings.n_samples
+        self.n_samples = sampler.n_samples
         self.n_outputs = outputs.shape[1]
-        if isinstance(sampler, Shared):
-            check_same_outputs(len(sampler.outputs), self.n_outputs)
+        if sampler.n_outputs is not None:
+            check_same_outputs(sampler.n_outputs, self.n_outputs)
         self.target_names = target_names(settings.predict, self.n_outputs)
         most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
         self.batch_size = rows_a_batch(settings, most)
-        if isinstance(sampler, Shared):
+        if sampler.n_outputs is not None:
             self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
         self.targets = targets_of(settings.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
@@ -258,7 +251,7 @@ class _Run:
         numbers = self.numbers[rows]
         sets = numbers.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
         begins = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
-        if not (isinstance(self.sampler, Filled) and self.sampler.shared):
+        if not self.sampler.shares_sets:
             begins[:] = True
         starts = np.append(np.flatnonzero(begins), len(sets))
         return Batch(rows, numbers, sets[starts[:-1]], starts)
@@ -269,35 +262,27 @@ class _Run:
             raise place.error
         buffer, batch = place.buffer, place.batch
         targets = self.targets[batch.rows]
-        if isinstance(buffer, SharedBuffer):
-            return buffer.outputs(batch, self.prediction[batch.rows], targets)
+        inputs = buffer.inputs(batch)
+        predicted: Array | None = None
 
         def redraw() -> Any:
             buffer.draw(batch, slice(0, len(batch.sets)))
-            return buffer.inputs(batch)
+            again = buffer.inputs(batch)
+            return None if again is None else again.values
 
-        asked = buffer.asked(batch)
-        said: Array | None = None
-        if asked.any():
-            outputs, failed, error = ask(
+        if inputs is not None:
+            predicted, failed, error = ask(
                 self.settings,
                 self.rows,
-                buffer.inputs(batch),
+                inputs.values,
                 redraw,
-                batch.numbers[asked],
+                batch.numbers[inputs.instances],
                 self.batch_size,
                 self.n_outputs,
                 self.skip,
             )
-            self.failed[batch.rows][asked], self.error = failed, self.error or error
-            if outputs is not None:
-                outputs = outputs.reshape(-1, self.n_samples, self.n_outputs)
-                said = outputs
-        if said is None or not asked.all():
-            whole = np.zeros((len(asked), self.n_samples, self.n_outputs))
-            whole[asked] = 0.0 if said is None else said
-            said = whole
-        return said[np.arange(len(said))[:, None], :, targets].reshape(-1, self.n_samples)
+            self.failed[batch.rows][inputs.instances], self.error = failed, self.error or error
+        return buffer.outputs(batch, predicted, self.prediction[batch.rows], targets)
 
     def fit(self, samples: Samples, Y: Array, batch: Batch, fits: Fits) -> None:
         """Fit what the model said of the samples of some sets of a batch, the batch's outputs Y."""
@@ -333,14 +318,14 @@ class _Run:
             parts.append(self.parts[done])
             done += len(parts[-1].counts) // t
         data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
-        axis = self.settings.neighborhood.axis(self.rows)
+        n_features, feature_names = self.settings.neighborhood._features(self.rows)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
         prediction = self.prediction[:done].ravel()
         status = np.where(failed, MODEL_FAILED, summaries["status"])
         intercept = np.where(status == NO_FEATURES, prediction, summaries["intercept"])
         return LocalExplanations(
-            weights=csr_array((data, indices, indptr), shape=(done * t, axis.n_features)),
+            weights=csr_array((data, indices, indptr), shape=(done * t, n_features)),
             intercept=np.where(failed, np.nan, intercept),
             r2=summaries["r2"].copy(),
             prediction=prediction,
@@ -348,7 +333,7 @@ class _Run:
             instance=np.repeat(self.numbers[:done], t),
             target=self.targets[:done].ravel(),
             effective_samples=np.where(failed, 0.0, summaries["effective"]),
-            feature_names=axis.names,
+            feature_names=feature_names,
             target_names=self.target_names,
         )
 
@@ -366,7 +351,7 @@ class _Place:
 
     def __init__(self, run: _Run, size: int) -> None:
         self.run = run
-        self.buffer = room_for(run.sampler, run.rows, run.n_samples, size)
+        self.buffer = run.sampler.buffer(run.rows, size)
         self.batch = Batch(slice(0, 0), run.numbers[:0], np.empty(0, np.uint64), np.zeros(1, np.int64))
         self.pieces: Pieces = []
         self.fitted: _Fitted | None = None  # once `pieces` are done

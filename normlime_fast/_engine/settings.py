@@ -8,7 +8,7 @@ import numpy as np
 from normlime_fast._checks import Array
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._model import Predict, predict_rows
-from normlime_fast._neighborhoods.samplers import Neighborhood
+from normlime_fast._neighborhoods.base import Neighborhood
 
 BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was
 # written is still in the cache when the model, and then the fit, reads it

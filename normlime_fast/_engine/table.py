@@ -136,9 +136,7 @@ def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
 
 def checked_rows(settings: Settings, X: object, name: str = "X") -> Rows:
     """Return the user's rows, which the neighborhood can perturb."""
-    rows = settings.neighborhood.rows(X, name)
-    settings.neighborhood.check(rows)
-    return rows
+    return settings.neighborhood._checked_rows(X, name)
 
 
 def usable_rows(settings: Settings, X: Any, name: str = "X", most: int | None = UNUSABLE) -> Rows:
@@ -206,9 +204,6 @@ def _prepared(settings: Settings, options: Options) -> Settings:
 
     The model is asked where it works, but all at once, and an error is not skipped: there would be nothing to explain.
     """
-    prepare = getattr(settings.neighborhood, "prepare", None)
-    if prepare is None:
-        return settings
 
     def ask(points: Rows) -> Array:
         try:
@@ -219,7 +214,7 @@ def _prepared(settings: Settings, options: Options) -> Settings:
             raise
 
     ready = copy.copy(settings)
-    ready.neighborhood = prepare(settings.seed, settings.n_samples, settings.n_features, ask)
+    ready.neighborhood = settings.neighborhood._prepare(settings.seed, settings.n_samples, settings.n_features, ask)
     return ready
 
 

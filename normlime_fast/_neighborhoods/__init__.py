@@ -3,18 +3,32 @@
 from typing import Any
 
 from normlime_fast._checks import shown
+from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.binned import Binned
 from normlime_fast._neighborhoods.custom import Custom, Perturbs
 from normlime_fast._neighborhoods.gaussian import Gaussian, sample_gaussian
 from normlime_fast._neighborhoods.mask import Mask
+from normlime_fast._neighborhoods.points import SharedPoints
 from normlime_fast._neighborhoods.pool import Pool
+from normlime_fast._neighborhoods.proximity import Proximity
 
-__all__ = ["Binned", "Gaussian", "Mask", "Perturbs", "Pool", "as_neighborhood", "sample_gaussian"]
+__all__ = [
+    "Binned",
+    "Gaussian",
+    "Mask",
+    "Neighborhood",
+    "Perturbs",
+    "Pool",
+    "Proximity",
+    "SharedPoints",
+    "as_neighborhood",
+    "sample_gaussian",
+]
 
 
-def as_neighborhood(neighborhood: Any) -> Any:
-    """Return what an explainer works with, a `samplers.Neighborhood`."""
-    if isinstance(neighborhood, Binned | Gaussian | Mask | Pool):
+def as_neighborhood(neighborhood: Any) -> Neighborhood:
+    """Return what an explainer works with."""
+    if isinstance(neighborhood, Neighborhood):
         return neighborhood
     if isinstance(neighborhood, Perturbs) and not isinstance(neighborhood, type):
         return Custom(neighborhood)

@@ -7,16 +7,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, check_count, quiet, shown
+from normlime_fast._checks import Array, quiet, shown
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows
+from normlime_fast._neighborhoods.base import Features
 from normlime_fast._neighborhoods.bins import Bins
-from normlime_fast._neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
-from normlime_fast._neighborhoods.samplers import Axis
+from normlime_fast._neighborhoods.points import SharedPoints, check_alike
+from normlime_fast._neighborhoods.proximity import Kernel, Proximity
 
 
 @dataclass(frozen=True, eq=False)
-class Binned:
+class Binned(SharedPoints):
     """See a table in bins and categories: a feature is to be in the same bin, or of the same category, as the instance.
 
     This is lime's default for tables. Points are drawn column by column: a bin or category by its share of the training
@@ -38,7 +39,7 @@ class Binned:
     bins: Bins
     features: Literal["column", "bin"]
     proximity: Proximity
-    data: Rows = field(repr=False)  # none of it but how rows look
+    _data: Rows = field(repr=False)  # none of it but how rows look
 
     @classmethod
     @quiet
@@ -92,7 +93,7 @@ class Binned:
         """
         if not isinstance(features, str) or features not in ("column", "bin"):
             raise ValueError(f'features must be "column" or "bin", got {shown(features)}')
-        proximity = Proximity.of(width, kernel, None, None)
+        proximity = Proximity(width, kernel)
         categories = Categories.from_data(X, categorical)
         rows = as_rows(X, categories=categories)
         bins = Bins.from_data(rows, quantiles=quantiles, edges=edges)
@@ -121,47 +122,31 @@ class Binned:
         >>> binned.describe([[1.5], [7.0]])
         [['0 <= 2.5'], ['0 > 2.5']]
         """
-        rows = self.rows(X)
-        self.check(rows)
-        return [self.bins.names(codes) for codes in self.coordinates(rows.values)]
+        rows = self._checked_rows(X)
+        return [self.bins.names(codes) for codes in self._coordinates(rows.values)]
 
-    def rows(self, X: object, name: str = "X") -> Rows:
-        """As of `Neighborhood`, as is what follows."""
-        return as_rows(X, name, self.data.categories)
+    def _rows(self, X: object, name: str = "X") -> Rows:
+        return as_rows(X, name, self._data.categories)
 
-    def axis(self, rows: Rows) -> Axis:
+    def _features(self, rows: Rows) -> Features:
         """Return the features: the columns, or the bins of all."""
         if self.features == "column":
-            return Axis(rows.values.shape[1], rows.feature_names)
+            return super()._features(rows)
         names = self.bins.feature_names_by_bin()
-        return Axis(len(names), tuple(names))
+        return Features(len(names), tuple(names))
 
-    def check(self, rows: Rows) -> None:
-        """Refuse rows that are of another kind than the training data."""
-        check_alike(rows, self.data)
+    def _check(self, rows: Rows) -> None:
+        check_alike(rows, self._data)
 
-    def coordinates(self, values: Array) -> Array:
+    def _coordinates(self, values: Array) -> Array:
         """Return the bins and categories."""
         return self.bins.codes(values)
 
-    def apart(self, values: Array) -> Array:
-        """Return which rows have another value where all points have the same: none, that is their bin."""
-        return np.zeros(len(values), bool)
+    def _categorical(self, d: int) -> Array:
+        return np.ones(d, bool)
 
-    def places(self, coordinates: Array) -> Array | None:
-        """Return where the features of rows belong on the axis."""
+    def _places(self, coordinates: Array) -> Array | None:
         return None if self.features == "column" else self.bins.offsets + coordinates.astype(np.int64)
 
-    def points(self, seed: np.uint64, n_samples: int) -> Rows:
-        """Draw the points."""
-        return replace(self.data, values=self.bins.draw(seed, n_samples).astype(self.data.values.dtype))
-
-    @quiet
-    def prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> Asked:
-        """Draw the points and ask the model about them."""
-        d = self.data.values.shape[1]
-        check_count(n_samples, d if n_features is None else min(n_features, d), "n_samples")
-        points = self.points(seed, n_samples)
-        outputs = np.ascontiguousarray(ask(points).T)
-        codes = self.coordinates(points.values)
-        return Asked(self, codes, np.ones(codes.shape[1], bool), outputs)
+    def _points(self, seed: np.uint64, n_samples: int) -> Rows:
+        return replace(self._data, values=self.bins.draw(seed, n_samples).astype(self._data.values.dtype))

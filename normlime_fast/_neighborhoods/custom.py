@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_array, as_count, as_numbers, quiet, shown
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
-from normlime_fast._neighborhoods.samplers import Axis, Drawn, Listed
+from normlime_fast._neighborhoods.base import Features, Neighborhood
+from normlime_fast._neighborhoods.samplers import InstanceSampler, InstanceSamples
 
 
 @runtime_checkable
@@ -52,41 +53,36 @@ class Perturbs(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Custom:
+class Custom(Neighborhood):
     """A neighborhood of the user's own, as an explainer takes it."""
 
     neighborhood: Perturbs
 
-    def rows(self, X: object, name: str = "X") -> Rows:
-        """As of `Neighborhood`, as is what follows."""
+    def _rows(self, X: object, name: str = "X") -> Rows:
         return as_any_rows(X, name)
 
-    def axis(self, rows: Rows) -> Axis:
+    def _features(self, rows: Rows) -> Features:
         """Return the features, as the user's class has them."""
         d = as_count(self.neighborhood.n_features, "n_features of the neighborhood")
         names = getattr(self.neighborhood, "feature_names", None)
         if names is not None and len(names) != d:
             raise ValueError(f"feature_names of the neighborhood must have {d} names, got {len(names)}")
-        return Axis(d, None if names is None else tuple(str(name) for name in names))
+        return Features(d, None if names is None else tuple(str(name) for name in names))
 
-    def check(self, rows: Rows) -> None:
-        """Refuse nothing but what `axis` refuses."""
-        self.axis(rows)
+    def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> InstanceSampler:
+        """Return what calls the user's `perturb`."""
+        d = self._features(rows).n_features
 
-    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Listed:
-        """Return what asks the user's class for samples."""
-        d = self.axis(rows).n_features
-
-        def draw(number: int, row: int) -> Drawn:
+        def draw(number: int, row: int) -> InstanceSamples:
             rng = np.random.Generator(np.random.Philox(key=[int(seed), number]))
             instance = rows.values[row if isinstance(rows.values, np.ndarray) else slice(row, row + 1)]
             instance = instance if isinstance(instance, str) else instance.copy()
             return self._checked(self.neighborhood.perturb(instance, n_samples, rng), n_samples, d, rows)
 
-        return Listed(draw, d)
+        return InstanceSampler(draw, n_samples, d)
 
     @quiet
-    def _checked(self, returned: object, n: int, d: int, rows: Rows) -> Drawn:
+    def _checked(self, returned: object, n: int, d: int, rows: Rows) -> InstanceSamples:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
             raise TypeError(f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {shown(returned)}")
         inputs, Z = returned[0], np.require(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32, ["C", "W"])
@@ -103,7 +99,7 @@ class Custom:
         if rows.values.dtype.kind == "f":
             given = as_dtype(given, rows.values.dtype, "perturb must return inputs")
         weights = None if len(returned) == 2 else _weights(returned[2], n)
-        return Drawn(given, Z, weights)
+        return InstanceSamples(given, Z, weights)
 
 
 def _weights(given: ArrayLike, n: int) -> Array:

@@ -13,13 +13,14 @@ from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, names_of
 from normlime_fast._kernels import categories as redraws
 from normlime_fast._kernels import gaussian, quasirandom
-from normlime_fast._neighborhoods.samplers import Axis, Filled
+from normlime_fast._neighborhoods.base import Neighborhood
+from normlime_fast._neighborhoods.samplers import ArraySampler
 
 LARGEST_NORMAL = 6.7  # no float32 variate is larger: sqrt(-2 log 2^-32) = 6.66
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(Neighborhood):
     """Perturb each feature around the instance by independent Gaussian noise (Eq. 2 of the paper).
 
     A sample is ``x + scale * z`` with standard normal ``z``; the surrogate is fitted to ``z``, so its weights are
@@ -124,23 +125,17 @@ class Gaussian:
         )
         return cls(scale, sampling, categories if categories.columns or categories.table else None)
 
-    def rows(self, X: object, name: str = "X") -> Rows:
-        """Return the user's rows; see `Neighborhood`, as for what follows."""
+    def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.categories)
 
-    def axis(self, rows: Rows) -> Axis:
-        """Return the features: the columns."""
-        return Axis(rows.values.shape[1], rows.feature_names)
-
     @quiet
-    def check(self, rows: Rows) -> None:
-        """Refuse rows that it cannot perturb."""
+    def _check(self, rows: Rows) -> None:
         self._scale_for(rows)
         if self.sampling == "sobol":
             _check_sobol_columns(rows.values.shape[1])
 
     @quiet
-    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Filled:
+    def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> ArraySampler:
         """Return what makes the samples of these rows, after a look at whether they leave it room."""
         d = rows.values.shape[1]
         scale = self._scale_for(rows)
@@ -155,7 +150,7 @@ class Gaussian:
             if redraw is not None:
                 redraws.redraw(seed, sets, X, *redraw, Z, inputs)
 
-        return Filled(perturb, d, weighted=False, shared=redraw is None)
+        return ArraySampler(perturb, n_samples, d, weighted=False, shares_sets=redraw is None)
 
     def _scale_for(self, rows: Rows) -> Array:
         """Return the scale as (d,), checked against the rows it will perturb."""

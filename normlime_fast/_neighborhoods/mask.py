@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_nonnegative, as_numbers, as_positive, quiet, shown
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_texts, check_names, names_of
+from normlime_fast._neighborhoods.base import Features, Neighborhood
 from normlime_fast._neighborhoods.masking import Draws, filled, rendered, segmented, sparse, texts
-from normlime_fast._neighborhoods.samplers import Axis, Filled, Listed
+from normlime_fast._neighborhoods.samplers import ArraySampler, InstanceSampler
 from normlime_fast._neighborhoods.segments import Segments, absent_values, as_segments
 from normlime_fast._neighborhoods.words import Words
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class Mask(Neighborhood):
     """Switch features on and off (Figure 2 of the paper): off means a baseline, such as a grey or a blurred image.
 
     The surrogate is fitted to indicators, 1 where a feature is on: a weight is what presence of the feature adds to
@@ -135,7 +136,7 @@ class Mask:
         >>> nlf.Mask.from_data([[0.0, 10.0], [2.0, 50.0]]).baseline
         array([ 1., 30.])
         """
-        rows = cls().rows(X)
+        rows = cls()._rows(X)
         values = rows.values
         if not isinstance(values, np.ndarray):
             raise TypeError("X must be a dense array, got a sparse matrix; the baseline of sparse rows is 0")
@@ -195,7 +196,8 @@ class Mask:
         --------
         >>> import normlime_fast as nlf
         >>> neighborhood = nlf.Mask.text(["a fine dress", "a poor fit"])
-        >>> neighborhood.axis(neighborhood.rows(["a fine fit"])).names
+        >>> explainer = nlf.NormLIME(lambda texts: [len(text) for text in texts], neighborhood, n_features=2, rng=0)
+        >>> explainer.explain(["a fine fit"]).feature_names
         ('a', 'dress', 'fine', 'fit', 'poor')
         """
         mask = cls(probability=probability, scheme=scheme, kernel=kernel, width=width)
@@ -209,8 +211,7 @@ class Mask:
         object.__setattr__(mask, "_words", words)
         return mask
 
-    def rows(self, X: Any, name: str = "X") -> Rows:
-        """Return the user's rows, checked as far as other rows of the same kind need not be known."""
+    def _rows(self, X: Any, name: str = "X") -> Rows:
         if self._words is not None:
             return as_texts(X, name)
         rows = as_any_rows(X, name)
@@ -219,10 +220,9 @@ class Mask:
             raise TypeError(f"{name} must hold numbers, got texts; Mask.text takes texts")
         return rows
 
-    def axis(self, rows: Rows) -> Axis:
-        """Return the features that weights are reported for."""
+    def _features(self, rows: Rows) -> Features:
         if self._words is not None:
-            return Axis(len(self._words.columns), tuple(self._words.columns))
+            return Features(len(self._words.columns), tuple(self._words.columns))
         if not isinstance(rows.values, np.ndarray):
             n_features, names = rows.values.shape[1], None
         elif callable(self.segments):
@@ -230,11 +230,10 @@ class Mask:
         else:
             n_features = Segments.of(self.segments, rows.values.shape[1:]).count
             names = rows.feature_names if self.segments is None else None
-        return Axis(n_features, names if self.feature_names is None else tuple(self.feature_names))
+        return Features(n_features, names if self.feature_names is None else tuple(self.feature_names))
 
     @quiet
-    def check(self, rows: Rows) -> None:
-        """Refuse rows that it cannot perturb."""
+    def _check(self, rows: Rows) -> None:
         values = rows.values
         if self._words is None and not isinstance(values, np.ndarray):
             for name, value in (("segments", self.segments), ("render", self.render)):
@@ -249,13 +248,12 @@ class Mask:
                 segments = Segments.of(self.segments, values.shape[1:])
                 if not callable(self.baseline) and self.render is None:
                     absent_values(self.baseline, values[:1], segments)
-        axis = self.axis(rows)
-        if axis.names is not None and len(axis.names) != axis.n_features:
-            raise ValueError(f"feature_names must have {axis.n_features} names, got {len(axis.names)}")
+        n_features, names = self._features(rows)
+        if names is not None and len(names) != n_features:
+            raise ValueError(f"feature_names must have {n_features} names, got {len(names)}")
 
     @quiet
-    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Filled | Listed:
-        """Return what makes the samples of these rows."""
+    def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> ArraySampler | InstanceSampler:
         chance = min(max(round(self.probability * 2.0**32), 1), 2**32 - 1) if self.scheme == "bernoulli" else 0
         draws = Draws(seed, n_samples, np.uint32(chance), self.width if self.kernel == "exponential" else None)
         if self._words is not None:

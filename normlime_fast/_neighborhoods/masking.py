@@ -9,7 +9,7 @@ import numpy as np
 from normlime_fast._checks import Array, as_array, quiet
 from normlime_fast._inputs.rows import as_dtype
 from normlime_fast._kernels import masks
-from normlime_fast._neighborhoods.samplers import Drawn, Filled, Listed
+from normlime_fast._neighborhoods.samplers import ArraySampler, InstanceSampler, InstanceSamples
 from normlime_fast._neighborhoods.segments import Segments, absent_values
 from normlime_fast._neighborhoods.words import Words, written
 
@@ -41,7 +41,7 @@ class Draws:
         return Z[0], weights[0] if table.size else None
 
 
-def filled(draws: Draws, baseline: Any, segments: Array | None, values: Array) -> Filled:
+def filled(draws: Draws, baseline: Any, segments: Array | None, values: Array) -> ArraySampler:
     """Sample rows that have the same segments."""
     common = Segments.of(segments, values.shape[1:])
     X = values.reshape(len(values), -1)
@@ -53,13 +53,13 @@ def filled(draws: Draws, baseline: Any, segments: Array | None, values: Array) -
         absent = absent_values(baseline, values[here], common).reshape(X[here].shape)
         masks.render(Z, starts, _bits(X[here]), _bits(absent), common.of_values, _bits(flat))
 
-    return Filled(perturb, common.count, weighted=table.size > 0)
+    return ArraySampler(perturb, draws.n_samples, common.count, weighted=table.size > 0)
 
 
-def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values: Array) -> Listed:
+def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values: Array) -> InstanceSampler:
     """Sample rows that have segments of their own."""
 
-    def draw(number: int, row: int) -> Drawn:
+    def draw(number: int, row: int) -> InstanceSamples:
         x = values[row : row + 1]
         segments = Segments.found(find, x[0])
         Z, weights = draws.of_set(number, segments.count)
@@ -67,19 +67,19 @@ def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values:
         flat = np.empty((1, len(Z), x.size), x.dtype)
         X, others = x.reshape(1, -1), absent.reshape(1, -1)
         masks.render(Z[None], ALONE, _bits(X), _bits(others), segments.of_values, _bits(flat))
-        return Drawn(flat.reshape(len(Z), *x.shape[1:]), Z, weights, segments.places())
+        return InstanceSamples(flat.reshape(len(Z), *x.shape[1:]), Z, weights, segments.places())
 
-    return Listed(draw, min(SEGMENTS, values[0].size))
+    return InstanceSampler(draw, draws.n_samples, min(SEGMENTS, values[0].size))
 
 
-def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any, values: Array) -> Listed:
+def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any, values: Array) -> InstanceSampler:
     """Sample rows as the user makes them."""
     shape, dtype = values.shape[1:], values.dtype
 
     def segments_of(row: int) -> Segments:
         return Segments.found(segments, values[row]) if callable(segments) else Segments.of(segments, shape)
 
-    def draw(number: int, row: int) -> Drawn:
+    def draw(number: int, row: int) -> InstanceSamples:
         own = segments_of(row)
         Z, weights = draws.of_set(number, own.count)
         inputs = as_array(render(values[row].copy(), Z == 0), "what render returns")
@@ -91,15 +91,17 @@ def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any,
             raise ValueError(f"render must return finite numbers, got some of dtype {inputs.dtype} that are not")
         if dtype.kind == "f":
             inputs = as_dtype(inputs, dtype, "render must return inputs")
-        return Drawn(inputs, Z, weights, own.places() if callable(segments) else None)
+        return InstanceSamples(inputs, Z, weights, own.places() if callable(segments) else None)
 
-    return Listed(draw, min(SEGMENTS, values[0].size) if callable(segments) else segments_of(0).count)
+    return InstanceSampler(
+        draw, draws.n_samples, min(SEGMENTS, values[0].size) if callable(segments) else segments_of(0).count
+    )
 
 
-def sparse(draws: Draws, values: Any) -> Listed:
+def sparse(draws: Draws, values: Any) -> InstanceSampler:
     """Sample rows of a csr matrix, whose non-zeros are their features."""
 
-    def draw(number: int, row: int) -> Drawn:
+    def draw(number: int, row: int) -> InstanceSamples:
         entries = slice(values.indptr[row], values.indptr[row + 1])
         columns, data = values.indices[entries].copy(), values.data[entries].copy()
         Z, weights = draws.of_set(number, len(columns))
@@ -109,23 +111,23 @@ def sparse(draws: Draws, values: Any) -> Listed:
         masks.thin(Z, _bits(columns), _bits(data), _bits(kept), _bits(thinned))
         inputs = type(values)((thinned[:-1], kept[:-1], ends), shape=(len(Z), values.shape[1]))
         inputs.has_canonical_format = True
-        return Drawn(inputs, Z, weights, columns)
+        return InstanceSamples(inputs, Z, weights, columns)
 
-    return Listed(draw, -(-values.nnz // values.shape[0]))
+    return InstanceSampler(draw, draws.n_samples, -(-values.nnz // values.shape[0]))
 
 
-def texts(draws: Draws, words: Words, values: Array) -> Listed:
+def texts(draws: Draws, words: Words, values: Array) -> InstanceSampler:
     """Sample texts, whose words are their features."""
 
-    def draw(number: int, row: int) -> Drawn:
+    def draw(number: int, row: int) -> InstanceSamples:
         columns, feature = words.find(values[row])
         Z, weights = draws.of_set(number, len(columns))
         inputs = np.empty(len(Z), object)
         inputs[:] = written(values[row], feature, Z)
-        return Drawn(inputs, Z, weights, columns)
+        return InstanceSamples(inputs, Z, weights, columns)
 
     some = values[:: -(-len(values) // 10)]
-    return Listed(draw, -(-sum(len(words.find(text)[0]) for text in some) // len(some)))
+    return InstanceSampler(draw, draws.n_samples, -(-sum(len(words.find(text)[0]) for text in some) // len(some)))
 
 
 def _bits(values: Array) -> Array:

@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_numbers, check_count, quiet
+from normlime_fast._checks import Array, as_numbers, quiet
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, check_names, names_of
 from normlime_fast._kernels import gaussian
 from normlime_fast._neighborhoods.gaussian import Gaussian, deviations
-from normlime_fast._neighborhoods.proximity import Ask, Asked, Kernel, Proximity, check_alike
-from normlime_fast._neighborhoods.samplers import Axis
+from normlime_fast._neighborhoods.points import SharedPoints, check_alike
+from normlime_fast._neighborhoods.proximity import Kernel, Proximity
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class Pool(SharedPoints):
     """Weigh one set of points anew for every instance, instead of asking the model about new ones.
 
     N instances then cost n_samples + N model rows, not N times n_samples. Made by `from_data`, of rows of yours, or by
@@ -33,13 +33,16 @@ class Pool:
         What standardises a column: (x - center) / scale; a column of scale 0 takes no part.
     proximity : Proximity
         The kernel, width, nearest and share that it was made with.
+    drawn : bool
+        Whether it was made by `gaussian`.
     """
 
     center: Array
     scale: Array
     proximity: Proximity
-    data: Rows = field(repr=False)  # to choose from; where points are drawn, one row like them
+    _data: Rows = field(repr=False)  # to choose from; where points are drawn, one row like them
     drawn: bool = False
+    _counted: ClassVar[str] = "the number of points of the pool"
 
     @classmethod
     @quiet
@@ -96,7 +99,7 @@ class Pool:
         >>> explainer.explain(X[:50]).weights.toarray().std(axis=0).round(6)
         array([0., 0., 0.])
         """
-        proximity = Proximity.of(width, kernel, nearest, share)
+        proximity = Proximity(width, kernel, nearest, share)
         categories = Categories.from_data(X, categorical)
         data = as_rows(X, categories=categories)
         scale = deviations(data.values)
@@ -145,7 +148,7 @@ class Pool:
         >>> local.weights.toarray().round(6)
         array([[2., 3.]])
         """
-        proximity = Proximity.of(width, kernel, nearest, share)
+        proximity = Proximity(width, kernel, nearest, share)
         center = as_numbers(mean, "mean", ndim=(1,))
         spread = np.array(as_numbers(scale, "scale", ndim=(1,)), np.float64)
         check_names(names_of(scale), names_of(mean), "scale")
@@ -156,57 +159,38 @@ class Pool:
         to_frame = getattr(mean, "to_frame", None)
         row = center[None] if to_frame is None else to_frame().T.astype(center.dtype)
         data = as_rows(row, "mean")
-        Gaussian(spread).check(data)
+        Gaussian(spread)._check(data)
         return cls(center.astype(np.float64), spread, proximity, data, drawn=True)
 
-    def rows(self, X: object, name: str = "X") -> Rows:
-        """As of `Neighborhood`, as is what follows."""
-        return as_rows(X, name, self.data.categories)
+    def _rows(self, X: object, name: str = "X") -> Rows:
+        return as_rows(X, name, self._data.categories)
 
-    def axis(self, rows: Rows) -> Axis:
-        """Return the features: the columns."""
-        return Axis(rows.values.shape[1], rows.feature_names)
-
-    def check(self, rows: Rows) -> None:
-        """Refuse rows that are of another kind than the points."""
-        check_alike(rows, self.data)
+    def _check(self, rows: Rows) -> None:
+        check_alike(rows, self._data)
 
     @quiet
-    def coordinates(self, values: Array) -> Array:
+    def _coordinates(self, values: Array) -> Array:
         """Standardise the columns; categories stay as they are."""
         counts = self.scale > 0.0
         scale = np.where(counts, self.scale, 1.0)
         return np.where(counts, (values - self.center) / scale, 0.0)
 
-    def apart(self, values: Array) -> Array:
-        """Return which rows have another value in a column in which all points have the same."""
+    def _categorical(self, d: int) -> Array:
+        categories = self._data.categories
+        return super()._categorical(d) if categories is None else categories.mask(d)
+
+    def _differs_from_constant(self, values: Array) -> Array:
         constant = self.scale == 0.0
-        return np.asarray((values[:, constant] != self.data.values[0, constant]).any(axis=1))
+        return np.asarray((values[:, constant] != self._data.values[0, constant]).any(axis=1))
 
-    def places(self, coordinates: Array) -> None:
-        """Return None: the features are the columns."""
-
-    def points(self, seed: np.uint64, n_samples: int) -> Rows:
-        """Choose or draw the points."""
+    def _points(self, seed: np.uint64, n_samples: int) -> Rows:
         if self.drawn:
             values = np.empty((n_samples, len(self.center)))
             gaussian.fill(seed, np.uint64(0), np.uint64(gaussian.POINTS), np.uint64(0), values.reshape(-1))
             values = self.center + self.scale * values
-            return replace(self.data, values=values.astype(self.data.values.dtype))
-        keys = np.random.Philox(key=int(seed)).random_raw(self.data.count)
-        return self.data.take(np.sort(np.argsort(keys, kind="stable")[:n_samples]))
+            return replace(self._data, values=values.astype(self._data.values.dtype))
+        keys = np.random.Philox(key=int(seed)).random_raw(self._data.count)
+        return self._data.take(np.sort(np.argsort(keys, kind="stable")[:n_samples]))
 
-    @quiet
-    def prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> Asked:
-        """Choose the points and ask the model about them."""
-        points = self.points(seed, n_samples)
-        categories = self.data.categories
-        d = len(self.center)
-        most = min(points.count, self.proximity.nearest or points.count)
-        check_count(most, d if n_features is None else min(n_features, d), "the number of points of the pool")
-        return Asked(
-            replace(self, data=self.data.take(slice(1))),
-            self.coordinates(points.values),
-            np.zeros(d, bool) if categories is None else categories.mask(d),
-            np.ascontiguousarray(ask(points).T),
-        )
+    def _without_data(self) -> "Pool":
+        return replace(self, _data=self._data.take(slice(1)))

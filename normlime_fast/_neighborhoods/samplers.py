@@ -1,27 +1,41 @@
-"""What a neighborhood gives to a block of instances: samples filled into arrays, made one by one, or shared by all.
+"""The three kinds of samplers, each beside its buffer: filled into arrays, made instance by instance, or shared points.
 
-Every sample has features z, which are 0 at the instance itself, a proximity weight, and an input for the model.
+`base` has what the engine takes them by. Another kind is another such pair.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from normlime_fast._checks import Array
-from normlime_fast._inputs.rows import Rows
+from normlime_fast._inputs.rows import Rows, joined
+from normlime_fast._neighborhoods.base import Batch, Inputs, Samples, check_samples
 
 
-class Axis(NamedTuple):
-    """The features that weights are reported for."""
+def _samples(Z: Array, weights: Array, batch: Batch, piece: slice) -> Samples:
+    """Return some sets of a batch, of arrays that have room for all; or weights that are the same in every set."""
+    stop = min(piece.stop, len(batch.sets))
+    here = slice(piece.start, stop)
+    return Samples(piece.start, stop, Z[here], weights if len(weights) == 1 else weights[here])
 
-    n_features: int
-    names: tuple[str, ...] | None
+
+def _for_targets(predicted: Array | None, targets: Array, n_samples: int) -> Array:
+    """Return the outputs of m instances' samples for their targets (m, t), as (m * t, n); 0 if there are none."""
+    m = len(targets)
+    if predicted is None:
+        return np.zeros((targets.size, n_samples))
+    outputs = predicted.reshape(m, n_samples, -1)
+    return outputs[np.arange(m)[:, None], :, targets].reshape(-1, n_samples)
+
+
+# --- arrays
 
 
 @dataclass(frozen=True)
-class Filled:
+class ArraySampler:
     """Samples of instances that all have the same features: filled into arrays that are used again and again.
 
     perturb(sets, starts, here, Z, weights, inputs) fills Z (m, n, d) float32 and weights (m, n) with the sets of
@@ -30,59 +44,213 @@ class Filled:
     """
 
     perturb: Callable[[Array, Array, slice, Array, Array, Array], None]
+    n_samples: int
     n_features: int
     weighted: bool
-    shared: bool = True  # whether instances of one set have the same z
+    shares_sets: bool = True
+    n_outputs: ClassVar[None] = None
+
+    def check(self, n_features: int | None) -> None:
+        """Refuse fewer samples than a fit takes."""
+        check_samples(self.n_samples, n_features, self.n_features)
+
+    def buffer(self, rows: Rows, size: int) -> "ArrayBuffer":
+        """Return memory for batches of up to `size` of the rows."""
+        return ArrayBuffer(self, rows, size)
 
 
-class Drawn(NamedTuple):
-    """Samples of one instance: n inputs, of which the features z (n, d), weights (n,) and where the features belong."""
+class ArrayBuffer:
+    """Arrays that are filled with the samples of one batch after another."""
+
+    def __init__(self, sampler: ArraySampler, rows: Rows, size: int) -> None:
+        self.sampler = sampler
+        n_samples = sampler.n_samples
+        self.Z = np.empty((size, n_samples, sampler.n_features), np.float32)
+        self.weights = np.ones((size if sampler.weighted else 1, n_samples))
+        self.samples = np.empty((size, n_samples, *rows.values.shape[1:]), rows.values.dtype)
+
+    def draw(self, batch: Batch, piece: slice) -> None:
+        """Draw some sets of a batch."""
+        starts = batch.starts[piece.start : piece.stop + 1]
+        here = slice(starts[0], starts[-1])
+        of_block = slice(batch.rows.start + here.start, batch.rows.start + here.stop)
+        _, _, Z, weights = _samples(self.Z, self.weights, batch, piece)
+        self.sampler.perturb(batch.sets[piece], starts - starts[0], of_block, Z, weights, self.samples[here])
+
+    def inputs(self, batch: Batch) -> Inputs:
+        """Return what the model is to predict: the samples of all instances."""
+        used = self.samples[: batch.starts[-1]]
+        return Inputs(used.reshape(-1, *used.shape[2:]), np.ones(len(batch.numbers), bool))
+
+    def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
+        """Return what the model predicted, by targets."""
+        return _for_targets(predicted, targets, self.sampler.n_samples)
+
+    def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
+        """Return what is to be fitted of some sets of a batch."""
+        yield _samples(self.Z, self.weights, batch, piece)
+
+    def most_features(self, batch: Batch) -> int:
+        """Return how many features an instance has."""
+        return self.sampler.n_features
+
+    def columns(self, batch: Batch) -> None:
+        """Return which features those of the instances are: the same."""
+
+
+# --- instance by instance
+
+
+class InstanceSamples(NamedTuple):
+    """Samples of one instance: n inputs, of which the features z (n, d), weights (n,), and which features those are."""
 
     inputs: Any  # n of what the rows' values are made of
     Z: Array  # float32, C-contiguous
     weights: Array | None = None  # None: all equal
-    columns: Any = None  # (d,) ascending ints: the features' places on the axis; a csr_array (d, axis) where a feature
-    # has several; None: the axis itself
+    columns: Any = None  # as an entry of `SampleBuffer.columns`
 
 
 @dataclass(frozen=True)
-class Listed:
+class InstanceSampler:
     """Samples of instances that each have features of their own, or that Python makes: draw(number of set, row)."""
 
-    draw: Callable[[int, int], Drawn]
-    n_features: int  # about as many an instance, for the size of batches
+    draw: Callable[[int, int], InstanceSamples]
+    n_samples: int
+    n_features: int
+    n_outputs: ClassVar[None] = None
+    shares_sets: ClassVar[bool] = False
+
+    def check(self, n_features: int | None) -> None:
+        """Refuse nothing: how many features an instance has is known once it is drawn."""
+
+    def buffer(self, rows: Rows, size: int) -> "InstanceBuffer":
+        """Return memory for batches of up to `size` of the rows."""
+        return InstanceBuffer(self, size)
+
+
+class InstanceBuffer:
+    """The samples of every instance by themselves."""
+
+    def __init__(self, sampler: InstanceSampler, size: int) -> None:
+        self.sampler = sampler
+        self.equal = np.ones((1, sampler.n_samples))
+        self.drawn: list[InstanceSamples] = [InstanceSamples(None, np.empty((0, 0), np.float32))] * size
+
+    def draw(self, batch: Batch, piece: slice) -> None:
+        """Draw some sets of a batch, of one instance each."""
+        for k in range(piece.start, min(piece.stop, len(batch.sets))):
+            try:
+                self.drawn[k] = self.sampler.draw(int(batch.sets[k]), batch.rows.start + k)
+            except Exception as error:  # of the user's code
+                with suppress(Exception):  # some are frozen
+                    error.add_note(f"normlime_fast: the neighborhood was working on instance {batch.numbers[k]}")
+                raise
+
+    def inputs(self, batch: Batch) -> Inputs | None:
+        """Return what the model is to predict: the samples of instances that have features."""
+        featured = self._featured(batch)
+        if not featured.any():
+            return None
+        return Inputs(joined([self.drawn[k].inputs for k in np.flatnonzero(featured)]), featured)
+
+    def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
+        """Return what the model predicted, by targets; 0 for instances without features."""
+        n_samples, featured = self.sampler.n_samples, self._featured(batch)
+        outputs = _for_targets(predicted, targets[featured], n_samples)
+        if featured.all():
+            return outputs
+        Y = np.zeros((*targets.shape, n_samples))
+        Y[featured] = outputs.reshape(-1, targets.shape[1], n_samples)
+        return Y.reshape(-1, n_samples)
+
+    def _featured(self, batch: Batch) -> Array:
+        return np.array([drawn.Z.shape[1] > 0 for drawn in self.drawn[: len(batch.sets)]])
+
+    def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
+        """Return what is to be fitted of some sets of a batch."""
+        for k in range(piece.start, min(piece.stop, len(batch.sets))):
+            drawn = self.drawn[k]
+            yield Samples(k, k + 1, drawn.Z[None], self.equal if drawn.weights is None else drawn.weights[None])
+
+    def most_features(self, batch: Batch) -> int:
+        """Return how many features an instance of the batch has at most."""
+        return max(int(drawn.Z.shape[1]) for drawn in self.drawn[: len(batch.sets)])
+
+    def columns(self, batch: Batch) -> list[Any] | None:
+        """Return which features those of each instance are."""
+        columns = [drawn.columns for drawn in self.drawn[: len(batch.sets)]]
+        return None if all(each is None for each in columns) else columns
+
+
+# --- shared points
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Points that serve all instances, and what the model said of them.
+class PointSampler:
+    """Points that serve all instances, and what the model predicted for them.
 
     compare(row, Z, weights) fills Z (n, d) float32 and weights (n,) for a row of the block, with the instance itself
     first and points after it; it returns which of the points (n - 1,), or None if all.
     """
 
     compare: Callable[[int, Array, Array], Array | None]
-    outputs: Array  # (n_outputs, points)
-    n_samples: int  # n
+    predicted: Array  # (n_outputs, points)
+    n_samples: int
     n_features: int
-    columns: Callable[[slice], Array] | None = None  # rows of the block -> (m, d) ascending places of their features on
-    # the axis; None: the axis itself
+    columns: Callable[[slice], Array] | None = None  # rows of the block -> (m, d) ascending places of their features;
+    # None: they are the same for all
+    shares_sets: ClassVar[bool] = False
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs of the model are known."""
+        return len(self.predicted)
+
+    def check(self, n_features: int | None) -> None:
+        """Refuse fewer points than a fit takes."""
+        check_samples(self.n_samples, n_features, self.n_features)
+
+    def buffer(self, rows: Rows, size: int) -> "PointBuffer":
+        """Return memory for batches of up to `size` of the rows."""
+        return PointBuffer(self, size)
 
 
-Sampler = Filled | Listed | Shared
+class PointBuffer:
+    """How every instance sees the points that serve all."""
 
+    def __init__(self, sampler: PointSampler, size: int) -> None:
+        self.sampler = sampler
+        self.Z = np.empty((size, sampler.n_samples, sampler.n_features), np.float32)
+        self.weights = np.empty((size, sampler.n_samples))
+        self.which: list[Array | None] = [None] * size
 
-class Neighborhood(Protocol):
-    """What an explainer asks of a neighborhood."""
+    def draw(self, batch: Batch, piece: slice) -> None:
+        """Compare some instances of a batch with the points."""
+        _, stop, Z, weights = _samples(self.Z, self.weights, batch, piece)
+        for k in range(piece.start, stop):
+            self.which[k] = self.sampler.compare(batch.rows.start + k, Z[k - piece.start], weights[k - piece.start])
 
-    def rows(self, X: object, name: str = "X") -> Rows:
-        """Return the user's rows, checked as far as other rows of the same kind need not be known."""
+    def inputs(self, batch: Batch) -> None:
+        """Return what the model is to predict: nothing."""
 
-    def axis(self, rows: Rows) -> Axis:
-        """Return the features that weights are reported for."""
+    def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
+        """Return what the model predicted for the instances and for the points, by targets."""
+        m, t = targets.shape
+        Y = np.empty((m, t, self.sampler.n_samples))
+        Y[:, :, 0] = own
+        for k in range(m):
+            outputs, which = self.sampler.predicted[targets[k]], self.which[k]
+            Y[k, :, 1:] = outputs if which is None else outputs[:, which]
+        return Y.reshape(m * t, -1)
 
-    def check(self, rows: Rows) -> None:
-        """Refuse rows that it cannot perturb."""
+    def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
+        """Return what is to be fitted of some instances of a batch."""
+        yield _samples(self.Z, self.weights, batch, piece)
 
-    def sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Sampler:
-        """Return what makes the samples of these rows."""
+    def most_features(self, batch: Batch) -> int:
+        """Return how many features an instance has."""
+        return self.sampler.n_features
+
+    def columns(self, batch: Batch) -> list[Any] | None:
+        """Return which features those of each instance are."""
+        return None if self.sampler.columns is None else list(self.sampler.columns(batch.rows))
