@@ -1,0 +1,268 @@
+"""Neighborhoods that a user writes as subclasses, outside the package: with shared points, and with a sampler."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import normlime_fast as nlf
+from normlime_fast._neighborhoods.base import Inputs, Samples
+
+rng = np.random.default_rng(0)
+DATA = rng.normal(size=(300, 4)) * [1.0, 10.0, 0.1, 1.0] + [0.0, 5.0, 0.0, -1.0]
+DATA[:, 3] = rng.integers(3, size=300)
+X = DATA[:40] + np.array([0.01, 0.01, 0.01, 0.0])
+COEFFICIENTS = np.array([2.0, -1.0, 0.5, 0.0])
+
+
+def model(X):
+    X = np.asarray(X, float)
+    return np.stack([X[:, 0] * X[:, 1], X[:, 2] ** 2 + (X[:, 3] == 1.0)], axis=1)
+
+
+def linear(X):
+    return X @ COEFFICIENTS
+
+
+class Given(nlf.SharedPoints):
+    """The rows of a table, in standard deviations; for the rest it relies on the base class."""
+
+    def __init__(self, data, **proximity):
+        self.data = data
+        values = np.ascontiguousarray(data, np.float64)
+        self.center, self.scale = values.mean(axis=0), values.std(axis=0)
+        self.proximity = nlf.Proximity(**proximity)
+
+    def _points(self, seed, n_samples):
+        return self._rows(self.data[:n_samples])
+
+    def _coordinates(self, values):
+        return (values - self.center) / self.scale
+
+
+class Categorical(Given):
+    """The same with categories in the last column."""
+
+    def _coordinates(self, values):
+        coordinates = super()._coordinates(values)
+        coordinates[:, 3] = values[:, 3]
+        return coordinates
+
+    def _categorical(self, d):
+        return np.arange(d) == 3
+
+
+def explainer(neighborhood, predict=model, **options):
+    options = {"n_features": 3, "n_samples": len(DATA), "targets": "all", "rng": 0} | options
+    return nlf.NormLIME(predict, neighborhood, **options)
+
+
+def arrays(local):
+    names = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")
+    weights = local.weights
+    return [weights.data, weights.indices, weights.indptr, *(getattr(local, name) for name in names)]
+
+
+def assert_same(one, other):
+    assert one.feature_names == other.feature_names
+    for mine, pools in zip(arrays(one), arrays(other), strict=True):
+        assert_array_equal(mine, pools)
+
+
+PAIRS = {  # of our own, and a Pool with the same points: all of its data
+    "auto": (Given(DATA), nlf.Pool.from_data(DATA)),
+    "nearest": (Given(DATA, width=0.7, nearest=50), nlf.Pool.from_data(DATA, width=0.7, nearest=50)),
+    "exponential": (Given(DATA, kernel="exponential"), nlf.Pool.from_data(DATA, kernel="exponential")),
+    "categories": (Categorical(DATA), nlf.Pool.from_data(DATA, categorical=[3])),
+}
+every_pair = pytest.mark.parametrize(("own", "pool"), list(PAIRS.values()), ids=PAIRS)
+
+
+@pytest.fixture(scope="module")
+def executors():
+    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        yield {"threads": threads, "processes": processes}
+
+
+@every_pair
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_shared_points_are_those_of_a_pool(own, pool, n_jobs):
+    calls = []
+
+    def counted(X):
+        calls.append(len(X))
+        return model(X)
+
+    mine = explainer(own, counted, n_jobs=n_jobs).explain(X)
+    assert sum(calls) == len(DATA) + len(X)  # the points once, and the rows
+    assert_same(mine, explainer(pool, n_jobs=n_jobs).explain(X))
+    assert (mine.status == 0).any()
+
+
+@every_pair
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_shared_points_on_an_executor(own, pool, kind, executors):
+    mine = explainer(own).explain(X, executor=executors[kind], block_size=7)
+    assert_same(mine, explainer(pool).explain(X))
+
+
+@every_pair
+@pytest.mark.parametrize("kind", [None, "threads"])
+def test_shared_points_in_a_stream(own, pool, kind, executors):
+    executor = None if kind is None else executors[kind]
+    blocks = [X[:5], X[5:25], X[25:]]
+    mine = explainer(own).statistics(iter(blocks), executor=executor).importance()
+    pools = explainer(pool).statistics(iter(blocks)).importance()
+    assert_array_equal(mine.values, pools.values)
+    assert_array_equal(mine.counts, pools.counts)
+
+
+def test_shared_points_of_a_data_frame_in_a_checkpoint(tmp_path):
+    frame = pd.DataFrame(DATA, columns=list("abcd"))
+    rows = frame[:40]
+    mine = explainer(Given(frame)).explain(rows, checkpoint=tmp_path, block_size=10)
+    assert mine.feature_names == ("a", "b", "c", "d")
+    assert_same(mine, explainer(nlf.Pool.from_data(frame)).explain(rows))
+    assert_same(mine, explainer(Given(frame)).explain(rows, checkpoint=tmp_path, block_size=10))
+    with pytest.raises(ValueError, match="proximity"):
+        explainer(Given(frame, width=2.0)).explain(rows, checkpoint=tmp_path, block_size=10)
+
+
+def test_shared_points_are_probed():
+    assert explainer(Given(DATA)).probe(X)[:2] == (0.0, 0.0)
+
+
+def test_too_few_points():
+    with pytest.raises(ValueError, match=r"n_samples must be at least n_features \+ 2 = 5, got 4"):
+        explainer(Given(DATA[:4])).explain(X)
+
+
+def test_coordinates_of_another_shape():
+    class Flat(Given):
+        def _coordinates(self, values):
+            return values[:, 0]
+
+    class Growing(Given):
+        def _coordinates(self, values):
+            return values[:, : 4 if len(values) == len(DATA) else 3]
+
+    with pytest.raises(ValueError, match=r"_coordinates must return an array of shape \(300, d\), got shape \(300,\)"):
+        explainer(Flat(DATA)).explain(X)
+    with pytest.raises(ValueError, match=r"shape \(40, 4\), got shape \(40, 3\)"):
+        explainer(Growing(DATA)).explain(X)
+
+
+def test_what_is_missing_is_named():
+    class Pointless(nlf.SharedPoints):
+        def _coordinates(self, values):
+            return values
+
+    with pytest.raises(TypeError, match="_points"):
+        Pointless()
+    with pytest.raises(TypeError, match="_sampler"):
+        nlf.Neighborhood()
+    with pytest.raises(TypeError, match=r"^neighborhood must be a Gaussian, .*, got <class .*Given'>$"):
+        nlf.NormLIME(model, Given)
+
+
+# --- a sampler of its own
+
+
+class Star(nlf.Neighborhood):
+    """Every instance with one column at a time moved up and down by a step; a fourth kind of sampler."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def _sampler(self, seed, n_samples, rows):
+        return StarSampler(rows, self.step)
+
+
+class StarSampler:
+    n_outputs, shares_sets = None, False
+
+    def __init__(self, rows, step):
+        self.rows, self.step = rows, step
+        self.n_features = rows.values.shape[1]
+        self.n_samples = 1 + 2 * self.n_features
+        eye = np.eye(self.n_features, dtype=np.float32)
+        self.Z = np.concatenate([0 * eye[:1], eye, -eye])
+
+    def check(self, n_features):
+        pass
+
+    def buffer(self, rows, size):
+        return StarBuffer(self, size)
+
+
+class StarBuffer:
+    def __init__(self, sampler, size):
+        self.sampler = sampler
+        self.samples = np.empty((size, *sampler.Z.shape))
+
+    def draw(self, batch, piece):
+        values = self.sampler.rows.values[batch.rows][piece]
+        stop = piece.start + len(values)
+        self.samples[piece.start : stop] = values[:, None] + self.sampler.step * self.sampler.Z
+
+    def inputs(self, batch):
+        m = len(batch.numbers)
+        return Inputs(self.samples[:m].reshape(-1, self.samples.shape[2]), np.ones(m, bool))
+
+    def outputs(self, batch, predicted, own, targets):
+        m, t = targets.shape
+        outputs = np.zeros((m, len(self.sampler.Z), 1)) if predicted is None else predicted.reshape(m, -1, t)
+        return outputs.swapaxes(1, 2).reshape(m * t, -1)  # all targets
+
+    def fits(self, batch, piece):
+        stop = min(piece.stop, len(batch.sets))
+        Z = np.repeat(self.sampler.Z[None], stop - piece.start, axis=0)
+        yield Samples(piece.start, stop, Z, np.ones((1, Z.shape[1])))
+
+    def most_features(self, batch):
+        return self.sampler.n_features
+
+    def columns(self, batch):
+        return None
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("kind", [None, "threads", "processes"])
+def test_a_sampler_and_buffer_of_its_own(n_jobs, kind, executors):
+    """The differences of a linear model are its coefficients, times the step."""
+    executor = None if kind is None else executors[kind]
+    options = {"n_jobs": n_jobs, "n_features": 4, "batch_size": 50}
+    local = explainer(Star(0.5), linear, **options).explain(X, executor=executor, block_size=15)
+    assert_allclose(local.weights.toarray(), np.tile(0.5 * COEFFICIENTS, (40, 1)), atol=1e-12)
+    assert_allclose(local.intercept, linear(X), rtol=1e-12, atol=1e-12)
+    streamed = explainer(Star(0.5), linear, **options).statistics(iter([X[:11], X[11:]])).importance("mean_abs")
+    assert_allclose(streamed.values, 0.5 * np.abs(COEFFICIENTS), atol=1e-12)
+
+
+def test_a_sampler_of_its_own_is_probed():
+    assert explainer(Star(0.5)).probe(X)[:2] == (0.0, 0.0)
+
+
+# --- what completion shows
+
+
+@pytest.mark.parametrize(
+    ("neighborhood", "names"),
+    [
+        (nlf.Gaussian(1.0), {"scale", "sampling", "categories", "from_data"}),
+        (nlf.Pool.from_data(DATA), {"center", "scale", "proximity", "drawn", "from_data", "gaussian"}),
+        (nlf.Binned.from_data(DATA), {"bins", "features", "proximity", "describe", "from_data"}),
+        (
+            nlf.Mask(),
+            {"baseline", "segments", "render", "probability", "scheme", "kernel", "width", "feature_names"}
+            | {"from_data", "text"},
+        ),
+        (Star(1.0), {"step"}),
+    ],
+    ids=lambda value: "" if isinstance(value, set) else type(value).__name__,
+)
+def test_completion_shows_no_plumbing(neighborhood, names):
+    assert {name for name in dir(neighborhood) if not name.startswith("_")} == names
