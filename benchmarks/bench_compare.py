@@ -9,7 +9,7 @@ import pytest
 import normlime_fast as nlf
 from benchmarks import compare, compare_accelerate, compare_kernels, compare_lime, compare_runs, growth, models
 from benchmarks.measuring import Clocked, Result, SkipError, quick
-from normlime_fast.interop.lime import AcceleratedBase
+from normlime_fast.interop.lime._accelerate import AcceleratedBase
 
 SETTINGS = quick()
 
