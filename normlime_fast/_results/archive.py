@@ -1,7 +1,7 @@
 """How results become files: npz archives of plain arrays, written whole or not at all, and read with suspicion.
 
 A file is what `numpy.savez` writes, so `numpy.load` opens it, too: one .npy member per array, and one, `header`, with
-JSON in UTF-8 for what is no array: the class of the result, the version of its layout, names. The comment at the end
+JSON in UTF-8 for what is no array: the class of the result, the version of its schema, names. The comment at the end
 of the archive holds the SHA-256 of all bytes before it, by which damage is found. It keeps nobody from making a file
 up, so all that a file says is checked as well. Nothing is ever pickled or unpickled.
 """
@@ -15,17 +15,18 @@ import os
 import re
 import secrets
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast._checks import shown
 from normlime_fast._inputs.labels import LABEL
-from normlime_fast._results.schema import LAYOUTS, Layout
+from normlime_fast._results.schema import SCHEMAS, FileSchema
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
@@ -46,12 +47,12 @@ def pack(kind: str, arrays: Mapping[str, Array | None], header: Mapping[str, Any
     Raises
     ------
     TypeError, ValueError
-        If `arrays` or `header` are not as the layout says.
+        If `arrays` or `header` are not as the schema has them.
     """
-    version, layout = max(LAYOUTS[kind].items())
+    version, schema = max(SCHEMAS[kind].items())
     plain = {name: _little_endian(array, name) for name, array in arrays.items() if array is not None}
-    _check_fields({name: (array.dtype.str, array.shape) for name, array in plain.items()}, layout)
-    _check_header(header, layout)
+    _check_fields({name: (array.dtype.str, array.shape) for name, array in plain.items()}, schema)
+    _check_header(header, schema)
     about = {"format": FORMAT, "class": kind, "version": version, **header}
     # with escapes, two surrogates would come back as the one character that they make in UTF-16
     text = json.dumps(about, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
@@ -146,9 +147,9 @@ def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, 
         dtype, shape, offset = _npy_header(archive, members["header"])
         if dtype != "|u1" or len(shape) != 1:
             raise ValueError("its header is not made of bytes")
-        version, layout, header = _read_header(archive.read(members.pop("header"))[offset:], kind)
+        version, schema, header = _read_header(archive.read(members.pop("header"))[offset:], kind)
         found = {name: _npy_header(archive, member) for name, member in members.items()}
-        _check_fields({name: (dtype, shape) for name, (dtype, shape, _) in found.items()}, layout)
+        _check_fields({name: (dtype, shape) for name, (dtype, shape, _) in found.items()}, schema)
         arrays = {}
         for name, (dtype, shape, offset) in found.items():
             plain: Array = np.ndarray(shape, dtype, buffer=archive.read(members[name]), offset=offset)
@@ -196,7 +197,7 @@ def _npy_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str,
     return dtype, shape, match.end()
 
 
-def _read_header(text: bytes, kind: str) -> tuple[int, Layout, dict[str, Any]]:
+def _read_header(text: bytes, kind: str) -> tuple[int, FileSchema, dict[str, Any]]:
     def refuse(constant: str) -> None:
         raise ValueError(f"its header has {constant}")
 
@@ -206,33 +207,33 @@ def _read_header(text: bytes, kind: str) -> tuple[int, Layout, dict[str, Any]]:
     found, version = header.pop("class", None), header.pop("version", None)
     if type(found) is not str or type(version) is not int or version < 1:
         raise ValueError("its header names no class and version")
-    if found != kind and found in LAYOUTS:
+    if found != kind and found in SCHEMAS:
         raise _UnreadableError(f"holds {_a(found)}; use {found}.load")
     if found != kind:
         raise ValueError(f"it holds a {found[:50]!r}")
-    if version not in LAYOUTS[kind]:
+    if version not in SCHEMAS[kind]:
         raise _UnreadableError(f"has version {version!s:.20} of the format, for which a newer normlime_fast is needed")
-    layout = LAYOUTS[kind][version]
-    for name in layout.header:
+    schema = SCHEMAS[kind][version]
+    for name in schema.header:
         if name.endswith("_names") and type(header.get(name)) is list:
             header[name] = tuple(header[name])
-    _check_header(header, layout)
-    return version, layout, header
+    _check_header(header, schema)
+    return version, schema, header
 
 
-def _check_header(header: Mapping[str, Any], layout: Layout) -> None:
-    if header.keys() != layout.header.keys():
-        odd = sorted(header.keys() ^ layout.header.keys())
+def _check_header(header: Mapping[str, Any], schema: FileSchema) -> None:
+    if header.keys() != schema.header.keys():
+        odd = sorted(header.keys() ^ schema.header.keys())
         raise ValueError(f"its header lacks, or should not have, {str(odd)[:100]}")
-    for name, is_right in layout.header.items():
+    for name, is_right in schema.header.items():
         if not is_right(header[name]):
             raise TypeError(f"{name} is not as it must be: {header[name]!r:.100}")
 
 
-def _check_fields(found: Mapping[str, tuple[str, tuple[int, ...]]], layout: Layout) -> None:
-    """Check names, dtypes and shapes of arrays against the layout, and the shapes against each other."""
+def _check_fields(found: Mapping[str, tuple[str, tuple[int, ...]]], schema: FileSchema) -> None:
+    """Check names, dtypes and shapes of arrays against the schema, and the shapes against each other."""
     sizes: dict[str | int, int] = {}
-    for name, field in layout.arrays.items():
+    for name, field in schema.arrays.items():
         if name not in found:
             if not field.optional:
                 raise ValueError(f"it has no array {name}")
@@ -246,7 +247,7 @@ def _check_fields(found: Mapping[str, tuple[str, tuple[int, ...]]], layout: Layo
         for symbol, size in zip(expected, shape, strict=True):
             if size != (symbol if isinstance(symbol, int) else sizes.setdefault(symbol, size)):
                 raise ValueError(f"{name} must fit the other arrays, got shape {shape}")
-    if odd := found.keys() - layout.arrays.keys():
+    if odd := found.keys() - schema.arrays.keys():
         raise ValueError(f"it has the member {min(odd)[:50]!r}, which does not belong there")
 
 
@@ -287,21 +288,102 @@ def labels_in(array: Array | None, labels: list[Any] | None) -> Array | None:
 # --- files
 
 
-def load(path: PathLike, kind: str, make: Make[Result]) -> Result:
-    """Return what `unpack` makes of a file.
+class Saved(ABC):
+    """A result that becomes a file and comes back from it: what has to be done is here, what is in it in the class."""
 
-    Raises
-    ------
-    OSError
-        If it can't be read.
-    ValueError
-        As `unpack`.
-    """
-    file = Path(path)
-    name = str(file) if str(file).isprintable() else repr(str(file))
-    with _refusing(name, kind):
-        content = read(file)
-    return unpack(content, kind, name, make)
+    _kind: ClassVar[str]  # what files call the class
+
+    @abstractmethod
+    def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
+        """Return arrays (None is left out) and header, as the newest schema of this kind has them."""
+
+    @abstractmethod
+    def _validate(self) -> None:
+        """Raise ValueError if fields of the right types do not fit together."""
+
+    @classmethod
+    @abstractmethod
+    def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
+        """Return the result, validated, from arrays and header as the schema of this version has them."""
+
+    def save(self, path: PathLike) -> None:
+        """Write to a file, from which `load` gets the result back to the bit.
+
+        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
+        is complete.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Taken as it is: no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        TypeError, ValueError
+            If `groups` are other than numbers, strings, bools or dates, or the fields are not of the types or do not
+            fit together as the class describes them.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import normlime_fast as nlf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nlf.aggregate([[0.0, 2.0]]).save(folder + "/monday.npz")
+        ...     monday = nlf.ImportanceStatistics.load(folder + "/monday.npz")
+        >>> monday.merge(nlf.aggregate([[1.0, -3.0]])).importance().values
+        array([0.25 , 2.125])
+        """
+        write_atomically(path, self._to_bytes())
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a file that `save` has written, with this release or an older one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        LocalExplanations, Importance or ImportanceStatistics
+            Of the class whose `load` is called.
+
+        Raises
+        ------
+        OSError
+            If it can't be read, such as FileNotFoundError.
+        ValueError
+            With one line that says what is wrong, if it is anything else than an intact file of this class. It is safe
+            to load files of people you do not trust: nothing of them is run, and the memory it takes is in proportion
+            to their size.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import normlime_fast as nlf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().save(folder + "/importance.npz")
+        ...     nlf.Importance.load(folder + "/importance.npz").values
+        array([0.25 , 2.125])
+        """
+        file = Path(path)
+        name = str(file) if str(file).isprintable() else repr(str(file))
+        with _refusing(name, cls._kind):
+            content = read(file)
+        return cls._from_bytes(content, name)
+
+    def _to_bytes(self) -> bytes:
+        """Return the content of a file."""
+        content = pack(self._kind, *self._fields())
+        self._validate()
+        return content
+
+    @classmethod
+    def _from_bytes(cls, content: bytes, name: str) -> Self:
+        """Return a result from the content of a file, which errors call `name`."""
+        return unpack(content, cls._kind, name, cls._from_fields)
 
 
 def read(path: Path) -> bytes:

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array
-from normlime_fast._results import archive, export
+from normlime_fast._results import export
+from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
 from normlime_fast._results.groups import grouped, in_words, known
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
-from normlime_fast._results.validation import check_local
+from normlime_fast._results.validation import validate_local
 from normlime_fast._types import UNKNOWN, Kind, LocalLayout, Sign
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _PARTS = ("data", "indices", "indptr")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LocalExplanations:
+class LocalExplanations(Saved):
     """One sparse linear explanation per instance and target, as `NormLIME.explain` returns them.
 
     Attributes
@@ -58,7 +59,21 @@ class LocalExplanations:
         of releases that did not store it.
     feature_names, target_names : tuple of str, or None
         Names, where the data or the model had them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import normlime_fast as nlf
+    >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     local.save(folder + "/local.npz")
+    ...     again = nlf.LocalExplanations.load(folder + "/local.npz")
+    >>> (again.weights != local.weights).nnz
+    0
     """
+
+    _kind: ClassVar[str] = "LocalExplanations"
 
     weights: "csr_array"
     intercept: Array
@@ -350,83 +365,21 @@ class LocalExplanations:
         joined: dict[str, Any] = {name: _joined(name, [getattr(part, name) for part in parts]) for name in COLUMNS}
         return replace(parts[0], weights=_stacked([part.weights for part in parts]), **joined)
 
-    def save(self, path: archive.PathLike) -> None:
-        """Write the explanations to a file, from which `load` gets them back to the bit.
-
-        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
-        is complete.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Taken as it is: no suffix is added.
-
-        Raises
-        ------
-        OSError
-            If it can't be written.
-        TypeError, ValueError
-            If the fields are not of the types or do not fit together as they are described above.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import numpy as np
-        >>> import normlime_fast as nlf
-        >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     local.save(folder + "/local.npz")
-        ...     again = nlf.LocalExplanations.load(folder + "/local.npz")
-        >>> (again.weights != local.weights).nnz
-        0
-        """
-        archive.write_atomically(path, self._to_bytes())
-
-    @classmethod
-    def load(cls, path: archive.PathLike) -> "LocalExplanations":
-        """Read a file that `save` has written, with this release or an older one.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-
-        Returns
-        -------
-        LocalExplanations
-
-        Raises
-        ------
-        OSError
-            If it can't be read, such as FileNotFoundError.
-        ValueError
-            With one line that says what is wrong, if it is anything else than an intact file of LocalExplanations. It
-            is safe to load files of people you do not trust: nothing of them is run, and the memory it takes is in
-            proportion to their size.
-        """
-        return archive.load(path, "LocalExplanations", cls._made_of)
-
-    def _to_bytes(self) -> bytes:
-        """Content of a file."""
+    def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         from scipy.sparse import csr_array
 
         if not isinstance(self.weights, csr_array):
             raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
-        arrays = {name: getattr(self.weights, name) for name in _PARTS} | {
-            name: getattr(self, name) for name in COLUMNS
-        }
+        parts = {name: getattr(self.weights, name) for name in _PARTS}
         names = {"feature_names": self.feature_names, "target_names": self.target_names}
         header = {"columns": int(self.weights.shape[1]), **names}
-        content = archive.pack("LocalExplanations", arrays, header)
-        check_local(self)
-        return content
+        return parts | {name: getattr(self, name) for name in COLUMNS}, header
+
+    def _validate(self) -> None:
+        validate_local(self)
 
     @classmethod
-    def _from_bytes(cls, content: bytes, name: str) -> "LocalExplanations":
-        """Explanations from the content of a file, which errors call `name`."""
-        return archive.unpack(content, "LocalExplanations", name, cls._made_of)
-
-    @classmethod
-    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "LocalExplanations":
+    def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
         from scipy.sparse import csr_array
 
         weights = csr_array((len(arrays["status"]), header.pop("columns")))
@@ -435,7 +388,7 @@ class LocalExplanations:
         if version == 1:
             arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
         result = cls(weights, **arrays, **header)
-        check_local(result)
+        result._validate()
         return result
 
 

@@ -1,13 +1,14 @@
 """Importance: what the local explanations say of every feature, ranked, with errors, as a table and as a file."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from normlime_fast._checks import Array, as_count, as_probability, quiet
-from normlime_fast._results import archive, export
-from normlime_fast._results.validation import as_counts, check_importance
+from normlime_fast._results import export
+from normlime_fast._results.archive import Saved, labels_in, labels_out
+from normlime_fast._results.validation import as_counts, validate_importance
 from normlime_fast._types import Layout
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Importance:
+class Importance(Saved):
     """How important each feature is, over all explanations or per group.
 
     Attributes
@@ -44,6 +45,8 @@ class Importance:
         Whether the values are shrunk. `stderr` is then the square root of their mean squared error, about, as the model
         behind it has it; `skewness` is None.
     """
+
+    _kind: ClassVar[str] = "Importance"
 
     values: Array
     counts: Array
@@ -242,76 +245,20 @@ class Importance:
     def _repr_html_(self) -> str:
         return export.html(f"Importance: {export.importance_line(self)}", self)
 
-    def save(self, path: archive.PathLike) -> None:
-        """Write the importance to a file, from which `load` gets it back to the bit.
-
-        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
-        is complete.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Taken as it is: no suffix is added.
-
-        Raises
-        ------
-        OSError
-            If it can't be written.
-        TypeError, ValueError
-            If `groups` are other than numbers, strings, bools or dates, or a field is not as it is described above.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import normlime_fast as nlf
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().save(folder + "/importance.npz")
-        ...     nlf.Importance.load(folder + "/importance.npz").values
-        array([0.25 , 2.125])
-        """
-        archive.write_atomically(path, self._to_bytes())
-
-    @classmethod
-    def load(cls, path: archive.PathLike) -> "Importance":
-        """Read a file that `save` has written, with this release or an older one.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-
-        Returns
-        -------
-        Importance
-
-        Raises
-        ------
-        OSError
-            If it can't be read, such as FileNotFoundError.
-        ValueError
-            With one line that says what is wrong, if it is anything else than an intact file of an Importance.
-        """
-        return archive.load(path, "Importance", cls._made_of)
-
-    def _to_bytes(self) -> bytes:
-        """Content of a file."""
-        groups, labels = archive.labels_out(self.groups)
-        names = ("values", "counts", "stderr", "explanations", "skewness")
-        arrays = {name: getattr(self, name) for name in names}
+    def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
+        groups, labels = labels_out(self.groups)
+        arrays = {name: getattr(self, name) for name in ("values", "counts", "stderr", "explanations", "skewness")}
         header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink")}
-        content = archive.pack("Importance", arrays | {"groups": groups}, {"groups": labels, **header})
-        check_importance(self)
-        return content
+        return arrays | {"groups": groups}, {"groups": labels, **header}
+
+    def _validate(self) -> None:
+        validate_importance(self)
 
     @classmethod
-    def _from_bytes(cls, content: bytes, name: str) -> "Importance":
-        """An importance from the content of a file, which errors call `name`."""
-        return archive.unpack(content, "Importance", name, cls._made_of)
-
-    @classmethod
-    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "Importance":
-        groups = archive.labels_in(arrays.pop("groups", None), header.pop("groups"))
+    def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
+        groups = labels_in(arrays.pop("groups", None), header.pop("groups"))
         result = cls(**{"stderr": None} | arrays, groups=groups, **header)
-        check_importance(result)
+        result._validate()
         counts, explanations = (as_counts(arrays[name], name) for name in ("counts", "explanations"))
         return replace(result, counts=counts, explanations=explanations)
 

@@ -1,4 +1,4 @@
-"""What the files of results hold, by kind and version; how they are written and read, says `storage`."""
+"""What the files of results hold, by kind and version; see `archive` for how they are written and read."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Field(NamedTuple):
     optional: bool = False
 
 
-class Layout(NamedTuple):
+class FileSchema(NamedTuple):
     """What a file of one kind and version holds."""
 
     arrays: Mapping[str, Field]
@@ -53,7 +53,7 @@ _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects stand in the header
 
-_LOCAL_1 = Layout(
+_LOCAL_1 = FileSchema(
     {
         "data": Field(_FLOAT, (("weights",),)),
         "indices": Field(_INDEX, (("weights",),)),
@@ -67,7 +67,7 @@ _LOCAL_1 = Layout(
     },
     {"columns": _is_count, "feature_names": _are_names, "target_names": _are_names},
 )
-_IMPORTANCE_1 = Layout(
+_IMPORTANCE_1 = FileSchema(
     {
         "values": Field(_FLOAT, _SCORES),
         "counts": Field(_INTEGER, _SCORES),
@@ -79,21 +79,21 @@ _IMPORTANCE_1 = Layout(
 )
 
 # Old versions stay here, and what reads them in the classes, when there are new ones: the last is what is written.
-LAYOUTS: Mapping[str, Mapping[int, Layout]] = {
+SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
     "LocalExplanations": {
         1: _LOCAL_1,
-        2: Layout({**_LOCAL_1.arrays, "effective_samples": _ROWS}, _LOCAL_1.header),
+        2: FileSchema({**_LOCAL_1.arrays, "effective_samples": _ROWS}, _LOCAL_1.header),
     },
     "Importance": {
         1: _IMPORTANCE_1,
-        2: Layout(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
-        3: Layout(
+        2: FileSchema(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
+        3: FileSchema(
             {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
             {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag},
         ),
     },
     "ImportanceStatistics": {
-        version: Layout(
+        version: FileSchema(
             {
                 "sums": Field(_FLOAT, (("groups", 2, "features", sums),)),
                 "explanations": Field(_INTEGER, (("groups",),)),

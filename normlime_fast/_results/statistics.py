@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from normlime_fast._checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
 from normlime_fast._inputs.labels import unified
 from normlime_fast._kernels import aggregation
-from normlime_fast._results import archive, export
+from normlime_fast._results import export
+from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.columns import check_columns, check_width, narrowed
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.shrinkage import shrunk
-from normlime_fast._results.validation import as_counts, check_statistics
+from normlime_fast._results.validation import as_counts, validate_statistics
 from normlime_fast._types import Kind, Sign
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _SIGNS = get_args(Sign)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImportanceStatistics:
+class ImportanceStatistics(Saved):
     """The sums behind every importance. Two of them merge into what one pass over both inputs would have given.
 
     Attributes
@@ -62,6 +63,8 @@ class ImportanceStatistics:
     feature_names : tuple of str or None
         Names of the columns.
     """
+
+    _kind: ClassVar[str] = "ImportanceStatistics"
 
     sums: Array
     explanations: Array
@@ -206,79 +209,22 @@ class ImportanceStatistics:
         of = self.groups, self.feature_names, kind, sign, min_count
         return Importance(values, counts, stderr, explanations, *of, skewness, bool(shrink))
 
-    def save(self, path: archive.PathLike) -> None:
-        """Write the statistics to a file, from which `load` gets them back to the bit, to be merged with others.
-
-        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
-        is complete.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Taken as it is: no suffix is added.
-
-        Raises
-        ------
-        OSError
-            If it can't be written.
-        TypeError, ValueError
-            If `groups` are other than numbers, strings, bools or dates, or a field is not as it is described above.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import normlime_fast as nlf
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     nlf.aggregate([[0.0, 2.0]]).save(folder + "/monday.npz")
-        ...     monday = nlf.ImportanceStatistics.load(folder + "/monday.npz")
-        >>> monday.merge(nlf.aggregate([[1.0, -3.0]])).importance().values
-        array([0.25 , 2.125])
-        """
-        archive.write_atomically(path, self._to_bytes())
-
-    @classmethod
-    def load(cls, path: archive.PathLike) -> "ImportanceStatistics":
-        """Read a file that `save` has written, with this release or an older one.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-
-        Returns
-        -------
-        ImportanceStatistics
-
-        Raises
-        ------
-        OSError
-            If it can't be read, such as FileNotFoundError.
-        ValueError
-            With one line that says what is wrong, if it is anything else than an intact file of ImportanceStatistics.
-        """
-        return archive.load(path, "ImportanceStatistics", cls._made_of)
-
-    def _to_bytes(self) -> bytes:
-        """Content of a file."""
-        groups, labels = archive.labels_out(self.groups)
+    def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
+        groups, labels = labels_out(self.groups)
         arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
-        header = {"groups": labels, "feature_names": self.feature_names}
-        content = archive.pack("ImportanceStatistics", arrays, header)
-        check_statistics(self)
-        return content
+        return arrays, {"groups": labels, "feature_names": self.feature_names}
+
+    def _validate(self) -> None:
+        validate_statistics(self)
 
     @classmethod
-    def _from_bytes(cls, content: bytes, name: str) -> "ImportanceStatistics":
-        """Statistics from the content of a file, which errors call `name`."""
-        return archive.unpack(content, "ImportanceStatistics", name, cls._made_of)
-
-    @classmethod
-    def _made_of(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> "ImportanceStatistics":
-        groups = archive.labels_in(arrays.pop("groups", None), header.pop("groups"))
+    def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
+        groups = labels_in(arrays.pop("groups", None), header.pop("groups"))
         if version == 1:
             unknown = np.where(arrays["sums"][..., :1] > 0, np.nan, 0.0)
             arrays["sums"] = np.concatenate([arrays["sums"], unknown, unknown], axis=-1)
         result = cls(**arrays, groups=groups, **header)
-        check_statistics(result)
+        result._validate()
         return replace(result, explanations=as_counts(result.explanations, "explanations"))
 
 

@@ -11,7 +11,7 @@ from normlime_fast._types import EMPTY, INVALID_ROW, MODEL_FAILED, N_STATUSES, K
 # Under `quiet`, for some releases of numpy take NaN >= 0 for invalid.
 
 
-def check_local(local: Any) -> None:
+def validate_local(local: Any) -> None:
     """Raise ValueError if these are no LocalExplanations."""
     weights = local.weights
     indptr, indices = weights.indptr, weights.indices
@@ -64,7 +64,7 @@ def as_counts(numbers: Array, name: str) -> Array:
 
 
 @quiet
-def check_importance(one: Any) -> None:
+def validate_importance(one: Any) -> None:
     """Raise ValueError if this is no Importance."""
     if one.counts.shape != one.values.shape or (one.stderr is not None and one.stderr.shape != one.values.shape):
         raise ValueError(f"counts and stderr must have the shape of values, {one.values.shape}")
@@ -95,7 +95,7 @@ def check_importance(one: Any) -> None:
 
 
 @quiet
-def check_statistics(one: Any) -> None:
+def validate_statistics(one: Any) -> None:
     """Raise ValueError if these are no ImportanceStatistics."""
     if one.groups is None and len(one.sums) != 1:
         raise ValueError(f"groups must be there for {len(one.sums)} groups")
