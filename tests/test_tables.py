@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import normlime_fast as nlf
-from normlime_fast._results import export
+from normlime_fast._results import display
 from normlime_fast._types import MODEL_FAILED
 
 NAMES = ("age", "a < b & <script>alert(1)</script>", "$x_1$")
@@ -211,7 +211,7 @@ def test_bars_are_as_long_as_the_values():
     table, best = Table(importance._repr_html_()), importance.top(10)
     widths, colours = zip(*table.bars, strict=True)
     np.testing.assert_allclose(widths, [8 * abs(b.value) / abs(best[0].value) for b in best], atol=0.005)  # 2 digits
-    assert colours == tuple(export.COLOURS[b.value < 0] for b in best)
+    assert colours == tuple(display.COLOURS[b.value < 0] for b in best)
 
 
 def test_html_of_many_groups_is_small():
@@ -219,7 +219,7 @@ def test_html_of_many_groups_is_small():
     importance = nlf.aggregate(np.random.default_rng(0).normal(size=(30, d)), labels).importance()
     text = importance._repr_html_()
     table = Table(text)
-    assert len(table.rows) == 1 + export.HTML_ROWS * export.HTML_ROWS_A_GROUP
+    assert len(table.rows) == 1 + display.HTML_ROWS * display.HTML_ROWS_A_GROUP
     assert [row[0] for row in table.rows[1:]] == [str(label) for label in range(10) for _ in range(3)]
     assert text.endswith("<p>and 20 groups more</p>")
     short = nlf.aggregate(np.eye(25), labels[:25]).importance()._repr_html_()  # with a row for each group

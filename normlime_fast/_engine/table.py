@@ -20,7 +20,7 @@ from normlime_fast._engine.threads import Start, pool
 from normlime_fast._errors import attach, none_finished
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import UNUSABLE, Block, Partitions, Table, length, no_label
-from normlime_fast._results.explanations import LocalExplanations, named
+from normlime_fast._results.explanations import LocalExplanations, with_target_names
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._types import INVALID_ROW, MODEL_FAILED, N_STATUSES
 
@@ -362,7 +362,7 @@ def sum_stream(
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
-            attach(error, named(total.statistics, total.target_names), note, total.n_instances)
+            attach(error, with_target_names(total.statistics, total.target_names), note, total.n_instances)
         else:
             attach(error, None, rows=0)  # instead of explanations of part of a block
         raise
@@ -370,7 +370,7 @@ def sum_stream(
     if total.statistics is None:
         with none_finished():
             raise _none_left(total.statuses, total.error, total.fault) from total.error
-    return named(total.statistics, total.target_names), total
+    return with_target_names(total.statistics, total.target_names), total
 
 
 def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array
-from normlime_fast._results import export
+from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
-from normlime_fast._results.groups import grouped, in_words, known
+from normlime_fast._results.groups import grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
 from normlime_fast._results.validation import validate_local
@@ -291,12 +291,12 @@ class LocalExplanations(Saved):
         return submodular_pick(self, budget, by)
 
     def __repr__(self) -> str:
-        return f"<LocalExplanations: {export.local_line(self)}>"
+        return f"<LocalExplanations: {display.local_line(self)}>"
 
     def _repr_html_(self) -> str:
-        line = f"LocalExplanations: {export.local_line(self)}"
+        line = f"LocalExplanations: {display.local_line(self)}"
         caption = "<caption>importance over all of them</caption>"
-        return export.html(line, self._used_importance()[0] if known(self.status).any() else None, caption)
+        return display.html(line, self._used_importance()[0] if is_counted(self.status).any() else None, caption)
 
     def _used_importance(
         self,
@@ -315,7 +315,7 @@ class LocalExplanations(Saved):
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
-            statistics = named(statistics, self.target_names)
+            statistics = with_target_names(statistics, self.target_names)
         result = statistics.importance(kind, sign, min_count, shrink)
         if columns is not None:
             numbers: Any = (*columns.tolist(), None)
@@ -324,7 +324,7 @@ class LocalExplanations(Saved):
 
     def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
         """Sums over the explanations that there are, by their groups; None if there are none."""
-        weights, there = self.weights, known(self.status)
+        weights, there = self.weights, is_counted(self.status)
         if not there.any():
             return None
         if not there.all():
@@ -440,8 +440,8 @@ def _why_unknown(statuses: Array) -> str:
     return f"but all {statuses.size} are empty: {', '.join(found)}"
 
 
-def named(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
+def with_target_names(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
     """Statistics by target under the targets' names, if each has one of its own."""
     if statistics.groups is None:
         return statistics
-    return replace(statistics, groups=in_words(statistics.groups, target_names))
+    return replace(statistics, groups=target_labels(statistics.groups, target_names))

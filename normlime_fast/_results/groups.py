@@ -17,11 +17,11 @@ def grouped(instance: Array, target: Array, by: str | ArrayLike | None) -> Array
         if by != "target":
             raise ValueError(f'by must be None, "target" or one label per instance, got {shown(by)}')
         return target
-    numbers, position = in_order(instance)
+    numbers, position = by_instance(instance)
     return as_labels(by, "by", len(numbers), "instance")[position]
 
 
-def in_order(instance: Array) -> tuple[Array, Array]:
+def by_instance(instance: Array) -> tuple[Array, Array]:
     """Return the instances, each once, in the order of X, and which of them every explanation is of."""
     numbers, first, position = np.unique(instance, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -30,12 +30,12 @@ def in_order(instance: Array) -> tuple[Array, Array]:
     return numbers[order], place[position]
 
 
-def known(status: Array) -> Array:
+def is_counted(status: Array) -> Array:
     """Return which are explanations at all."""
     return ~np.isin(status, list(UNKNOWN))
 
 
-def in_words(targets: Array, names: tuple[str, ...] | None) -> Array:
+def target_labels(targets: Array, names: tuple[str, ...] | None) -> Array:
     """Return targets by their names, if each has one of its own, else as they are; -1 is that of none, None."""
     if names is None or len(set(names)) < len(names):
         return targets
@@ -43,6 +43,6 @@ def in_words(targets: Array, names: tuple[str, ...] | None) -> Array:
     return np.asarray(words[targets])
 
 
-def listed(labels: Array) -> list[Any]:
+def to_python(labels: Array) -> list[Any]:
     """Return labels as Python's own, but for dates and times, of some of which that would make numbers."""
     return list(labels) if labels.dtype.kind in "mM" else labels.tolist()

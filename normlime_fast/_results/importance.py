@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from normlime_fast._checks import Array, as_count, as_probability, quiet
-from normlime_fast._results import export
+from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.validation import as_counts, validate_importance
 from normlime_fast._types import Layout
@@ -140,7 +140,7 @@ class Importance(Saved):
         (1, 2.125, 2)
         """
         k = as_count(k, "k")
-        return [row for rows in export.ranked(self, k) for row in rows]
+        return [row for rows in export.top_features(self, k) for row in rows]
 
     def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame of all features, also of those that `min_count` hides.
@@ -240,10 +240,10 @@ class Importance(Saved):
         return importance_to_shap(self)
 
     def __repr__(self) -> str:
-        return f"<Importance: {export.importance_line(self)}>"
+        return f"<Importance: {display.importance_line(self)}>"
 
     def _repr_html_(self) -> str:
-        return export.html(f"Importance: {export.importance_line(self)}", self)
+        return display.html(f"Importance: {display.importance_line(self)}", self)
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)

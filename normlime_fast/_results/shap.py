@@ -1,25 +1,29 @@
 """Results as `shap.Explanation` objects, for the plots of shap."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from normlime_fast._checks import Array, as_explained, as_frame, as_names, is_sparse, needed, quiet
-from normlime_fast._results.groups import in_order, known, listed
+from normlime_fast._results.groups import by_instance, is_counted, to_python
+
+if TYPE_CHECKING:
+    from normlime_fast._results.explanations import LocalExplanations
+    from normlime_fast._results.importance import Importance
 
 _SHAP = ("shap", "to_shap", '"normlime-fast[shap]"')
 _Names = tuple[str, ...] | None
 
 
 @quiet
-def local_to_shap(local: Any, X: Any = None) -> Any:
+def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
     """Return local explanations as `LocalExplanations.to_shap` says."""
     shap = needed(*_SHAP)
     d = local.weights.shape[1]
-    numbers, rows = in_order(local.instance)  # rows of X, for every explanation
+    numbers, rows = by_instance(local.instance)  # rows of X, for every explanation
     names = local.feature_names
     data, names = (None, names) if X is None else _as_data(X, (len(numbers), d), names)
-    there = np.flatnonzero(known(local.status))
+    there = np.flatnonzero(is_counted(local.status))
     if not there.size:
         raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6 to 9")
     targets = np.unique(local.target[there])
@@ -45,7 +49,7 @@ def local_to_shap(local: Any, X: Any = None) -> Any:
 
 
 @quiet
-def importance_to_shap(importance: Any) -> Any:
+def importance_to_shap(importance: "Importance") -> Any:
     """Return an importance as `Importance.to_shap` says."""
     shap = needed(*_SHAP)
     names = _names(importance.feature_names, importance.values.shape[-1])
@@ -59,7 +63,7 @@ def importance_to_shap(importance: Any) -> Any:
 
     if importance.groups is None:
         return explanation(importance.values, int(importance.explanations))
-    rows = zip(listed(importance.groups), importance.values, importance.explanations.tolist(), strict=True)
+    rows = zip(to_python(importance.groups), importance.values, importance.explanations.tolist(), strict=True)
     return {label: explanation(values, count) for label, values, count in rows}
 
 
@@ -85,7 +89,7 @@ def _is_grid(rows: Array, target: Array, targets: Array) -> bool:
     return bool((by_row == by_row[:, :1]).all())
 
 
-def _target_names(local: Any, targets: Array) -> list[str]:
+def _target_names(local: "LocalExplanations", targets: Array) -> list[str]:
     if local.target_names is None:
         return [f"Output {target}" for target in targets]
     return [local.target_names[target] for target in targets]

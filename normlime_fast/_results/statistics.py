@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from normlime_fast._checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
 from normlime_fast._inputs.labels import unified
 from normlime_fast._kernels import aggregation
-from normlime_fast._results import export
+from normlime_fast._results import display
 from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.columns import check_columns, check_width, narrowed
 from normlime_fast._results.importance import Importance
@@ -72,7 +72,7 @@ class ImportanceStatistics(Saved):
     feature_names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        return f"<ImportanceStatistics: {export.statistics_line(self)}>"
+        return f"<ImportanceStatistics: {display.statistics_line(self)}>"
 
     @quiet
     def merge(self, other: "ImportanceStatistics") -> "ImportanceStatistics":

@@ -7,10 +7,12 @@ from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, quiet
 from normlime_fast._results.columns import narrowed
-from normlime_fast._results.groups import grouped, in_order, in_words, known, listed
+from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels, to_python
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+    from normlime_fast._results.explanations import LocalExplanations
 
 _UNITS = 2.0**52  # sums of whole numbers below twice that are exact in float64
 
@@ -31,26 +33,28 @@ class Picked(NamedTuple):
 
 
 @quiet
-def submodular_pick(local: Any, budget: int, by: str | ArrayLike | None = None) -> Picked | dict[Any, Picked]:
+def submodular_pick(
+    local: "LocalExplanations", budget: int, by: str | ArrayLike | None = None
+) -> Picked | dict[Any, Picked]:
     """Pick instances as `LocalExplanations.submodular_pick` says."""
     budget = as_count(budget, "budget")
     labels = grouped(local.instance, local.target, by)
-    rows, weights = np.flatnonzero(known(local.status)), narrowed(local.weights)[0]
+    rows, weights = np.flatnonzero(is_counted(local.status)), narrowed(local.weights)[0]
     if not weights[rows].count_nonzero():
         raise ValueError("submodular_pick needs explanations with weights, got none")
     if labels is None:
         return _pick(weights[rows], local.instance[rows], budget)
     labels, codes, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
     if isinstance(by, str):
-        labels = in_words(labels, local.target_names)
+        labels = target_labels(labels, local.target_names)
     parts = np.split(rows[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
     picks = [_pick(weights[part], local.instance[part], budget) for part in parts]
-    return dict(zip(listed(labels), picks, strict=True))
+    return dict(zip(to_python(labels), picks, strict=True))
 
 
 def _pick(weights: "csr_array", instance: Array, budget: int) -> Picked:
     """Pick greedily; all picks together read every weight once."""
-    instances, position = in_order(instance)
+    instances, position = by_instance(instance)
     used, importance = _cover(weights, position, len(instances))
     users, gains, total = used.tocsc(), used @ importance, importance.sum()
     picked, gained = [], []

@@ -1,6 +1,6 @@
-"""Whether the fields of a result, which are of the right types, fit together: a file may be from anyone."""
+"""Check that the fields of a result, which are of the right types, are consistent; files are not trusted."""
 
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -8,10 +8,15 @@ from normlime_fast._checks import Array, quiet
 from normlime_fast._kernels.surrogate import NO_FEATURES
 from normlime_fast._types import EMPTY, INVALID_ROW, MODEL_FAILED, N_STATUSES, Kind, Sign
 
+if TYPE_CHECKING:
+    from normlime_fast._results.explanations import LocalExplanations
+    from normlime_fast._results.importance import Importance
+    from normlime_fast._results.statistics import ImportanceStatistics
+
 # Under `quiet`, for some releases of numpy take NaN >= 0 for invalid.
 
 
-def validate_local(local: Any) -> None:
+def validate_local(local: "LocalExplanations") -> None:
     """Raise ValueError if these are no LocalExplanations."""
     weights = local.weights
     indptr, indices = weights.indptr, weights.indices
@@ -35,7 +40,7 @@ def validate_local(local: Any) -> None:
 
 
 @quiet
-def _check_rows(local: Any) -> None:
+def _check_rows(local: "LocalExplanations") -> None:
     failed = np.isin(local.status, (MODEL_FAILED, INVALID_ROW))
     for name in ("intercept", "r2", "prediction"):
         values, unknown = getattr(local, name), failed | (name != "intercept")  # what other tools did not keep
@@ -64,55 +69,63 @@ def as_counts(numbers: Array, name: str) -> Array:
 
 
 @quiet
-def validate_importance(one: Any) -> None:
+def validate_importance(result: "Importance") -> None:
     """Raise ValueError if this is no Importance."""
-    if one.counts.shape != one.values.shape or (one.stderr is not None and one.stderr.shape != one.values.shape):
-        raise ValueError(f"counts and stderr must have the shape of values, {one.values.shape}")
-    shape = one.values.shape[:-1]
-    if one.explanations.shape != shape or shape != (() if one.groups is None else one.groups.shape):
-        raise ValueError(f"groups must be one per row of values, of shape {one.values.shape}")
-    if one.feature_names is not None and len(one.feature_names) != one.values.shape[-1]:
-        raise ValueError(f"feature_names must have {one.values.shape[-1]} names, got {len(one.feature_names)}")
-    if one.kind not in get_args(Kind) or one.sign not in get_args(Sign):
+    if result.counts.shape != result.values.shape or (
+        result.stderr is not None and result.stderr.shape != result.values.shape
+    ):
+        raise ValueError(f"counts and stderr must have the shape of values, {result.values.shape}")
+    shape = result.values.shape[:-1]
+    if result.explanations.shape != shape or shape != (() if result.groups is None else result.groups.shape):
+        raise ValueError(f"groups must be one per row of values, of shape {result.values.shape}")
+    if result.feature_names is not None and len(result.feature_names) != result.values.shape[-1]:
+        raise ValueError(f"feature_names must have {result.values.shape[-1]} names, got {len(result.feature_names)}")
+    if result.kind not in get_args(Kind) or result.sign not in get_args(Sign):
         known = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
-        raise ValueError(f"{known}, got {one.kind!r:.50} and {one.sign!r:.50}")
-    if (one.stderr is None) != (one.kind in ("l2", "sp_lime", "sum")):
-        raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {one.kind!r}")
-    if one.stderr is not None and (one.stderr < 0).any():
+        raise ValueError(f"{known}, got {result.kind!r:.50} and {result.sign!r:.50}")
+    if (result.stderr is None) != (result.kind in ("l2", "sp_lime", "sum")):
+        raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {result.kind!r}")
+    if result.stderr is not None and (result.stderr < 0).any():
         raise ValueError("stderr must be at least 0")
-    if one.skewness is not None and (one.stderr is None or one.skewness.shape != one.values.shape):
-        raise ValueError(f"skewness must have the shape of values, {one.values.shape}, where there is stderr")
-    if one.shrink and (one.kind != "normlime" or one.sign == "net" or one.skewness is not None):
-        raise ValueError(f"shrink is for kind normlime and no net, without skewness, got {one.kind!r}, {one.sign!r}")
-    if np.isnan(one.values).any():
+    if result.skewness is not None and (result.stderr is None or result.skewness.shape != result.values.shape):
+        raise ValueError(f"skewness must have the shape of values, {result.values.shape}, where there is stderr")
+    if result.shrink and (result.kind != "normlime" or result.sign == "net" or result.skewness is not None):
+        raise ValueError(
+            f"shrink is for kind normlime and no net, without skewness, got {result.kind!r}, {result.sign!r}"
+        )
+    if np.isnan(result.values).any():
         raise ValueError("values must not be NaN")
-    if not ((one.counts >= 0) & (one.counts <= one.explanations[..., None])).all():
+    if not ((result.counts >= 0) & (result.counts <= result.explanations[..., None])).all():
         raise ValueError("counts must be from 0 to the number of explanations")
-    as_counts(one.explanations, "explanations")
-    hidden = one.counts < one.min_count
-    if one.min_count > 1 and (one.values[hidden].any() or (one.stderr is not None and (one.stderr[hidden] >= 0).any())):
+    as_counts(result.explanations, "explanations")
+    hidden = result.counts < result.min_count
+    if result.min_count > 1 and (
+        result.values[hidden].any() or (result.stderr is not None and (result.stderr[hidden] >= 0).any())
+    ):
         raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")
 
 
 @quiet
-def validate_statistics(one: Any) -> None:
+def validate_statistics(result: "ImportanceStatistics") -> None:
     """Raise ValueError if these are no ImportanceStatistics."""
-    if one.groups is None and len(one.sums) != 1:
-        raise ValueError(f"groups must be there for {len(one.sums)} groups")
-    if one.groups is not None:
-        if one.groups.shape != one.explanations.shape:
-            raise ValueError(f"groups must be one per row of sums, {len(one.sums)}, got shape {one.groups.shape}")
+    if result.groups is None and len(result.sums) != 1:
+        raise ValueError(f"groups must be there for {len(result.sums)} groups")
+    if result.groups is not None:
+        if result.groups.shape != result.explanations.shape:
+            raise ValueError(f"groups must be one per row of sums, {len(result.sums)}, got shape {result.groups.shape}")
         try:
-            distinct = len(np.unique(one.groups)) == len(one.groups) and not np.any(one.groups != one.groups)
+            distinct = len(np.unique(result.groups)) == len(result.groups) and not np.any(
+                result.groups != result.groups
+            )
         except TypeError:  # objects without an order
             distinct = False
         if not distinct:
             raise ValueError("groups must be labels that can be sorted, each once")
-    if one.feature_names is not None and len(one.feature_names) != one.sums.shape[2]:
-        raise ValueError(f"feature_names must have {one.sums.shape[2]} names, got {len(one.feature_names)}")
-    if not ((one.sums >= 0) | (np.isnan(one.sums) & (np.arange(one.sums.shape[3]) >= 5))).all():
+    if result.feature_names is not None and len(result.feature_names) != result.sums.shape[2]:
+        raise ValueError(f"feature_names must have {result.sums.shape[2]} names, got {len(result.feature_names)}")
+    if not ((result.sums >= 0) | (np.isnan(result.sums) & (np.arange(result.sums.shape[3]) >= 5))).all():
         raise ValueError("sums must be at least 0")
-    as_counts(one.explanations, "explanations")
-    counts = one.sums[..., 0]
-    if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= one.explanations[:, None]).all():
+    as_counts(result.explanations, "explanations")
+    counts = result.sums[..., 0]
+    if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= result.explanations[:, None]).all():
         raise ValueError("sums must begin with counts: whole numbers, no more than there are explanations")

@@ -21,10 +21,10 @@ from normlime_fast._checks import (
 )
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
 from normlime_fast._model import Predict, predict_rows, target_names
-from normlime_fast._results.export import counted
-from normlime_fast._results.groups import listed
+from normlime_fast._results.display import counted
+from normlime_fast._results.groups import to_python
 from normlime_fast._results.importance import Importance
-from normlime_fast.evaluation._common import deviation, half_width, ranked, table
+from normlime_fast.evaluation._common import deviation, half_width, order_with_ties, to_dataframe
 
 if TYPE_CHECKING:
     import pandas
@@ -149,7 +149,7 @@ class Ablation:
             "before": self.before[image],
             "drop": self.drops.ravel(),
         }
-        frame: pandas.DataFrame = table(columns)
+        frame: pandas.DataFrame = to_dataframe(columns)
         return frame
 
     def __repr__(self) -> str:
@@ -232,7 +232,7 @@ def class_ablation(
     batch_size = as_count(batch_size, "batch_size")
     of_images = as_labels(labels, "labels", n, "row of X")
     generator = np.random.default_rng(as_seed(rng))
-    chosen = [ranked(row, generator)[: min(k, np.count_nonzero(row))] for row in sizes]
+    chosen = [order_with_ties(row, generator)[: min(k, np.count_nonzero(row))] for row in sizes]
     fills = {name: _as_fill(one, name, flat, shape) for name, one in _named(fill).items()}
 
     def ask(values: Array, n_outputs: int | None) -> Array:
@@ -258,7 +258,7 @@ def class_ablation(
             changed[:, features] = values[:, features]
             drops[f, :, c] = before - ask(changed, n_outputs)[here]
     replaced = np.array([len(features) for features in chosen])
-    names = listed(groups) if groups is not None else known or range(n_outputs)
+    names = to_python(groups) if groups is not None else known or range(n_outputs)
     return Ablation(drops, before, map_of[columns], tuple(names), replaced, tuple(fills), k)
 
 
@@ -320,7 +320,7 @@ def _labels_of_outputs(classes: ArrayLike | None, predict: Predict, n_outputs: i
     if classes is None:
         names = target_names(predict, n_outputs)
         return None if names is None else list(names)
-    known = listed(as_labels(classes, "classes", n_outputs, "output of predict"))
+    known = to_python(as_labels(classes, "classes", n_outputs, "output of predict"))
     if len({str(label) for label in known}) < n_outputs:
         raise ValueError(f"classes must differ, got {shown(known)}")
     return known
@@ -333,7 +333,7 @@ def _outputs_of(labels: Array, known: list[Any] | None, n_outputs: int, name: st
         raise TypeError(f"{name} must be numbers of the model's outputs, {got}")
     outputs = range(n_outputs) if known is None else known
     place = {str(label): j for j, label in enumerate(outputs)}
-    for label in listed(labels):
+    for label in to_python(labels):
         if str(label) not in place:
             raise ValueError(f"{name} must be among the outputs' labels, {shown(list(outputs))}, got {shown(label)}")
-    return np.array([place[str(label)] for label in listed(labels)])
+    return np.array([place[str(label)] for label in to_python(labels)])

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, as_seed, quiet, shown
+from normlime_fast._results.display import counted
 from normlime_fast._results.explanations import LocalExplanations
-from normlime_fast._results.export import counted
-from normlime_fast._results.groups import grouped, in_order, in_words, known, listed
+from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels, to_python
 from normlime_fast._results.statistics import aggregate
 from normlime_fast._types import Kind, Sign
-from normlime_fast.evaluation._common import importances, kendall, pearson, spearman, table, top
+from normlime_fast.evaluation._common import importances, kendall, pearson, spearman, to_dataframe, top
 
 if TYPE_CHECKING:
     import pandas
@@ -86,7 +86,7 @@ class Agreement:
         found = []
         for measure in MEASURES:
             values = getattr(self, measure).reshape(len(self.pairs), -1)
-            for group, column in zip([None] if self.groups is None else listed(self.groups), values.T, strict=True):
+            for group, column in zip([None] if self.groups is None else to_python(self.groups), values.T, strict=True):
                 found.append(Measured(measure, group, *_described(column)))
         return found
 
@@ -110,7 +110,7 @@ class Agreement:
         if self.groups is not None:
             columns["group"] = np.tile(self.groups, len(self.pairs))
         columns |= {name: getattr(self, name).ravel() for name in (*MEASURES, "unused")}
-        frame: pandas.DataFrame = table(columns)
+        frame: pandas.DataFrame = to_dataframe(columns)
         return frame
 
     @quiet
@@ -223,8 +223,8 @@ def split_half(
     if not isinstance(local, LocalExplanations):
         raise TypeError(f"split_half needs LocalExplanations, got a {type(local).__name__}")
     k, n_splits, drop = as_count(k, "k"), as_count(n_splits, "n_splits"), _as_drop(unused)
-    there = known(local.status)
-    weights, (instances, place) = local.weights[there], in_order(local.instance[there])
+    there = is_counted(local.status)
+    weights, (instances, place) = local.weights[there], by_instance(local.instance[there])
     if len(instances) < 2:
         raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(instances)}")
     labels = grouped(local.instance, local.target, by)
@@ -245,7 +245,7 @@ def split_half(
             yield values.reshape(2, len(groups), -1)
 
     if isinstance(by, str):
-        groups = in_words(groups, local.target_names)
+        groups = target_labels(groups, local.target_names)
     pairs = [(2 * i, 2 * i + 1) for i in range(n_splits)]
     found = _compared(halves(), pairs, k, drop, None if by is None else groups, None)
     if np.isnan(found.jaccard).all():

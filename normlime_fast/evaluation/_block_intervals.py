@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normlime_fast._checks import Array, as_probability, quiet, shown
-from normlime_fast._results.export import counted, importance_line
+from normlime_fast._results.display import counted, importance_line
 from normlime_fast._results.importance import Importance, without_skew
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._types import Kind, Sign

@@ -79,7 +79,7 @@ def _check_alike(of_each: list[Any], name: str, what: str) -> None:
             raise ValueError(f"{name} must have {what}, got {shown(of_each[0])} and {shown(one)}")
 
 
-def ranked(sizes: Array, rng: np.random.Generator) -> Array:
+def order_with_ties(sizes: Array, rng: np.random.Generator) -> Array:
     """Return the features, the largest first; those of one size are in random order."""
     shuffled = rng.permutation(len(sizes))
     order: Array = shuffled[np.argsort(-sizes[shuffled], kind="stable")].astype(np.int64, copy=False)
@@ -170,6 +170,6 @@ def deviation(values: Array, axis: int) -> Array:
     return found
 
 
-def table(columns: dict[str, Any]) -> Any:
+def to_dataframe(columns: dict[str, Any]) -> Any:
     """Return columns as a pandas DataFrame."""
     return needed("pandas", "to_frame", "pandas").DataFrame(columns)

@@ -12,8 +12,8 @@ from normlime_fast._checks import Array, as_array, as_executor, as_numbers, as_p
 from normlime_fast._engine import executors
 from normlime_fast._engine.progress import Report, reporter
 from normlime_fast._errors import attach
-from normlime_fast._results.export import counted
-from normlime_fast.evaluation._common import deviation, half_width, importances, ranked, table
+from normlime_fast._results.display import counted
+from normlime_fast.evaluation._common import deviation, half_width, importances, order_with_ties, to_dataframe
 
 if TYPE_CHECKING:
     import pandas
@@ -131,7 +131,7 @@ class Retrained:
             "gain": self.gains.ravel(),
             "tied": self.tied[level, replicate],
         }
-        frame: pandas.DataFrame = table(columns)
+        frame: pandas.DataFrame = to_dataframe(columns)
         return frame
 
     @quiet
@@ -227,7 +227,7 @@ def keep_and_retrain(
     if finished is not None and (not isinstance(finished, Retrained) or finished.ranking.shape[1] != d):
         raise ValueError(f"finished must be a Retrained of {counted(d, 'feature')}, got {shown(finished)}")
     generator = np.random.default_rng(as_seed(rng))
-    ranking = np.stack([ranked(row, generator) for row in sizes])
+    ranking = np.stack([order_with_ties(row, generator) for row in sizes])
     tied = np.array([[_tied(row, n) for row in sizes] for n in n_kept])
     empty = np.full((len(removed), len(sizes), len(known_seeds)), np.nan)
     result = Retrained(removed, n_kept, known_seeds, empty, empty[0, 0].copy(), tied, ranking)

@@ -46,7 +46,7 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     >>> [float(bar.get_width()) for bar in ax.patches]
     [2.125, 0.25]
     """
-    _common.check_importance(importance, "bars", False, "group_bars")
+    _common.require_importance(importance, "bars", False, "group_bars")
     k = as_count(k, "k")
     columns = _common.used_columns(importance.values, importance.counts, importance.min_count, k)
     ax = _common.axes_for(ax, len(columns))
@@ -98,7 +98,7 @@ def group_bars(
     >>> [[float(bar.get_width()) for bar in ax.patches] for ax in axes]
     [[2.0, 0.0], [-3.0, 1.0]]
     """
-    _common.check_importance(importance, "group_bars", True, "bars")
+    _common.require_importance(importance, "group_bars", True, "bars")
     k = as_count(k, "k")
     if not isinstance(features, str) or features not in ("shared", "own"):
         raise ValueError(f'features must be "shared" or "own", got {shown(features)}')
@@ -181,14 +181,14 @@ def compare_kinds(
     >>> [round(float(bar.get_width()), 2) for bar in ax.patches]
     [1.0, 0.25, 1.0, 0.5]
     """
-    _common.check_local(local, "compare_kinds")
+    _common.require_local(local, "compare_kinds")
     k = as_count(k, "k")
     if isinstance(kinds, str) or not isinstance(kinds, Sequence) or not kinds:
         raise TypeError(f"kinds must be a list of kinds, got {shown(kinds)}")
     results = [local.importance(kind, min_count=min_count) for kind in kinds]
     if len(set(kinds)) < len(kinds):
         raise ValueError(f"kinds must have every kind once, got {shown(kinds)}")
-    _common.check_importance(results[0], "compare_kinds", None)
+    _common.require_importance(results[0], "compare_kinds", None)
     sizes = np.array([np.abs(result.values).max() for result in results])
     scaled = np.array([result.values for result in results]) / np.where(sizes > 0, sizes, 1.0)[:, None]
     columns = _common.used_columns(scaled, results[0].counts, min_count, k)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normlime_fast._checks import Array, needed, shown
-from normlime_fast._results import export
+from normlime_fast._results import display
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, VERMILLION = export.COLOURS  # of values above and below 0; they can be seen on white and on black
+BLUE, VERMILLION = display.COLOURS  # of values above and below 0; they can be seen on white and on black
 COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, but for yellow and black
 SEQUENTIAL, DIVERGING = "cividis", "RdBu"
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts of the user: $ and _ are letters
@@ -41,7 +41,7 @@ def check_library(function: str) -> None:
     needed("matplotlib", function, '"normlime-fast[plot]"')
 
 
-def check_importance(result: object, function: str, grouped: bool | None, other: str = "") -> None:
+def require_importance(result: object, function: str, grouped: bool | None, other: str = "") -> None:
     """Refuse what is no importance, or has groups or none where `other` is what draws those, or has nothing to draw."""
     check_library(function)
     if not isinstance(result, Importance):
@@ -55,7 +55,7 @@ def check_importance(result: object, function: str, grouped: bool | None, other:
         raise ValueError(f"{function} needs a feature that at least {users}, got none")
 
 
-def check_local(local: object, function: str) -> None:
+def require_local(local: object, function: str) -> None:
     """Refuse what are no local explanations."""
     check_library(function)
     if not isinstance(local, LocalExplanations):

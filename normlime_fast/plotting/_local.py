@@ -9,7 +9,7 @@ import numpy as np
 from normlime_fast._checks import Array, as_array, as_count, as_explained, as_frame, as_names, is_sparse, shown
 from normlime_fast._inputs.categories import column_at
 from normlime_fast._results.explanations import LocalExplanations
-from normlime_fast._results.groups import in_order, known
+from normlime_fast._results.groups import by_instance, is_counted
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import aggregate
 from normlime_fast._types import Kind
@@ -72,7 +72,7 @@ def local_bars(
     >>> [round(float(bar.get_width()), 2) for bar in ax.patches]
     [-2.0, 1.0]
     """
-    _common.check_local(local, "local_bars")
+    _common.require_local(local, "local_bars")
     k = as_count(k, "k")
     row = _row_of(local, instance, target)
     weights = local.weights[[row]].toarray()[0]
@@ -150,11 +150,11 @@ def strip(
     >>> [len(points.get_offsets()) for points in ax.collections]
     [4, 4]
     """
-    _common.check_local(local, "strip")
+    _common.require_local(local, "strip")
     k = as_count(k, "k")
     if not local.status.size:
         raise ValueError("strip needs explanations, got none")
-    rows = known(local.status)
+    rows = is_counted(local.status)
     if target is not None:
         rows &= local.target == _as_target(local, target)
     of = _Values(X, local, categorical)
@@ -259,7 +259,7 @@ def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) 
         raise ValueError("strip needs explanations, but all that were asked for have status 6 to 9")
     statistics = aggregate(local.weights[rows], feature_names=local.feature_names)
     importance = statistics.importance(kind, min_count=min_count)
-    _common.check_importance(importance, "strip", None)
+    _common.require_importance(importance, "strip", None)
     return importance
 
 
@@ -316,7 +316,7 @@ class _Values:
             if np.size(categorical):
                 raise ValueError(f"categorical must be columns of X, got {shown(categorical)} and no X")
             return
-        instances, self.rows = in_order(local.instance)  # rows of X, for every explanation
+        instances, self.rows = by_instance(local.instance)  # rows of X, for every explanation
         shape = len(instances), local.weights.shape[1]
         if as_frame(X, "X") is None and not is_sparse(X):
             X = as_array(X, "X")

@@ -43,7 +43,7 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
     >>> ax.images[0].get_array().tolist()
     [[2.0, -3.0], [0.0, 1.0]]
     """
-    _common.check_importance(importance, "heatmap", True, "bars")
+    _common.require_importance(importance, "heatmap", True, "bars")
     k = as_count(k, "k")
     columns = _common.used_columns(importance.values, importance.counts, importance.min_count, k)
     groups = _common.groups_of(importance)
@@ -93,7 +93,7 @@ def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segment
     >>> axes[0].images[0].get_array().tolist()
     [[0.0, 2.0], [1.0, 0.0]]
     """
-    _common.check_importance(importance, "maps", None)
+    _common.require_importance(importance, "maps", None)
     places = _places(importance.values.shape[-1], shape, segments)
     titles = _common.groups_of(importance, 16) or [""]
     panels = _common.as_many_axes(axes, len(titles), "group")

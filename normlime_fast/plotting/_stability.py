@@ -6,7 +6,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, as_count, as_seed, shown
 from normlime_fast._results.explanations import LocalExplanations
-from normlime_fast._results.groups import known
+from normlime_fast._results.groups import is_counted
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import aggregate
 from normlime_fast._types import Kind
@@ -73,20 +73,20 @@ def stability(
     >>> ax.lines[0].get_xdata().tolist()
     [2, 4]
     """
-    _common.check_local(local, "stability")
+    _common.require_local(local, "stability")
     k = as_count(k, "k")
     if k > MOST_LINES:
         raise ValueError(f"k must be at most {MOST_LINES}, the number of lines that can be told apart, got {k}")
     if not isinstance(quantity, str) or quantity not in ("value", "rank"):
         raise ValueError(f'quantity must be "value" or "rank", got {shown(quantity)}')
-    there = np.flatnonzero(known(local.status))
+    there = np.flatnonzero(is_counted(local.status))
     if len(there) < 2:
         raise ValueError(f"stability needs at least 2 explanations, got {len(there)}")
     order = np.random.default_rng(as_seed(rng)).permutation(there)
     sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
     every = [aggregate(local.weights[order[:size]], feature_names=local.feature_names) for size in sizes]
     last = every[-1].importance(kind, min_count=min_count)
-    _common.check_importance(last, "stability", None)
+    _common.require_importance(last, "stability", None)
     results = [statistics.importance(kind) for statistics in every[:-1]] + [last]
     columns = _common.used_columns(last.values, last.counts, min_count, k)
     if quantity == "value":
