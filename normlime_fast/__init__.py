@@ -4,6 +4,9 @@ Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neu
 (arXiv 1909.04200).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from normlime_fast._errors import IncompleteRunError
 from normlime_fast._explainer import NormLIME
 from normlime_fast._neighborhoods import (
@@ -21,6 +24,7 @@ from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
 from normlime_fast._surrogates import Surrogates, fit_surrogates
+from normlime_fast._version import installed_version
 from normlime_fast._warming import warm_up
 
 __all__ = [
@@ -43,3 +47,24 @@ __all__ = [
     "sample_gaussian",
     "warm_up",
 ]
+
+_SUBPACKAGES = ("evaluation", "interop", "plotting")  # imported when they are first used
+
+if TYPE_CHECKING:
+    from normlime_fast import evaluation as evaluation
+    from normlime_fast import interop as interop
+    from normlime_fast import plotting as plotting
+
+    __version__: str
+else:  # else every name would be one for type checkers
+
+    def __getattr__(name: str) -> Any:
+        if name in _SUBPACKAGES:
+            return import_module(f"{__name__}.{name}")
+        if name == "__version__":
+            return installed_version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBPACKAGES, "__version__"})

@@ -5,6 +5,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -75,6 +76,42 @@ def test_importing_compiles_nothing_and_changes_nothing():
     n_kernels, n_compiled, n_events, optional = run(IMPORT)
     assert n_kernels > 10
     assert (n_compiled, n_events, optional) == (0, 0, [])
+
+
+SUBPACKAGES = """
+import sys
+import normlime_fast as nlf
+
+heavy = ("matplotlib", "pandas", "scipy.sparse", "scipy.special", "lime")
+loaded = [name for name in (*heavy, "normlime_fast.plotting", "normlime_fast.evaluation") if name in sys.modules]
+listed = {"plotting", "evaluation", "interop", "__version__", "NormLIME"} <= set(dir(nlf))
+found = nlf.plotting.bars.__name__, nlf.evaluation.agreement.__name__, nlf.interop.lime.from_lime.__name__
+inside = "lime" in dir(nlf.interop)
+print((loaded, listed, found, inside, nlf.plotting is sys.modules["normlime_fast.plotting"]))
+"""
+
+
+def test_subpackages_are_imported_when_they_are_used():
+    found = ("bars", "agreement", "from_lime")
+    assert run(SUBPACKAGES) == ([], True, found, True, True)
+
+
+@pytest.mark.parametrize(("module", "name"), [(nlf, "plots"), (nlf, "__wrapped__"), (nlf.interop, "shap")])
+def test_what_there_is_not(module, name):
+    with pytest.raises(AttributeError, match=f"^module '{module.__name__}' has no attribute '{name}'$"):
+        getattr(module, name)
+
+
+def test_version_is_that_of_the_installed_distribution(monkeypatch):
+    assert isinstance(nlf.__version__, str)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 1.2.3")
+    assert nlf.__version__ == "normlime-fast 1.2.3"
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert nlf.__version__ == "unknown"
 
 
 PIPELINE = """

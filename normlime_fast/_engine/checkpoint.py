@@ -23,6 +23,7 @@ from normlime_fast._engine.locks import only_run
 from normlime_fast._errors import IncompleteRunError
 from normlime_fast._results.archive import is_intact, read, write_atomically
 from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._version import installed_version
 
 VERSION = 2
 MANIFEST = "manifest.json"
@@ -174,7 +175,7 @@ def described(explainer: Any, identity: dict[str, Any], numbers: Array, size: in
     neighborhood = explainer.neighborhood
     names = ("n_features", "n_samples", "targets", "selection", "ridge", "tol", "shared_samples")
     return {
-        "normlime_fast": _version(),
+        "normlime_fast": installed_version(),
         **{name: _plain(getattr(explainer, name)) for name in names},
         "rng": int(explainer.seed),
         "neighborhood": type(neighborhood).__name__ if dataclasses.is_dataclass(neighborhood) else _name(neighborhood),
@@ -284,15 +285,6 @@ def _digest(*parts: bytes) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()[:32]
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # half of what `import normlime_fast` would take
-
-    try:
-        return version("normlime-fast")
-    except PackageNotFoundError:  # run from its sources
-        return "unknown"
 
 
 def _digest_of_run(run: str, settings: dict[str, Any]) -> str:
