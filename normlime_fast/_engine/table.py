@@ -288,9 +288,10 @@ def explain_table(
     if like is None:
         statuses = np.bincount(np.concatenate([unknown[k] for k in sorted(unknown)]), minlength=N_STATUSES)
         raise _none_left(statuses, first_error, fault) from first_error
-    parts = [
-        finished[k] or failed_explanations(settings, numbers[slices[k]], like, unknown[k]) for k in range(len(slices))
-    ]
+    parts = []
+    for k, here in enumerate(slices):
+        part = finished[k]
+        parts.append(failed_explanations(settings, numbers[here], like, unknown[k]) if part is None else part)
     return _joined(parts), first_error, fault
 
 

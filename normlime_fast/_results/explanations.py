@@ -1,6 +1,6 @@
 """Local explanations: a sparse matrix of weights and what belongs to its rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
 from normlime_fast._results.groups import grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
+from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
 from normlime_fast._results.validation import validate_local
 from normlime_fast._types import UNKNOWN, Kind, LocalLayout, Sign
@@ -30,6 +31,10 @@ _PARTS = ("data", "indices", "indptr")
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalExplanations(Saved):
     """One sparse linear explanation per instance and target, as `NormLIME.explain` returns them.
+
+    They are a collection: ``len(local)`` is how many there are, ``local[rows]`` takes some by position, iterating gives
+    one after the other, and `select` takes those of some instances and targets. What is taken are LocalExplanations,
+    too, with the same names, and share no memory with those that they were taken from.
 
     Attributes
     ----------
@@ -66,6 +71,8 @@ class LocalExplanations(Saved):
     >>> import numpy as np
     >>> import normlime_fast as nlf
     >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
+    >>> len(local), local[-1].instance, [one.r2.round(3).item() for one in local]
+    (2, array([1]), [1.0, 1.0])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     local.save(folder + "/local.npz")
     ...     again = nlf.LocalExplanations.load(folder + "/local.npz")
@@ -85,6 +92,99 @@ class LocalExplanations(Saved):
     effective_samples: Array
     feature_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
+
+    __contains__ = None  # "is it one of them" has no answer: what iterating gives is new each time
+
+    def __len__(self) -> int:
+        """Return how many explanations there are."""
+        return len(self.status)
+
+    def __getitem__(self, rows: "int | slice | ArrayLike") -> "LocalExplanations":
+        """Return some explanations, by position.
+
+        Parameters
+        ----------
+        rows : int, slice, boolean mask or array_like of int
+            As for a NumPy array of one dimension; negative positions count from the end. An int gives LocalExplanations
+            of one explanation. A mask that is a Series goes by position, whatever its index.
+
+        Returns
+        -------
+        LocalExplanations
+
+        Raises
+        ------
+        IndexError
+            If a position is out of range, or a mask is of another length.
+        TypeError
+            If `rows` is something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X**2 @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=1, rng=0)
+        >>> local = explainer.explain([[0.0, 1.0], [2.0, 0.0], [0.0, 3.0]])
+        >>> local[0].instance, local[1:].instance, local[[2, 0]].instance
+        (array([0]), array([1, 2]), array([2, 0]))
+        >>> local[local.prediction < 0].instance
+        array([0, 2])
+        """
+        places = rows_at(rows, len(self))
+        columns: dict[str, Any] = {name: getattr(self, name)[places].copy() for name in COLUMNS}
+        return replace(self, weights=self.weights[places], **columns)
+
+    def __iter__(self) -> "Iterator[LocalExplanations]":
+        """Yield the explanations one by one, each as LocalExplanations of one."""
+        return (self[place] for place in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return these explanations as one object; ``weights.toarray()`` has the weights as numbers."""
+        return as_one_object(self, dtype)
+
+    def select(self, instance: Any = None, target: Any = None) -> "LocalExplanations":
+        """Return the explanations of some instances, of some targets, or of both.
+
+        Parameters
+        ----------
+        instance : int or array_like of int, optional
+            Ids of instances, as the attribute `instance` has them; by default all.
+        target : int, str or list of these, optional
+            Targets by number or name; by default all.
+
+        Returns
+        -------
+        LocalExplanations
+            In the order of `instance` and, for each instance, of `target`, as they are given; else in their own order.
+            None where no instance asked for was explained for a target asked for.
+
+        Raises
+        ------
+        KeyError
+            If an instance has no explanation, or a target neither an explanation nor a name.
+        TypeError
+            If `instance` or `target` is something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> model = lambda X: np.stack([X @ [1.0, -2.0], X @ [0.0, 3.0]], axis=1)
+        >>> explainer = nlf.NormLIME(model, nlf.Gaussian(1.0), n_features=2, targets="all", rng=0)
+        >>> local = explainer.explain(np.eye(2), index=[10, 20])
+        >>> local.select(instance=20).target
+        array([0, 1])
+        >>> local.select(instance=[20, 10], target=1).instance
+        array([20, 10])
+        """
+        selected = self
+        if target is not None:
+            wanted = as_target_ids(target, self.target, self.target_names)
+            selected = selected[rows_with(selected.target, wanted)]
+        if instance is not None:
+            wanted = as_instance_ids(instance, self.instance)
+            selected = selected[rows_with(selected.instance, wanted)]
+        return selected if selected is not self else self[:]
 
     def importance(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 from normlime_fast._checks import Array, as_count, as_probability, quiet
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved, labels_in, labels_out
+from normlime_fast._results.selection import as_one_object, column_of
 from normlime_fast._results.validation import as_counts, validate_importance
 from normlime_fast._types import Layout
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False, repr=False)
 class Importance(Saved):
     """How important each feature is, over all explanations or per group.
+
+    ``importance["age"]`` is the value of one feature, ``len(importance)`` how many features there are.
 
     Attributes
     ----------
@@ -59,6 +62,48 @@ class Importance(Saved):
     min_count: int = 1
     skewness: Array | None = None
     shrink: bool = False
+
+    __iter__ = __contains__ = None  # a Series iterates over values, a dict over names: say which, as in `feature_names`
+
+    def __len__(self) -> int:
+        """Return how many features there are."""
+        return int(self.values.shape[-1])
+
+    def __getitem__(self, feature: str | int) -> Any:
+        """Return the value of one feature.
+
+        Parameters
+        ----------
+        feature : str or int
+            Its name or, where features have no names, its column: what `top` calls it.
+
+        Returns
+        -------
+        float, or ndarray of shape (n_groups,)
+            The array where there are groups.
+
+        Raises
+        ------
+        KeyError
+            If there is no such feature, or more than one; the message lists near names.
+        TypeError
+            If `feature` is something else.
+
+        Examples
+        --------
+        >>> import normlime_fast as nlf
+        >>> weights, names = [[0.0, 2.0], [1.0, -3.0]], ["age", "hours"]
+        >>> nlf.aggregate(weights, feature_names=names).importance()["hours"]
+        2.125
+        >>> nlf.aggregate(weights, groups=["a", "b"], feature_names=names).importance()["hours"]
+        array([2.  , 2.25])
+        """
+        value = self.values[..., column_of(feature, self.feature_names, len(self))]
+        return value.copy() if self.groups is not None else value.item()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return this importance as one object; `values` has the numbers."""
+        return as_one_object(self, dtype)
 
     @quiet
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:

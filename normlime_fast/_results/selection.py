@@ -1,0 +1,156 @@
+"""Which rows and features of a result a key means: a position, a mask, an id or a name."""
+
+import operator
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_array, check_unmasked, shown
+
+_COMPARED = 10_000  # names that a wrong one is compared with; of 2^24 hashed words all would take a minute
+
+
+def rows_at(rows: Any, n: int) -> slice | Array:
+    """Return the rows, of n, that a key in brackets means, by position, as NumPy reads it; an int is one row.
+
+    Raises
+    ------
+    IndexError
+        If a position or the shape of a mask does not fit.
+    TypeError
+        If the key is none of an integer, a slice, a boolean mask or an array of integers.
+    """
+    if isinstance(rows, slice):
+        return rows
+    if not isinstance(rows, bool | np.bool_) and hasattr(type(rows), "__index__") and np.ndim(rows) == 0:
+        place = operator.index(rows)
+        if not -n <= place < n:
+            raise IndexError(f"row {shown(place)} is out of range for {n} explanations")
+        return slice(place % n, place % n + 1)
+    places = _as_places(rows)
+    if places.dtype.kind == "b":
+        if places.shape != (n,):
+            raise IndexError(f"a boolean mask must have one entry per explanation, shape ({n},), got {places.shape}")
+        return np.flatnonzero(places)
+    if places.ndim != 1:
+        raise IndexError(f"rows must be an integer or 1-D, got shape {places.shape}")
+    for place in (places.min(), places.max()) if places.size else ():
+        if not -n <= int(place) < n:
+            raise IndexError(f"row {place} is out of range for {n} explanations")
+    return places.astype(np.int64)
+
+
+def _as_places(rows: Any) -> Array:
+    expected = "rows must be an integer, a slice, a boolean mask or an array of integers"
+    if rows is None or isinstance(rows, str | bytes | tuple | set | dict | bool | np.bool_) or rows is Ellipsis:
+        raise TypeError(f"{expected}, got {shown(rows)}")
+    check_unmasked(rows, "rows")
+    places = as_array(rows, "rows")
+    if places.size == 0 and isinstance(rows, list):
+        return places.astype(np.int64)  # of nothing, NumPy makes floats
+    if places.ndim == 0 or places.dtype.kind not in "biu":
+        raise TypeError(f"{expected}, got {shown(rows)}")
+    return places
+
+
+def rows_with(ids: Array, wanted: list[int]) -> Array:
+    """Return the rows of these ids, in the order in which they are wanted; of one id in their own."""
+    limits = np.iinfo(ids.dtype)
+    there = np.array([one for one in wanted if limits.min <= one <= limits.max], ids.dtype)  # others occur nowhere
+    order = np.argsort(ids, kind="stable")
+    first, last = (np.searchsorted(ids, there, side, sorter=order) for side in ("left", "right"))
+    parts = [order[start:end] for start, end in zip(first, last, strict=True)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def as_instance_ids(wanted: Any, ids: Array) -> list[int]:
+    """Return ids as a list of integers, each of which occurs."""
+    found = [_as_id(one, "instance") for one in _listed(wanted, "instance")]
+    known = set(ids.tolist())
+    for one in found:
+        if one not in known:
+            raise KeyError(f"there is no explanation of instance {one}")
+    return found
+
+
+def as_target_ids(wanted: Any, ids: Array, names: tuple[str, ...] | None) -> list[int]:
+    """Return targets, given by number or name, as a list of numbers, each of which occurs or has a name."""
+    known = {*ids.tolist(), *range(len(names or ()))}
+    found = []
+    for one in _listed(wanted, "target"):
+        if isinstance(one, str):
+            if names is None:
+                raise KeyError(f"targets have no names, got {shown(one)}; use their numbers")
+            found.append(position_of(one, names, "target"))
+        else:
+            found.append(_as_id(one, "target"))
+            if found[-1] not in known:
+                raise KeyError(f"there is no explanation of target {found[-1]}")
+    return found
+
+
+def _listed(wanted: Any, name: str) -> list[Any]:
+    if isinstance(wanted, str) or (np.ndim(wanted) == 0 and not hasattr(type(wanted), "__iter__")):
+        return [wanted]
+    if isinstance(wanted, bytes | set | dict) or not hasattr(type(wanted), "__iter__"):
+        raise TypeError(f"{name} must be an id or a list of ids, got {shown(wanted)}")
+    return list(wanted)
+
+
+def _as_id(value: Any, name: str) -> int:
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(
+            f"{name} must be an id or a list of ids, got a bool; a mask goes in brackets, as in local[mask]"
+        )
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an id or a list of ids, got {shown(value)}") from None
+
+
+def column_of(feature: Any, names: tuple[str, ...] | None, d: int) -> int:
+    """Return the column of a feature: by its name or, where features have none, by its number."""
+    if isinstance(feature, str):
+        if names is None:
+            raise KeyError(f"features have no names, got {shown(feature)}; use a number from 0 to {d - 1}")
+        return position_of(feature, names, "feature")
+    if isinstance(feature, bool | np.bool_) or not hasattr(type(feature), "__index__") or np.ndim(feature):
+        raise TypeError(f"a feature must be {'its number' if names is None else 'its name'}, got {shown(feature)}")
+    column = operator.index(feature)
+    if names is not None:
+        raise KeyError(f"features go by their names, got {shown(column)}; use values[..., {shown(column)}]")
+    if not 0 <= column < d:
+        raise KeyError(f"there is no feature {shown(column)}; use a number from 0 to {d - 1}")
+    return column
+
+
+def position_of(name: str, names: tuple[str, ...], what: str) -> int:
+    """Return where a name is, of those that must not have it twice."""
+    count = names.count(name)
+    if count == 1:
+        return names.index(name)
+    if count:
+        raise KeyError(f"there are {count} {what}s of the name {shown(name)}; use their numbers")
+    near = get_close_matches(name, islice(names, _COMPARED), n=3) or [
+        one for one in names if one.lower() == name.lower()
+    ]
+    hint = f"did you mean {' or '.join(map(shown, near))}?" if near else f"there are {_first(names)}"
+    raise KeyError(f"there is no {what} {shown(name)}; {hint}")
+
+
+def _first(names: tuple[str, ...]) -> str:
+    return ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def as_one_object(result: object, dtype: Any = None) -> Array:
+    """Return an array of no dimensions that holds a result: NumPy would else take one with a length for a sequence."""
+    array = np.empty(1, object)
+    array[0] = result
+    try:
+        return array.reshape(()).astype(dtype or object)
+    except ValueError:
+        raise TypeError(
+            f"{type(result).__name__} is no array of {np.dtype(dtype)}; use its fields, which are"
+        ) from None
