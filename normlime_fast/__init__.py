@@ -23,6 +23,7 @@ from normlime_fast._neighborhoods import (
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
+from normlime_fast._status import Status
 from normlime_fast._surrogates import Surrogates, fit_surrogates
 from normlime_fast._version import installed_version
 from normlime_fast._warming import warm_up
@@ -41,6 +42,7 @@ __all__ = [
     "Pool",
     "Proximity",
     "SharedPoints",
+    "Status",
     "Surrogates",
     "aggregate",
     "fit_surrogates",

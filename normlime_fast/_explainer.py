@@ -37,8 +37,9 @@ from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics
+from normlime_fast._status import Status
 from normlime_fast._surrogates import as_selection, warn_of_counts
-from normlime_fast._types import INVALID_ROW, MODEL_FAILED, UNKNOWN, Kind, Sign
+from normlime_fast._types import Kind, Sign
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
@@ -400,15 +401,8 @@ class NormLIME:
 def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
     """Warn the user of a call of how many explanations have a status that is worth knowing."""
     warn_of_counts(statuses, stacklevel=3)
-    first = {MODEL_FAILED: None if error is None else told(error), INVALID_ROW: fault}
-    found = [
-        f"{statuses[status]} empty because {UNKNOWN[status]} (status {status})"
-        + ("" if cause is None else f", first with {cause}")
-        for status, cause in first.items()
-        if status < len(statuses) and statuses[status]
-    ]
-    if found:
-        warnings.warn(f"of {statuses.sum()} explanations, {'; '.join(found)}", stacklevel=3)
+    causes = {Status.MODEL_FAILED: None if error is None else told(error), Status.INVALID_ROW: fault}
+    warn_of_counts(statuses, stacklevel=3, causes=causes)
 
 
 def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole: bool) -> int:

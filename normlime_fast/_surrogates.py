@@ -2,24 +2,15 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, as_nonnegative, as_numbers, quiet, shown
-from normlime_fast._kernels import lasso, surrogate
-
-# What a status means, for those that a user should hear about. 0 is a fit as asked for, 1 one whose path ended before
-# it had n_features members.
-WARNINGS = {
-    surrogate.CONSTANT_OUTPUT: "empty because the output did not vary",
-    surrogate.NO_WEIGHT: "empty because all sample weights were 0",
-    lasso.NOT_CONVERGED: "approximate because the solver did not converge",
-    surrogate.OVERFLOW: "empty because the output's range, or a weight, overflows float64",
-    surrogate.TOO_FEW: "empty because the effective sample size is below n_features + 2",
-    surrogate.NO_FEATURES: "empty because nothing of the instance can be perturbed",
-}
+from normlime_fast._kernels import surrogate
+from normlime_fast._status import SKIPPED, Status
 
 # How features are selected: the ridge (lime's) of the regression whose largest weights they have; NaN for the path.
 SELECTIONS = {"lasso_path": math.nan, "highest_weights": 0.01}
@@ -30,12 +21,13 @@ def warn_of(status: Array, stacklevel: int) -> None:
     warn_of_counts(np.bincount(status), stacklevel + 1)
 
 
-def warn_of_counts(counts: Array, stacklevel: int) -> None:
-    """Warn once of statuses that are worth knowing, which `counts` counts."""
+def warn_of_counts(counts: Array, stacklevel: int, causes: Mapping[Status, str | None] | None = None) -> None:
+    """Warn once of statuses that are worth knowing, which `counts` counts: of fits, or those with `causes`."""
+    known = dict.fromkeys(status for status in Status if status.warned and status not in SKIPPED)
     found = [
-        f"{counts[code]} {text} (status {code})"
-        for code, text in WARNINGS.items()
-        if code < len(counts) and counts[code]
+        f"{counts[status]} {status.text} (status {status})" + ("" if cause is None else f", first with {cause}")
+        for status, cause in (known if causes is None else causes).items()
+        if status < len(counts) and counts[status]
     ]
     if found:
         warnings.warn(f"of {counts.sum()} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
@@ -109,9 +101,7 @@ class Surrogates:
     alpha : ndarray of shape (t,)
         The L1 penalty at which the features were selected; 0 without a path.
     status : ndarray of shape (t,)
-        0 as asked; 1 the path ended, at a millionth of its first alpha, with fewer features; 2 the output is constant
-        (no features); 3 all sample weights are 0 (no features); 4 not converged (approximate); 5 the output's range or
-        a weight overflows (no features).
+        How each fit went, see `Status`: 0 to 5. With 1, the path ended at a millionth of its first alpha.
     """
 
     coef: Array
@@ -211,7 +201,7 @@ def fit_surrogates(
     intercept = summary["intercept"] - coef @ center
     coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
     fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
-    status = np.where(fits_float64, summary["status"], surrogate.OVERFLOW)
+    status = np.where(fits_float64, summary["status"], Status.OVERFLOW)
     warn_of(status, stacklevel=3)  # one more for the decorator
     return Surrogates(
         coef=np.where(fits_float64[:, None], coef, 0.0),

@@ -306,7 +306,7 @@ def test_progress_and_summary(here, capsys, monkeypatch):
     warned, *lines = err.splitlines()
     assert warned == "normlime-fast: warning: --features is 5, more than the 2 columns of the data: all may be used"
     assert re.fullmatch(r"explained 81 rows of X.csv in \S+ s; the model was asked about 1,701 rows, .*", lines[0])
-    assert lines[1] == "81 explanations: 81 as asked (status 0)"
+    assert lines[1] == "81 explanations: 81 OK (status 0)"
     assert lines[2] == "mean R^2 1.000"
     assert lines[3] == "wrote local.npz; next: normlime-fast importance local.npz"
     told = run(capsys, *command, "--progress")[2].splitlines()[1:-4]

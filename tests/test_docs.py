@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from normlime_fast import plotting
+from normlime_fast import Status, plotting
 from normlime_fast._cli.main import _parser
 
 ROOT = Path(__file__).parent.parent
@@ -124,6 +124,16 @@ def test_link_leads_somewhere(page, link):
 @pytest.mark.parametrize(("page", "path"), found(r"`((?:benchmarks|docs|tests)/[^\s`]+)`"))
 def test_named_file_is_there(page, path):
     assert (ROOT / path).is_file()
+
+
+def test_guide_has_all_statuses():
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", TEXTS["docs/guide.md"], re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(Status)
+    for status, (_, cells) in zip(Status, rows, strict=True):
+        name, meaning, explanation, counted, warned = cells.split(" | ")
+        assert (name, explanation) == (f"`{status.name}`", status.explanation)
+        assert meaning.replace("`", "").startswith(status.reason)
+        assert (counted, warned) == tuple("yes" if one else "no" for one in (status.counted, status.warned))
 
 
 REFERENCE = re.split(r"^## (normlime_fast[\w.]*)$", TEXTS["docs/reference.md"], flags=re.MULTILINE)[1:]

@@ -14,10 +14,10 @@ from test_storage import assert_same
 
 import normlime_fast as nlf
 from normlime_fast import LocalExplanations
-from normlime_fast._kernels.surrogate import NO_FEATURES, TOO_FEW
 from normlime_fast._results import columns
 from normlime_fast._results.explanations import COLUMNS
-from normlime_fast._types import MODEL_FAILED, Kind, Sign
+from normlime_fast._status import Status
+from normlime_fast._types import Kind, Sign
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 
@@ -148,13 +148,13 @@ def test_no_parts():
 # --- rows that are no explanations
 
 
-def with_unknown(local, instances, statuses=(MODEL_FAILED, TOO_FEW, NO_FEATURES)):
+def with_unknown(local, instances, statuses=(Status.MODEL_FAILED, Status.TOO_FEW, Status.NO_FEATURES)):
     """The same explanations, those of some instances gone, for one reason after the other."""
     rows = np.isin(local.instance, instances)
     status = np.where(rows, np.resize(statuses, rows.size), local.status)
     weights = local.weights.toarray()
     weights[rows] = 0
-    failed = status == MODEL_FAILED
+    failed = status == Status.MODEL_FAILED
     return replace(
         local,
         weights=csr_array(weights),
@@ -162,7 +162,7 @@ def with_unknown(local, instances, statuses=(MODEL_FAILED, TOO_FEW, NO_FEATURES)
         prediction=np.where(failed, np.nan, local.prediction),
         status=status,
         target=np.where(failed, -1, local.target),
-        effective_samples=np.where(rows, np.where(status == TOO_FEW, 1.5, 0.0), local.effective_samples),
+        effective_samples=np.where(rows, np.where(status == Status.TOO_FEW, 1.5, 0.0), local.effective_samples),
     )
 
 
@@ -275,7 +275,7 @@ def test_numpy_set_to_raise_changes_nothing():
     weights = csr_array(np.array([[1e100, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
     nan, number = np.array([0.0, 1e-310, np.nan]), np.arange(3)
     local = LocalExplanations(
-        weights, nan, np.zeros(3), nan, np.array([0, 0, MODEL_FAILED]), number, np.zeros(3, int), np.zeros(3)
+        weights, nan, np.zeros(3), nan, np.array([0, 0, Status.MODEL_FAILED]), number, np.zeros(3, int), np.zeros(3)
     )
 
     def everything():
@@ -303,8 +303,8 @@ def random_explanations(seed, n, d):
     """Some of four targets, some that are none, some weights stored as 0."""
     rng = np.random.default_rng(seed)
     W = rng.normal(size=(n, d)) * (rng.random((n, d)) < rng.random(d) ** 3)
-    status = np.where(np.arange(n) % 10 == 9, MODEL_FAILED, 0)
-    W[status == MODEL_FAILED] = 0.0
+    status = np.where(np.arange(n) % 10 == 9, Status.MODEL_FAILED, 0)
+    W[status == Status.MODEL_FAILED] = 0.0
     weights = csr_array(W)
     weights.data[::17] = 0.0
     zeros, target = np.zeros(n), rng.integers(4, size=n)

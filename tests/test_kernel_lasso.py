@@ -6,6 +6,7 @@ import reference
 from sklearn.linear_model import Lasso, lars_path
 
 from normlime_fast._kernels import lasso, moments, products, surrogate
+from normlime_fast._status import Status
 
 TOL = 1e-4
 CASES = [  # n, d, K, correlation of neighbouring features, number of features behind the output, noise
@@ -77,7 +78,7 @@ def test_support_is_that_of_the_first_segment_with_k_members(case, seed):
     support, above, below = first_segment(Z, y, p, K)
     w, summaries = fit(Z[None], y[None, None], p, K)
     np.testing.assert_array_equal(np.flatnonzero(w[0, 0]), support)
-    assert summaries["status"][0, 0] == lasso.OK
+    assert summaries["status"][0, 0] == Status.OK
     # alphas of both are sums of n products: off by less than n roundings of what they sum
     slack = len(y) * np.finfo(float).eps * np.abs(y).max() * np.abs(Z).max()
     assert below - slack <= summaries["alpha"][0, 0] <= above + slack
@@ -88,7 +89,7 @@ def test_coefficients_at_alpha_are_those_of_scikit_learn(case):
     Z, y, p, K = problem(case)
     gram, path, yy = start(Z, y, p)
     alpha, status = lasso.select(gram, path, yy, K, TOL)
-    assert status == lasso.OK
+    assert status == Status.OK
     w, (rows, target) = path.w, reference.unweighted(Z, y, p)
     model = Lasso(alpha=alpha, fit_intercept=False, tol=1e-13, max_iter=100_000).fit(rows, target)
     # Both are minima of the strictly convex objective on the support: a gap g puts w within sqrt(2 g / least
@@ -106,7 +107,7 @@ def test_duality_gap_is_below_the_tolerance(case, share, tol):
     Z, y, p, _ = problem(case)
     gram, path, yy = start(Z, y, p)
     alpha = share * np.abs(path.c).max()
-    assert lasso.lasso(gram, path, yy, alpha, tol) == lasso.OK
+    assert lasso.lasso(gram, path, yy, alpha, tol) == Status.OK
     # the gap is a difference of sums of size yy: 1e-12 of it is rounding
     assert reference.duality_gap(Z, y, p, path.w, alpha) <= (tol / 2 + 1e-12) * yy
     np.testing.assert_allclose(path.rho, path.c - gram.values @ path.w, atol=1e-12 * np.abs(path.c).max())
@@ -121,16 +122,16 @@ def test_features_enter_and_leave_exactly_at_their_knots(case):
     inside = reference.inside_segments(coefficients)
     for knot in np.flatnonzero(alphas > 1e-2 * alphas[0])[1:]:
         for side, segment in ((1e-10, knot - 1), (-1e-10, knot)):
-            assert lasso.lasso(gram, path, yy, alphas[knot] + side * alphas[0], TOL) == lasso.OK
+            assert lasso.lasso(gram, path, yy, alphas[knot] + side * alphas[0], TOL) == Status.OK
             np.testing.assert_array_equal(path.w != 0, inside[:, segment])
 
 
 def test_path_without_penalty_and_at_alpha_max():
     Z, y, p, _ = problem(CASES[1])
     gram, path, yy = start(Z, y, p)
-    assert lasso.lasso(gram, path, yy, np.abs(path.c).max(), TOL) == lasso.OK
+    assert lasso.lasso(gram, path, yy, np.abs(path.c).max(), TOL) == Status.OK
     assert not path.w.any()
-    assert lasso.lasso(gram, path, yy, 0.0, 1e-10) == lasso.OK
+    assert lasso.lasso(gram, path, yy, 0.0, 1e-10) == Status.OK
     least_squares, _, _ = reference.refit(Z, y, p, np.arange(Z.shape[1]))
     np.testing.assert_allclose(path.w, least_squares, rtol=1e-9, atol=1e-12)
 
@@ -171,7 +172,7 @@ def test_any_number_of_samples(n, d):
     Z, y, p = rng.normal(size=(n, d)), rng.normal(size=n), rng.dirichlet(np.ones(n))
     w, summaries = fit(Z[None], y[None, None], p, 1)
     if n == 1:
-        assert summaries["status"][0, 0] == surrogate.CONSTANT_OUTPUT
+        assert summaries["status"][0, 0] == Status.CONSTANT_OUTPUT
         return
     rows, target, _ = reference.centred(Z, y, p)
     (support,) = w[0, 0].nonzero()
@@ -212,7 +213,7 @@ def test_columns_of_zeros_are_never_selected():
     np.testing.assert_array_equal(np.flatnonzero(w[0, 0]), np.arange(5))
     w, summaries = fit(0 * Z[None], y[None, None], p, 3)
     assert not w.any()
-    assert (summaries["status"][0, 0], summaries["r2"][0, 0]) == (lasso.FEWER_FEATURES, 0.0)
+    assert (summaries["status"][0, 0], summaries["r2"][0, 0]) == (Status.FEWER_FEATURES, 0.0)
 
 
 def test_instances_do_not_leak_into_each_other():

@@ -7,7 +7,7 @@ from lime.lime_base import LimeBase
 from sklearn.linear_model import Ridge
 
 from normlime_fast import fit_surrogates
-from normlime_fast._kernels import lasso, surrogate
+from normlime_fast._status import Status
 from normlime_fast._surrogates import Fits, fit_samples, warn_of
 
 SELECTIONS = ["lasso_path", "highest_weights"]
@@ -54,7 +54,7 @@ def assert_same(fits, others):
 def test_weights_of_every_set_are_those_of_its_own_fit(dtype, selection):
     Z, Y, weights = sets(dtype)
     together = fit(Z, Y, STARTS, weights, selection=selection)
-    assert (together.summaries["status"] == lasso.OK).all()
+    assert (together.summaries["status"] == Status.OK).all()
     for k in range(4):
         rows = slice(STARTS[k], STARTS[k + 1])
         starts = np.array([0, STARTS[k + 1] - STARTS[k]])
@@ -115,7 +115,7 @@ def test_extreme_weights(case, selection):
     coef, summary = fit_one(Z[0], Y[0], weights, ridge=ridge, selection=selection)
     (members,) = coef.nonzero()
     # Two samples that count are explained by one feature.
-    assert summary["status"] == lasso.OK or (case == "spanning" and summary["status"] == lasso.FEWER_FEATURES)
+    assert summary["status"] == Status.OK or (case == "spanning" and summary["status"] == Status.FEWER_FEATURES)
     assert 1 <= len(members) <= K
     expected, intercept, r2 = reference.refit(Z[0], Y[0], p, members, 0.1)
     np.testing.assert_allclose(coef, expected, rtol=1e-9)
@@ -154,9 +154,9 @@ def test_effective_sample_size_of_a_geometric_series(ratio):
 @pytest.mark.parametrize(
     ("y", "weight", "status", "effective"),
     [
-        (np.full(N, 3.0), 1.0, surrogate.CONSTANT_OUTPUT, N),
-        (np.where(np.arange(N) % 2, 1.7e308, -1.7e308), 1.0, surrogate.OVERFLOW, N),
-        (np.arange(N) * 1.0, 0.0, surrogate.NO_WEIGHT, 0),
+        (np.full(N, 3.0), 1.0, Status.CONSTANT_OUTPUT, N),
+        (np.where(np.arange(N) % 2, 1.7e308, -1.7e308), 1.0, Status.OVERFLOW, N),
+        (np.arange(N) * 1.0, 0.0, Status.NO_WEIGHT, 0),
     ],
 )
 def test_effective_sample_size_of_empty_fits(y, weight, status, effective):
@@ -177,34 +177,34 @@ def test_too_few_effective_samples(kind, selection):
     y = outputs[kind]
     weights = np.append([1.0, 1.0, 1.0, 0.5], np.zeros(N - 4))
     coef, summary = fit_one(Z, y, weights, n_features=2, least_effective=4, selection=selection)
-    assert summary["status"] == surrogate.TOO_FEW
+    assert summary["status"] == Status.TOO_FEW
     assert not coef.any()
     assert (summary["count"], summary["r2"], summary["alpha"]) == (0, 0, 0)
     assert summary["effective"] == pytest.approx(3.5**2 / 3.25, rel=1e-15)
     # a mean of 4 terms, which may cancel
     assert summary["intercept"] == pytest.approx(weights / 3.5 @ y, rel=1e-14, abs=1e-15 * np.abs(y).max())
-    assert fit_one(Z, y, weights, n_features=2, least_effective=3.7)[1]["status"] != surrogate.TOO_FEW
+    assert fit_one(Z, y, weights, n_features=2, least_effective=3.7)[1]["status"] != Status.TOO_FEW
 
 
 def test_too_few_is_said_of_a_set_and_not_of_the_others():
     Z, Y, weights = sets()
     weights[0, 3:] = 0.0
     fits = fit(Z, Y, STARTS, weights, least_effective=K + 2)
-    assert fits.summaries["status"].tolist() == [surrogate.TOO_FEW] * 2 + [lasso.OK] * 4
+    assert fits.summaries["status"].tolist() == [Status.TOO_FEW] * 2 + [Status.OK] * 4
     assert_same(fits[2:], fit(Z, Y, STARTS, weights)[2:])
     at_the_limit = fit(Z[:1], Y[:2], STARTS[:2], np.ones((1, N)), least_effective=N)
-    assert (at_the_limit.summaries["status"] == lasso.OK).all()
+    assert (at_the_limit.summaries["status"] == Status.OK).all()
 
 
 def test_no_weight_is_said_before_too_few():
     Z, Y, _ = sets()
-    assert fit_one(Z[0], Y[0], np.zeros(N), least_effective=4)[1]["status"] == surrogate.NO_WEIGHT
+    assert fit_one(Z[0], Y[0], np.zeros(N), least_effective=4)[1]["status"] == Status.NO_WEIGHT
 
 
 def test_warnings():
     for status, text in (
-        (surrogate.TOO_FEW, r"the effective sample size is below n_features \+ 2 \(status 7\)"),
-        (surrogate.NO_FEATURES, r"nothing of the instance can be perturbed \(status 8\)"),
+        (Status.TOO_FEW, r"the effective sample size is below n_features \+ 2 \(status 7\)"),
+        (Status.NO_FEATURES, r"nothing of the instance can be perturbed \(status 8\)"),
     ):
         with pytest.warns(UserWarning, match=f"^of 3 explanations, 1 empty because {text}$"):
             warn_of(np.array([0, status, 0]), stacklevel=2)
@@ -267,7 +267,7 @@ def test_highest_weights_are_those_of_ridge_regression(K, scale):
         members = np.sort(np.argsort(-np.abs(every))[:K])
         np.testing.assert_array_equal(np.flatnonzero(fitted.coef[k]), members)
         np.testing.assert_allclose(fitted.coef[k], reference.refit(Z, Y[:, k], weights, members)[0], rtol=1e-9)
-    assert (fitted.status.tolist(), fitted.alpha.tolist()) == ([lasso.OK] * 3, [0.0] * 3)
+    assert (fitted.status.tolist(), fitted.alpha.tolist()) == ([Status.OK] * 3, [0.0] * 3)
 
 
 def test_selections_differ():
@@ -282,9 +282,9 @@ def test_columns_without_variance_are_never_of_the_highest_weights():
     Z[0][:, [0, 4]] = 1 / 3
     coef, summary = fit_one(Z[0], Y[0], weights[0], n_features=9, room=9, selection="highest_weights")
     assert coef.nonzero()[0].tolist() == [1, 2, 3, 5, 6, 7, 8, 9]
-    assert summary["status"] == lasso.FEWER_FEATURES
+    assert summary["status"] == Status.FEWER_FEATURES
     coef, summary = fit_one(0 * Z[0], Y[0], weights[0], selection="highest_weights")
-    assert (coef.any(), summary["status"], summary["r2"]) == (False, lasso.FEWER_FEATURES, 0)
+    assert (coef.any(), summary["status"], summary["r2"]) == (False, Status.FEWER_FEATURES, 0)
 
 
 @pytest.mark.parametrize(("K", "members"), [(1, [1]), (2, [1, 3]), (3, [1, 3, 4]), (4, [1, 2, 3, 4])])

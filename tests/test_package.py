@@ -23,6 +23,7 @@ NAMES = {
         "ImportanceStatistics",
         "IncompleteRunError",
         "Surrogates",
+        "Status",
     ),
     *("sample_gaussian", "fit_surrogates", "aggregate", "warm_up"),
 }

@@ -6,7 +6,7 @@ from scipy.linalg import hadamard
 from sklearn.linear_model import Ridge, lars_path
 
 from normlime_fast import fit_surrogates
-from normlime_fast._kernels import lasso, surrogate
+from normlime_fast._status import Status
 
 
 def samples(n=200, d=6, seed=0):
@@ -210,9 +210,9 @@ def test_more_features_than_there_are_is_all(K):
 def test_path_that_ends_early():
     Z, y = linear(noise=0.0)
     fitted = fit_surrogates(Z, Z @ [1.0, 0, 0, 2.0, 0, 0], n_features=4)
-    assert (support(fitted), fitted.status[0]) == ([0, 3], lasso.FEWER_FEATURES)
+    assert (support(fitted), fitted.status[0]) == ([0, 3], Status.FEWER_FEATURES)
     fitted = fit_surrogates(np.ones((200, 3)), y, n_features=1)
-    assert (support(fitted), fitted.status[0], fitted.r2[0]) == ([], lasso.FEWER_FEATURES, 0)
+    assert (support(fitted), fitted.status[0], fitted.r2[0]) == ([], Status.FEWER_FEATURES, 0)
     assert fitted.intercept[0] == pytest.approx(y.mean(), rel=1e-12)
 
 
@@ -223,7 +223,7 @@ def test_constant_output(value, weights):
     Y = np.column_stack([np.full(30, value), Z[:, 0]])
     with pytest.warns(UserWarning, match=r"^of 2 explanations, 1 empty because the output did not vary \(status 2\)$"):
         fitted = fit_surrogates(Z, Y, n_features=1, sample_weight=weights)
-    assert fitted.status.tolist() == [surrogate.CONSTANT_OUTPUT, lasso.OK]
+    assert fitted.status.tolist() == [Status.CONSTANT_OUTPUT, Status.OK]
     assert (support(fitted), support(fitted, 1)) == ([], [0])
     assert (fitted.intercept[0], fitted.r2[0], fitted.alpha[0]) == (value, 0, 0)
 
@@ -233,14 +233,14 @@ def test_output_that_varies_by_a_rounding_is_constant():
     """0.1 + 0.2 is not 0.3: a model that adds up its parts in another order must not look as if it varied."""
     Z, _ = samples()
     fitted = fit_surrogates(Z, np.where(Z[:, 0] > 0, 0.3, 0.1 + 0.2), n_features=1)
-    assert (support(fitted), fitted.status[0]) == ([], surrogate.CONSTANT_OUTPUT)
+    assert (support(fitted), fitted.status[0]) == ([], Status.CONSTANT_OUTPUT)
 
 
 def test_no_weight():
     Z, y = linear()
     with pytest.warns(UserWarning, match=r"1 empty because all sample weights were 0 \(status 3\)"):
         fitted = fit_surrogates(Z, y, n_features=2, sample_weight=np.zeros(200))
-    assert (support(fitted), fitted.intercept[0], fitted.r2[0], fitted.status[0]) == ([], 0, 0, surrogate.NO_WEIGHT)
+    assert (support(fitted), fitted.intercept[0], fitted.r2[0], fitted.status[0]) == ([], 0, 0, Status.NO_WEIGHT)
 
 
 def test_not_converged():
@@ -250,7 +250,7 @@ def test_not_converged():
     y = Z @ rng.normal(size=20) * 1e4 + 0.1 * rng.normal(size=200)
     with pytest.warns(UserWarning, match=r"1 approximate because the solver did not converge \(status 4\)"):
         fitted = fit_surrogates(Z, y, n_features=3)
-    assert fitted.status[0] == lasso.NOT_CONVERGED
+    assert fitted.status[0] == Status.NOT_CONVERGED
     assert 1 <= len(support(fitted)) <= 3
     assert 0 < fitted.r2[0] <= 1
 
@@ -259,7 +259,7 @@ def test_output_whose_range_overflows():
     Z, y = linear()
     with pytest.warns(UserWarning, match=r"1 empty because the output's range.* overflows float64 \(status 5\)"):
         fitted = fit_surrogates(Z, np.sign(y) * 1.7e308, n_features=2)
-    assert (support(fitted), fitted.r2[0], fitted.status[0]) == ([], 0, surrogate.OVERFLOW)
+    assert (support(fitted), fitted.r2[0], fitted.status[0]) == ([], 0, Status.OVERFLOW)
     assert np.isfinite(fitted.intercept[0])
 
 
@@ -290,10 +290,10 @@ def test_subnormal_outputs(factor):
     Z, y = linear()
     fitted = fit_surrogates(Z, y * factor, n_features=2)
     assert np.isfinite([*fitted.coef[0], fitted.intercept[0], fitted.r2[0]]).all()
-    if fitted.status[0] == lasso.OK:
+    if fitted.status[0] == Status.OK:
         np.testing.assert_allclose(fitted.coef / factor, fit_surrogates(Z, y, n_features=2).coef, rtol=1e-3)
     else:
-        assert (support(fitted), fitted.status[0]) == ([], surrogate.CONSTANT_OUTPUT)
+        assert (support(fitted), fitted.status[0]) == ([], Status.CONSTANT_OUTPUT)
 
 
 @pytest.mark.parametrize("offset", [1e8, -1e8])
@@ -329,7 +329,7 @@ def test_samples_of_weight_zero_are_as_good_as_absent(what, outlier):
 def test_weights_or_intercepts_beyond_float64_are_a_status(offset, of_Z, of_y):
     Z, y = linear()
     fitted = fit_surrogates(offset + Z * of_Z, y * of_y, n_features=2)
-    assert fitted.status[0] == surrogate.OVERFLOW
+    assert fitted.status[0] == Status.OVERFLOW
     np.testing.assert_array_equal(fitted.coef, 0.0)
     np.testing.assert_array_equal(fitted.r2, 0.0)
     assert np.isfinite(fitted.intercept).all()

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 import normlime_fast as nlf
 from normlime_fast._results import display
-from normlime_fast._types import MODEL_FAILED
+from normlime_fast._status import Status
 
 NAMES = ("age", "a < b & <script>alert(1)</script>", "$x_1$")
 WEIGHTS = [[0.0, 2.0, -3.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [-1.0, 0.5, 0.25]]
@@ -24,7 +24,7 @@ def explanations(**changes):
         "intercept": np.arange(n) / 4,
         "r2": np.array([0.9, 0.8, np.nan, 0.4]),
         "prediction": np.array([0.1, 0.2, np.nan, 0.4]),
-        "status": np.array([0, 1, MODEL_FAILED, 0]),
+        "status": np.array([0, 1, Status.MODEL_FAILED, 0]),
         "instance": np.array([7, 7, 8, 3]),
         "target": np.array([0, 1, -1, 1]),
         "effective_samples": np.array([100.0, 100.0, 0.0, np.nan]),
@@ -231,10 +231,16 @@ def test_html_of_nothing_is_a_line():
     known = np.array([0, 1, 3])
     local = explanations()
     nothing = replace(
-        local, weights=csr_array((4, 3)), status=np.full(4, MODEL_FAILED), r2=np.full(4, np.nan), target=np.full(4, -1)
+        local,
+        weights=csr_array((4, 3)),
+        status=np.full(4, Status.MODEL_FAILED),
+        r2=np.full(4, np.nan),
+        target=np.full(4, -1),
     )
     assert nothing._repr_html_() == "<p>LocalExplanations: 4 explanations of 3 instances, 3 features, status 6: 4</p>"
-    unused = replace(local, weights=csr_array((4, 3)), status=np.where(np.isin(np.arange(4), known), 2, MODEL_FAILED))
+    unused = replace(
+        local, weights=csr_array((4, 3)), status=np.where(np.isin(np.arange(4), known), 2, Status.MODEL_FAILED)
+    )
     assert "<table>" not in unused._repr_html_()
     assert "<table>" in local._repr_html_()
 

@@ -20,12 +20,10 @@ from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_
 from normlime_fast._cli.models import Asked, Model, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
 from normlime_fast._model import predict_rows, target_names
-from normlime_fast._surrogates import WARNINGS
-from normlime_fast._types import UNKNOWN
+from normlime_fast._status import Status
 
 NEIGHBORHOODS = {"gaussian": Gaussian, "pool": Pool, "binned": Binned}
 N_FEATURES = 10
-STATUSES = {0: "as asked", 1: "with fewer features than asked"} | UNKNOWN | WARNINGS
 
 
 @prints_on_stderr()
@@ -235,7 +233,7 @@ def _say_what_was_done(
 ) -> None:
     counts = np.bincount(local.status)
     of = "" if output is None else f" of output {output!r}"
-    statuses = [f"{counts[k]:,} {STATUSES[k]} (status {k})" for k in np.flatnonzero(counts).tolist()]
+    statuses = [f"{counts[k]:,} {Status(k).text} (status {k})" for k in np.flatnonzero(counts).tolist()]
     share = predict.seconds / seconds
     by = " --by target" if len(np.unique(local.target)) > 1 else ""
     lines = [

@@ -21,12 +21,11 @@ from normlime_fast._engine.settings import (
 from normlime_fast._engine.threads import Pieces, Start
 from normlime_fast._errors import attach
 from normlime_fast._inputs.rows import Rows
-from normlime_fast._kernels.surrogate import NO_FEATURES
 from normlime_fast._model import predict_rows, target_names, targets_of
 from normlime_fast._neighborhoods.base import Batch, Sampler, Samples
 from normlime_fast._results.explanations import COLUMNS, LocalExplanations
+from normlime_fast._status import Status
 from normlime_fast._surrogates import Fits, fit_samples
-from normlime_fast._types import INVALID_ROW, MODEL_FAILED
 
 PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
 
@@ -52,14 +51,14 @@ def explain_block(
     """
     statuses, asked = np.zeros(len(numbers), np.int64), numbers
     if rows.usable is not None:
-        statuses[~rows.usable] = INVALID_ROW
+        statuses[~rows.usable] = Status.INVALID_ROW
         rows, asked = rows.take(rows.usable), numbers[rows.usable]
     if not len(asked):
         return Explained(None, None, None, rows.fault, statuses)
     sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
     sampler.check(settings.n_features)
     outputs, failed, error = ask_about_rows(settings, rows, asked, skip)
-    statuses[statuses == 0] = np.where(failed, MODEL_FAILED, 0)
+    statuses[statuses == 0] = np.where(failed, Status.MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
     if failed.any():
@@ -291,7 +290,7 @@ class _Run:
         here = slice(starts[0], starts[-1])
         K = _features_of(self.settings, samples.Z.shape[2])
         if samples.Z.shape[2] == 0:
-            fits.summaries["status"][here] = NO_FEATURES
+            fits.summaries["status"][here] = Status.NO_FEATURES
             return
         settings = self.settings
         fit_samples(
@@ -322,8 +321,8 @@ class _Run:
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
         prediction = self.prediction[:done].ravel()
-        status = np.where(failed, MODEL_FAILED, summaries["status"])
-        intercept = np.where(status == NO_FEATURES, prediction, summaries["intercept"])
+        status = np.where(failed, Status.MODEL_FAILED, summaries["status"])
+        intercept = np.where(status == Status.NO_FEATURES, prediction, summaries["intercept"])
         return LocalExplanations(
             weights=csr_array((data, indices, indptr), shape=(done * t, n_features)),
             intercept=np.where(failed, np.nan, intercept),

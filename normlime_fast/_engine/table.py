@@ -22,7 +22,7 @@ from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import UNUSABLE, Block, Partitions, Table, length, no_label
 from normlime_fast._results.explanations import LocalExplanations, with_target_names
 from normlime_fast._results.statistics import ImportanceStatistics
-from normlime_fast._types import INVALID_ROW, MODEL_FAILED, N_STATUSES
+from normlime_fast._status import SKIPPED, Status
 
 Progress = Callable[[int], object]
 
@@ -100,7 +100,7 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, repor
     except (TypeError, ValueError) as error:
         if not skip:
             raise
-        return Explained(None, None, None, told(error), np.full(len(block.numbers), INVALID_ROW))
+        return Explained(None, None, None, told(error), np.full(len(block.numbers), Status.INVALID_ROW))
     if isinstance(block.labels, np.ma.MaskedArray):
         labelled = ~np.ma.getmaskarray(block.labels)
         usable = labelled if rows.usable is None else labelled & rows.usable
@@ -286,7 +286,7 @@ def explain_table(
         raise
     like = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
     if like is None:
-        statuses = np.bincount(np.concatenate([unknown[k] for k in sorted(unknown)]), minlength=N_STATUSES)
+        statuses = np.bincount(np.concatenate([unknown[k] for k in sorted(unknown)]), minlength=len(Status))
         raise _none_left(statuses, first_error, fault) from first_error
     parts = []
     for k, here in enumerate(slices):
@@ -315,9 +315,9 @@ def _all_failed(error: Exception | None) -> ValueError:
 
 
 def _none_left(statuses: Array, error: Exception | None, fault: str | None) -> ValueError:
-    if error is not None and statuses[[MODEL_FAILED, INVALID_ROW]].sum() == statuses.sum():
+    if error is not None and statuses[list(SKIPPED)].sum() == statuses.sum():
         return _all_failed(error)
-    if statuses[INVALID_ROW] == statuses.sum():
+    if statuses[Status.INVALID_ROW] == statuses.sum():
         return ValueError(f"none of the {statuses.sum()} rows could be used, first with {fault}")
     found = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
     return ValueError(f"importance needs explanations, but all are empty: {found}")
@@ -378,13 +378,13 @@ def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
     local, n_outputs, error, fault, statuses = explained
     if local is None:
         assert statuses is not None
-        counts = np.bincount(statuses, minlength=N_STATUSES)
+        counts = np.bincount(statuses, minlength=len(Status))
         return Summed(None, len(block.numbers), counts, None, None, error, fault)
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.numbers))
     statistics = local._statistics(groups)
-    counts = np.bincount(local.status, minlength=N_STATUSES)
+    counts = np.bincount(local.status, minlength=len(Status))
     names = local.target_names if by_target else None
     return Summed(statistics, len(block.numbers), counts, n_outputs, names, error, fault)
 

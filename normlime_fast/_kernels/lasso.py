@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from normlime_fast._kernels.bits import bits64, float64
 from normlime_fast._kernels.cholesky import COLLINEAR, append_row, factor, substitute
+from normlime_fast._kernels.codes import FEWER_FEATURES, NOT_CONVERGED, OK
 from normlime_fast._kernels.jit import kernel
 from normlime_fast._kernels.moments import KNOWN, WANTED, Gram, want
 
 Array = NDArray[Any]
 
-# What `status` says of a fit, beside what `surrogate` says; the stage that calls turns the codes into words.
-OK = 0
-FEWER_FEATURES = 1  # the path ended, at NEGLIGIBLE, before it had K features
-NOT_CONVERGED = 4
-MISSING = -1  # never seen outside: columns of the Gram matrix are wanted before the path can go on
+MISSING = -1  # beside the codes, never seen outside: columns of the Gram matrix are wanted before the path can go on
 
 NEGLIGIBLE = 1e-6  # alpha / alpha_max at which the path ends, and share of the output's deviation that a weight must
 # explain to be one: far above the rounding of sums (1e-13) and of a float32 model, far below the noise of any sample

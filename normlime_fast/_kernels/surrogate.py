@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast._kernels.cholesky import COLLINEAR, factor, substitute
+from normlime_fast._kernels.codes import CONSTANT_OUTPUT, FEWER_FEATURES, NO_WEIGHT, OK, OVERFLOW, TOO_FEW
 from normlime_fast._kernels.jit import kernel
 from normlime_fast._kernels.lasso import (
-    FEWER_FEATURES,
     MISSING,
     NEGLIGIBLE,
-    OK,
     SMALLEST,
     Path,
     keep_largest,
@@ -26,13 +25,6 @@ from normlime_fast._kernels.lasso import (
 from normlime_fast._kernels.moments import Gram, fetch, observe
 
 Array = NDArray[Any]
-
-# What `status` says of a fit without features; the rest says `lasso`.
-CONSTANT_OUTPUT = 2
-NO_WEIGHT = 3
-OVERFLOW = 5
-TOO_FEW = 7  # 6 is of explanations: the model failed
-NO_FEATURES = 8  # of explanations, too: nothing to perturb
 
 EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal, and so are those that
 # differ by a subnormal number, whose weights would underflow

@@ -16,7 +16,8 @@ from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
 from normlime_fast._results.statistics import ImportanceStatistics, aggregate
 from normlime_fast._results.validation import validate_local
-from normlime_fast._types import UNKNOWN, Kind, LocalLayout, Sign
+from normlime_fast._status import Status
+from normlime_fast._types import Kind, LocalLayout, Sign
 
 if TYPE_CHECKING:
     import pandas
@@ -49,11 +50,8 @@ class LocalExplanations(Saved):
     prediction : ndarray of shape (n_explanations,)
         The model's output for the instance and target; NaN where another tool did not keep it.
     status : ndarray of int of shape (n_explanations,)
-        0 as asked; 1 the path ended with fewer features; 2 the output did not vary (empty); 3 all weights 0 (empty);
-        4 not converged (approximate); 5 the output's range overflows (empty). The others are no explanation at all:
-        empty, and counted in no importance: 6 the model failed (`intercept`, `r2` and `prediction` may be NaN, and
-        `target` -1); 7 `effective_samples` is below n_features + 2; 8 nothing of the instance can be perturbed; 9 the
-        row could not be used (as 6).
+        How each fit went, see `Status`. With 6 to 9 there is no explanation at all: it is empty, and counted in no
+        importance. With 6 and 9, `intercept`, `r2` and `prediction` may be NaN, and `target` -1.
     instance : ndarray of int of shape (n_explanations,)
         Number of the row explained: its position in X, or its entry of `index`.
     target : ndarray of int of shape (n_explanations,)
@@ -535,8 +533,8 @@ def _stacked(matrices: "list[csr_array]") -> "csr_array":
 def _why_unknown(statuses: Array) -> str:
     if not statuses.size:
         return "got none"
-    counts = {status: np.count_nonzero(statuses == status) for status in UNKNOWN}
-    found = [f"{count} with status {status} ({UNKNOWN[status]})" for status, count in counts.items() if count]
+    counts = {status: np.count_nonzero(statuses == status) for status in Status if not status.counted}
+    found = [f"{count} with status {status} ({status.cause})" for status, count in counts.items() if count]
     return f"but all {statuses.size} are empty: {', '.join(found)}"
 
 

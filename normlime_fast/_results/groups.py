@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_labels, shown
-from normlime_fast._types import UNKNOWN
+from normlime_fast._status import Status
 
 
 def grouped(instance: Array, target: Array, by: str | ArrayLike | None) -> Array | None:
@@ -32,7 +32,7 @@ def by_instance(instance: Array) -> tuple[Array, Array]:
 
 def is_counted(status: Array) -> Array:
     """Return which are explanations at all."""
-    return ~np.isin(status, list(UNKNOWN))
+    return ~np.isin(status, [one for one in Status if not one.counted])
 
 
 def target_labels(targets: Array, names: tuple[str, ...] | None) -> Array:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from normlime_fast._checks import Array, quiet
-from normlime_fast._kernels.surrogate import NO_FEATURES
-from normlime_fast._types import EMPTY, INVALID_ROW, MODEL_FAILED, N_STATUSES, Kind, Sign
+from normlime_fast._status import SKIPPED, Status
+from normlime_fast._types import Kind, Sign
 
 if TYPE_CHECKING:
     from normlime_fast._results.explanations import LocalExplanations
@@ -32,24 +32,25 @@ def validate_local(local: "LocalExplanations") -> None:
         raise ValueError("weights must have the columns of each row in order and once, as sum_duplicates() makes them")
     if not np.isfinite(weights.data).all():
         raise ValueError("weights must be finite")
-    if not np.isin(local.status, range(N_STATUSES)).all():
-        raise ValueError(f"status must be from 0 to {N_STATUSES - 1}")
-    if np.diff(indptr)[np.isin(local.status, EMPTY)].any():
-        raise ValueError(f"weights must be none where status is one of {EMPTY}")
+    if not np.isin(local.status, list(Status)).all():
+        raise ValueError(f"status must be from 0 to {max(Status)}")
+    empty = tuple(int(status) for status in Status if status.empty)
+    if np.diff(indptr)[np.isin(local.status, empty)].any():
+        raise ValueError(f"weights must be none where status is one of {empty}")
     _check_rows(local)
 
 
 @quiet
 def _check_rows(local: "LocalExplanations") -> None:
-    failed = np.isin(local.status, (MODEL_FAILED, INVALID_ROW))
+    failed = np.isin(local.status, SKIPPED)
     for name in ("intercept", "r2", "prediction"):
         values, unknown = getattr(local, name), failed | (name != "intercept")  # what other tools did not keep
         if not (np.isfinite(values) | (unknown & np.isnan(values))).all():
             raise ValueError(f"{name} must be finite")
     effective = local.effective_samples
-    most = np.where(failed | (local.status == NO_FEATURES), 0.0, np.finfo(np.float64).max)
+    most = np.where(failed | (local.status == Status.NO_FEATURES), 0.0, np.finfo(np.float64).max)
     if not (((effective >= 0) & (effective <= most)) | np.isnan(effective)).all():
-        none = f"{MODEL_FAILED}, {NO_FEATURES} or {INVALID_ROW}"
+        none = f"{Status.MODEL_FAILED}, {Status.NO_FEATURES} or {Status.INVALID_ROW}"
         raise ValueError(f"effective_samples must be finite, at least 0, and 0 where status is {none}")
     if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
         raise ValueError("instance and target must be at least 0")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_index, as_targets, is_sparse, quiet, shown
-from normlime_fast._kernels.surrogate import CONSTANT_OUTPUT
 from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._status import Status
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -91,7 +91,7 @@ def from_lime(
         intercept=np.array([one.at_instance(target) for one, target in chosen]),
         r2=np.where(empty, 0.0, [one.score(target) for one, target in chosen]),
         prediction=np.array([one.prediction(target) for one, target in chosen]),
-        status=np.where(empty, CONSTANT_OUTPUT, 0),
+        status=np.where(empty, Status.CONSTANT_OUTPUT, Status.OK),
         instance=instance[[one.position for one, _ in chosen]],
         target=target,
         effective_samples=np.full(len(chosen), np.nan),

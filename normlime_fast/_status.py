@@ -1,0 +1,104 @@
+"""How a fit can end: the one list of statuses, from which warnings, errors, command line and docs have their texts."""
+
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+from normlime_fast._kernels import codes
+
+
+class Status(IntEnum):
+    """How the fit of an explanation went: what the integers in `LocalExplanations.status` mean.
+
+    Attributes
+    ----------
+    explanation : {"there", "approximate", "empty"}
+        What the fit gave.
+    reason : str
+        Why it is not all that was asked for.
+    text : str
+        Both in words, as warnings have them after a number of explanations.
+    empty : bool
+        Whether the explanation has no weights.
+    counted : bool
+        Whether it counts in importances, if only as one that uses no feature.
+    warned : bool
+        Whether `NormLIME.explain` warns of it.
+    cause : str or None
+        In few words, why there is nothing to count; None if it counts.
+
+    Examples
+    --------
+    >>> import normlime_fast as nlf
+    >>> nlf.Status(2).name, nlf.Status(2).text
+    ('CONSTANT_OUTPUT', 'empty because the output did not vary')
+    >>> [int(status) for status in nlf.Status if not status.counted]
+    [6, 7, 8, 9]
+    """
+
+    OK = codes.OK
+    FEWER_FEATURES = codes.FEWER_FEATURES
+    CONSTANT_OUTPUT = codes.CONSTANT_OUTPUT
+    NO_WEIGHT = codes.NO_WEIGHT
+    NOT_CONVERGED = codes.NOT_CONVERGED
+    OVERFLOW = codes.OVERFLOW
+    MODEL_FAILED = 6
+    TOO_FEW = codes.TOO_FEW
+    NO_FEATURES = 8
+    INVALID_ROW = 9
+
+    @property
+    def explanation(self) -> Literal["there", "approximate", "empty"]:
+        """What the fit gave."""
+        return _MEANINGS[self].explanation
+
+    @property
+    def reason(self) -> str:
+        """Why it is not all that was asked for."""
+        return _MEANINGS[self].reason
+
+    @property
+    def cause(self) -> str | None:
+        """In few words, why there is nothing to count; None if it counts."""
+        return _MEANINGS[self].cause
+
+    @property
+    def text(self) -> str:
+        """What there is and why, in words."""
+        return f"{self.explanation} because {self.reason}" if self.warned else self.reason
+
+    @property
+    def empty(self) -> bool:
+        """Whether the explanation has no weights."""
+        return self.explanation == "empty"
+
+    @property
+    def counted(self) -> bool:
+        """Whether the explanation counts in importances."""
+        return self.cause is None
+
+    @property
+    def warned(self) -> bool:
+        """Whether `NormLIME.explain` warns of it."""
+        return self.explanation != "there"
+
+
+class _Meaning(NamedTuple):
+    explanation: Literal["there", "approximate", "empty"]
+    reason: str
+    cause: str | None = None  # of what does not count
+
+
+_MEANINGS = {
+    Status.OK: _Meaning("there", "OK"),
+    Status.FEWER_FEATURES: _Meaning("there", "with fewer features than asked"),
+    Status.CONSTANT_OUTPUT: _Meaning("empty", "the output did not vary"),
+    Status.NO_WEIGHT: _Meaning("empty", "all sample weights were 0"),
+    Status.NOT_CONVERGED: _Meaning("approximate", "the solver did not converge"),
+    Status.OVERFLOW: _Meaning("empty", "the output's range, or a weight, overflows float64"),
+    Status.MODEL_FAILED: _Meaning("empty", "the model failed", "the model failed"),
+    Status.TOO_FEW: _Meaning("empty", "the effective sample size is below n_features + 2", "too few effective samples"),
+    Status.NO_FEATURES: _Meaning("empty", "nothing of the instance can be perturbed", "nothing to perturb"),
+    Status.INVALID_ROW: _Meaning("empty", "the row could not be used", "the row could not be used"),
+}
+
+SKIPPED = (Status.MODEL_FAILED, Status.INVALID_ROW)  # of instances passed over by on_error="skip": nothing was fitted
