@@ -7,7 +7,7 @@ Ahern et al., "NormLIME: A New Feature Importance Metric for Explaining Deep Neu
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from normlime_fast._errors import IncompleteRunError
+from normlime_fast._errors import CheckpointMismatchError, IncompleteRunError
 from normlime_fast._explainer import NormLIME
 from normlime_fast._neighborhoods import (
     Binned,
@@ -30,6 +30,7 @@ from normlime_fast._warming import warm_up
 
 __all__ = [
     "Binned",
+    "CheckpointMismatchError",
     "Gaussian",
     "Importance",
     "ImportanceStatistics",

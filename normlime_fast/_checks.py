@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from normlime_fast._messages import Message, Term
+
 Array = NDArray[Any]
 
 quiet = np.errstate(all="ignore")  # of public functions: where the caller's NumPy raises, ours need not
@@ -47,9 +49,9 @@ def needed(package: str, what: str, install: str) -> Any:
 def as_count(value: object, name: str, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {shown(value)}")
+        raise TypeError(Message(Term(name), f" must be an integer, got {shown(value)}"))
     if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {shown(value)}")
+        raise ValueError(Message(Term(name), f" must be at least {minimum}, got {shown(value)}"))
     return int(value)
 
 
@@ -63,20 +65,20 @@ def as_flag(value: object, name: str) -> bool:
 def as_nonnegative(value: object, name: str) -> float:
     """Return `value` as a finite float of at least 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
+        raise TypeError(Message(Term(name), f" must be a number, got {shown(value)}"))
     try:
         number = float(value)
     except OverflowError:  # of an int or a Fraction
         number = math.inf
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be finite and at least 0, got {shown(value)}")
+        raise ValueError(Message(Term(name), f" must be finite and at least 0, got {shown(value)}"))
     return number
 
 
 def as_probability(value: float, name: str) -> float:
     """Return `value` as a float between 0 and 1."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
+        raise TypeError(Message(Term(name), f" must be a number, got {shown(value)}"))
     if not 0 < value < 1:
         raise ValueError(f"{name} must be between 0 and 1, got {shown(value, str)}")
     return float(value)
@@ -86,7 +88,7 @@ def as_positive(value: object, name: str) -> float:
     """Return `value` as a finite float larger than 0."""
     number = as_nonnegative(value, name)
     if number == 0.0:
-        raise ValueError(f"{name} must be larger than 0, got 0.0")
+        raise ValueError(Message(Term(name), " must be larger than 0, got 0.0"))
     return number
 
 
@@ -108,7 +110,7 @@ def as_jobs(n_jobs: int | None) -> int:
     if isinstance(n_jobs, numbers.Integral) and n_jobs == -1:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(n_jobs, numbers.Integral) and n_jobs < 1:
-        raise ValueError(f"n_jobs must be None, -1 or at least 1, got {shown(n_jobs)}")
+        raise ValueError(Message(Term("n_jobs"), f" must be None, -1 or at least 1, got {shown(n_jobs)}"))
     return as_count(n_jobs, "n_jobs")
 
 
@@ -266,15 +268,16 @@ def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") ->
 
 def as_targets(targets: str | int | ArrayLike) -> str | Array:
     """Return which outputs to explain: a word, or their numbers."""
+    expected = Message(Term("targets"), ' must be "predicted", "all", an integer or a list of them, got ')
     if isinstance(targets, str):
         if targets not in ("predicted", "all"):
-            raise ValueError(f'targets must be "predicted", "all", an integer or a list of them, got {shown(targets)}')
+            raise ValueError(Message(expected, shown(targets)))
         return targets
     numbers = np.atleast_1d(as_array(targets, "targets"))
     if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
-        raise TypeError(f'targets must be "predicted", "all", an integer or a list of them, got {shown(targets)}')
+        raise TypeError(Message(expected, shown(targets)))
     if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
-        raise ValueError(f"targets must be numbers of at least 0, each once, got {shown(targets)}")
+        raise ValueError(Message(Term("targets"), f" must be numbers of at least 0, each once, got {shown(targets)}"))
     return numbers
 
 
@@ -287,4 +290,5 @@ def dask_client(executor: object) -> Any:
 def check_count(count: int, n_features: int, name: str) -> None:
     """Refuse fewer samples than a fit of so many features takes."""
     if count < n_features + 2:
-        raise ValueError(f"{name} must be at least n_features + 2 = {n_features + 2}, got {count}")
+        least = Message(Term("n_features"), f" + 2 = {n_features + 2}")
+        raise ValueError(Message(Term(name), " must be at least ", least, f", got {count}"))

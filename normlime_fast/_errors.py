@@ -1,4 +1,4 @@
-"""The one exception of the library's own, and what any exception takes along."""
+"""The exceptions of the library's own, and what any exception takes along."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +17,14 @@ class IncompleteRunError(RuntimeError):
 
     finished: object = None
     rows_finished: int = 0
+
+
+class CheckpointMismatchError(ValueError):
+    """A folder cannot serve as the checkpoint of a run.
+
+    It was begun with another model, data or settings; it is damaged, in use, or no folder of its own. Nothing in it was
+    changed, and no instance was explained.
+    """
 
 
 def attach(error: BaseException, finished: object, note: str | None = None, rows: int | None = None) -> None:

@@ -32,6 +32,7 @@ from normlime_fast._engine.progress import Report, reporter
 from normlime_fast._engine.table import Options, checked_rows, explain_table, sum_stream, usable_rows
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast._messages import Message, Term
 from normlime_fast._model import Predict
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
@@ -198,6 +199,8 @@ class NormLIME:
         ------
         TypeError, ValueError
             If an argument has the wrong type, shape or range, or the model returns what it must not.
+        CheckpointMismatchError
+            If the checkpoint was begun with something else, is in use or damaged.
         IncompleteRunError
             If the executor fails, or the checkpoint cannot be written.
         Exception
@@ -226,7 +229,8 @@ class NormLIME:
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
             if self.n_features > d:
-                message = f"n_features is {self.n_features}, more than the {d} features of X: all may be used"
+                most = Message(f", more than the {d} ", Term("features of X"), ": all may be used")
+                message = Message(Term("n_features"), f" is {self.n_features}", most)
                 warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         explainer: NormLIME = self

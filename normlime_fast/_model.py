@@ -8,6 +8,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, quiet, shown
 from normlime_fast._inputs.rows import Rows
+from normlime_fast._messages import Message, ModelNote, Numbers, Term
 
 Predict = Callable[[Any], Any]
 
@@ -31,7 +32,9 @@ def predict_rows(
                 returned = predict(given)
         except BaseException as error:
             with suppress(Exception):  # some are frozen
-                error.add_note(f"normlime_fast: predict was working on {_named(here)}")
+                error.add_note(
+                    ModelNote("normlime_fast: ", Term("predict"), " was working on ", Numbers("instance", here))
+                )
                 del error.finished  # type: ignore[attr-defined]  # of a run inside of the model, or of an earlier one
             raise
         batch = _as_outputs(returned, stop - start, n_outputs, here)
@@ -51,43 +54,38 @@ def predict_rows(
 def _as_outputs(returned: object, rows: int, n_outputs: int | None, here: Array) -> Array:
     """Return a batch's outputs as (rows, n_outputs), or say what is wrong with their shape or type."""
     columns = "n_outputs" if n_outputs is None else n_outputs
-    expected = f"predict must return ({rows}, {columns}) or ({rows},) numbers for {rows} rows of {_named(here)}"
+    numbers = f" must return ({rows}, {columns}) or ({rows},) numbers for {rows} rows of "
+    expected = Message(Term("predict"), numbers, Numbers("instance", here))
     try:
         array = np.asarray(returned)
     except ValueError:  # a ragged list
-        raise ValueError(f"{expected}, got a {type(returned).__name__} that is no array") from None
+        raise ValueError(Message(expected, f", got a {type(returned).__name__} that is no array")) from None
     if array.dtype.kind not in "fiub":
         known = isinstance(returned, np.ndarray | list)
         got = f"dtype {shown(array.dtype, str)}" if known else f"a {type(returned).__name__}"
-        raise TypeError(f"{expected}, got {got}")
+        raise TypeError(Message(expected, f", got {got}"))
     if np.ma.is_masked(returned):
-        raise ValueError(f"{expected}, got masked values")
+        raise ValueError(Message(expected, ", got masked values"))
     if array.ndim not in (1, 2) or array.shape[0] != rows or array.shape[-1] == 0:
-        raise ValueError(f"{expected}, got shape {array.shape}")
+        raise ValueError(Message(expected, f", got shape {array.shape}"))
     array = array.reshape(rows, -1).astype(np.float64, copy=False)  # a long double may become infinite: said later
     if n_outputs not in (None, array.shape[1]):
-        raise ValueError(f"{expected} as before, got shape {array.shape}")
+        raise ValueError(Message(expected, f" as before, got shape {array.shape}"))
     return array
 
 
-def _not_finite(outputs: Array, instance_of_row: Array) -> str:
+def _not_finite(outputs: Array, instance_of_row: Array) -> Message:
     finite = np.isfinite(outputs)
     row, output = np.argwhere(~finite)[0]
     bad = np.unique(instance_of_row[~finite.all(axis=1)])
-    return (
-        f"predict must return finite numbers, got {outputs[row, output]} for output {output} of a sample around"
-        f" {_named(instance_of_row[row : row + 1])}; {len(bad)} of these {len(np.unique(instance_of_row))}"
-        f" instances have NaN or infinite outputs"
+    return Message(
+        Term("predict"),
+        f" must return finite numbers, got {outputs[row, output]} for output {output} of a sample around ",
+        Numbers("instance", instance_of_row[row : row + 1]),
+        f"; {len(bad)} of these {len(np.unique(instance_of_row))} ",
+        Term("instances"),
+        " have NaN or infinite outputs",
     )
-
-
-def _named(instances: Array) -> str:
-    if len(instances) == 1:
-        return f"instance {instances[0]}"
-    if (np.diff(instances) == 1).all():
-        return f"instances {instances[0]} to {instances[-1]}"
-    some = ", ".join(map(str, instances[:5]))
-    return f"instances {some}" if len(instances) <= 5 else f"{len(instances)} instances, the first {some}"
 
 
 def targets_of(targets: str | Array, outputs: Array) -> Array:
@@ -99,7 +97,9 @@ def targets_of(targets: str | Array, outputs: Array) -> Array:
             return predicted
         targets = np.arange(n_outputs)
     if targets.max() >= n_outputs:
-        raise ValueError(f"targets must be below the model's {n_outputs} outputs, got {targets.max()}")
+        raise ValueError(
+            Message(Term("targets"), f" must be below the model's {n_outputs} outputs, got {targets.max()}")
+        )
     return np.broadcast_to(targets, (n_instances, len(targets)))
 
 

@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 
 from normlime_fast._kernels import codes
+from normlime_fast._messages import Message, Term
 
 
 class Status(IntEnum):
@@ -64,7 +65,7 @@ class Status(IntEnum):
     @property
     def text(self) -> str:
         """What there is and why, in words."""
-        return f"{self.explanation} because {self.reason}" if self.warned else self.reason
+        return Message(f"{self.explanation} because ", self.reason) if self.warned else self.reason
 
     @property
     def empty(self) -> bool:
@@ -96,7 +97,9 @@ _MEANINGS = {
     Status.NOT_CONVERGED: _Meaning("approximate", "the solver did not converge"),
     Status.OVERFLOW: _Meaning("empty", "the output's range, or a weight, overflows float64"),
     Status.MODEL_FAILED: _Meaning("empty", "the model failed", "the model failed"),
-    Status.TOO_FEW: _Meaning("empty", "the effective sample size is below n_features + 2", "too few effective samples"),
+    Status.TOO_FEW: _Meaning(
+        "empty", Message("the effective sample size is below ", Term("n_features"), " + 2"), "too few effective samples"
+    ),
     Status.NO_FEATURES: _Meaning("empty", "nothing of the instance can be perturbed", "nothing to perturb"),
     Status.INVALID_ROW: _Meaning("empty", "the row could not be used", "the row could not be used"),
 }

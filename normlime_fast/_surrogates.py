@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, as_nonnegative, as_numbers, quiet, shown
 from normlime_fast._kernels import surrogate
+from normlime_fast._messages import Message
 from normlime_fast._status import SKIPPED, Status
 
 # How features are selected: the ridge (lime's) of the regression whose largest weights they have; NaN for the path.
@@ -25,12 +26,13 @@ def warn_of_counts(counts: Array, stacklevel: int, causes: Mapping[Status, str |
     """Warn once of statuses that are worth knowing, which `counts` counts: of fits, or those with `causes`."""
     known = dict.fromkeys(status for status in Status if status.warned and status not in SKIPPED)
     found = [
-        f"{counts[status]} {status.text} (status {status})" + ("" if cause is None else f", first with {cause}")
+        Message(f"{counts[status]} ", status.text, f" (status {status})", f", first with {cause}" if cause else "")
         for status, cause in (known if causes is None else causes).items()
         if status < len(counts) and counts[status]
     ]
     if found:
-        warnings.warn(f"of {counts.sum()} explanations, {'; '.join(found)}", stacklevel=stacklevel + 1)
+        message = Message(f"of {counts.sum()} explanations, ", Message.joined("; ", found))
+        warnings.warn(message, stacklevel=stacklevel + 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -197,7 +197,7 @@ def test_any_flipped_bit_is_noticed(folder, expected):
 )
 def test_a_damaged_manifest_is_said_to_be(folder, content, message):
     (folder / "manifest.json").write_bytes(content)
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(nlf.CheckpointMismatchError, match=message) as caught:
         explainer().explain(X, checkpoint=folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -311,7 +311,7 @@ def test_what_is_no_file_is_named(folder, monkeypatch, kind, place):
     file.unlink()
     make_odd(kind, file)
     message = rf"^checkpoint .*/run has {file.name}, which is not a regular file; remove it, or use another folder$"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(nlf.CheckpointMismatchError, match=message):
         explainer().explain(X, checkpoint=folder)
 
 
@@ -350,7 +350,7 @@ def test_two_threads(folder, expected):
         try:
             assert at_work.wait(60)
             for path in (folder, folder / ".." / "run"):
-                with pytest.raises(ValueError, match=IN_USE.format(os.getpid())):
+                with pytest.raises(nlf.CheckpointMismatchError, match=IN_USE.format(os.getpid())):
                     explainer().explain(X, checkpoint=path)
         finally:
             done.set()
@@ -399,7 +399,7 @@ def test_two_processes(folder, expected, at_work, how):
     """A killed one leaves no lock, also if a worker outlives it."""
     process = at_work(how)
     shards(folder)[2].unlink()
-    with pytest.raises(ValueError, match=IN_USE.format(process.pid)):
+    with pytest.raises(nlf.CheckpointMismatchError, match=IN_USE.format(process.pid)):
         explainer().explain(X, checkpoint=folder)
     assert (folder / ".normlime_fast-0123.tmp").exists()
     process.kill()
@@ -508,7 +508,9 @@ def test_an_interrupt_at_any_line_leaves_no_lock(folder):
     ],
 )
 def test_other_settings_are_refused(folder, changed, message):
-    with pytest.raises(ValueError, match=rf"was begun with {message}; use the same, or another folder") as caught:
+    with pytest.raises(
+        nlf.CheckpointMismatchError, match=rf"was begun with {message}; use the same, or another folder"
+    ) as caught:
         explainer(**changed).explain(X, checkpoint=folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -524,7 +526,7 @@ def test_other_settings_are_refused(folder, changed, message):
     ],
 )
 def test_other_data_are_refused(folder, rows, message):
-    with pytest.raises(ValueError, match=f"was begun with {message}"):
+    with pytest.raises(nlf.CheckpointMismatchError, match=f"was begun with {message}"):
         explainer().explain(rows, checkpoint=folder)
 
 
@@ -543,7 +545,7 @@ def test_other_neighborhoods_numbers_and_columns_are_refused(tmp_path):
         ({"index": (4, 3)}, "index"),
         ({"columns": list("abcdefghijkm")}, "columns"),
     ]:
-        with pytest.raises(ValueError, match=f"was begun with {message}"):
+        with pytest.raises(nlf.CheckpointMismatchError, match=f"was begun with {message}"):
             explain(**changed)
     explain()
 
@@ -551,7 +553,7 @@ def test_other_neighborhoods_numbers_and_columns_are_refused(tmp_path):
 def test_another_model_is_refused(folder, tmp_path):
     one = nlf.NormLIME(lambda rows: 1.001 * model(rows), nlf.Gaussian(0.7), **OPTIONS)
     message = r"was begun with another model: output \d of instance \d was -?[\d.]+, got -?[\d.]+; use the same"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(nlf.CheckpointMismatchError, match=message):
         one.explain(X, checkpoint=folder)
     rounded = nlf.NormLIME(lambda rows: model(rows) * (1 + 1e-9), nlf.Gaussian(0.7), **OPTIONS)
     rounded.explain(X, checkpoint=folder)  # as another machine might
@@ -562,7 +564,7 @@ def test_a_model_with_more_or_fewer_outputs_is_refused(folder):
         (4, lambda rows: np.column_stack([model(rows), rows[:, 0]])),
         (2, lambda rows: model(rows)[:, :2]),
     ):
-        with pytest.raises(ValueError, match=f"was begun with a model of 3 outputs, got {count}"):
+        with pytest.raises(nlf.CheckpointMismatchError, match=f"was begun with a model of 3 outputs, got {count}"):
             nlf.NormLIME(other, nlf.Gaussian(0.7), **OPTIONS).explain(X, checkpoint=folder)
 
 
@@ -600,7 +602,7 @@ def test_an_altered_manifest_is_refused(folder, name, other):
     text = manifest.read_text()
     assert name in text
     manifest.write_text(text.replace(name, other))
-    with pytest.raises(ValueError, match=r"damaged manifest.json: its checksum is another"):
+    with pytest.raises(nlf.CheckpointMismatchError, match=r"damaged manifest.json: its checksum is another"):
         explainer(rng=None).explain(X, checkpoint=folder)
 
 
@@ -665,9 +667,11 @@ def test_a_result_is_not_lost_in_its_warning(tmp_path):
 
 def test_other_folders_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"must be a folder of its own, got .*, which holds other files"):
+    with pytest.raises(
+        nlf.CheckpointMismatchError, match=r"must be a folder of its own, got .*, which holds other files"
+    ):
         explainer().explain(X, checkpoint=tmp_path)
-    with pytest.raises(ValueError, match=r"checkpoint must be a folder, got the file .*notes.txt"):
+    with pytest.raises(nlf.CheckpointMismatchError, match=r"checkpoint must be a folder, got the file .*notes.txt"):
         explainer().explain(X, checkpoint=tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

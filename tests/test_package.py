@@ -22,6 +22,7 @@ NAMES = {
         "Importance",
         "ImportanceStatistics",
         "IncompleteRunError",
+        "CheckpointMismatchError",
         "Surrogates",
         "Status",
     ),

@@ -1,13 +1,13 @@
 """How commands fail: in one line, with an exit code that scripts can use."""
 
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 from normlime_fast._checks import printable
+from normlime_fast._messages import Message, Numbers, Term
 
 
 class UsageError(Exception):
@@ -18,32 +18,35 @@ class WorkError(Exception):
     """Something failed while working: exit code 1."""
 
 
-def _rows(found: re.Match[str]) -> str:
-    """Return numbers of instances, or of a row, as users count rows."""
-    return f"data row{found[1]} " + re.sub(r"\d+", lambda number: str(int(number[0]) + 1), found[2])
-
-
-OPTIONS: dict[str, str | Callable[[re.Match[str]], str]] = {  # what the library says, and how users know it
-    r"\bn_jobs\b": "--jobs",
-    r"\bn_samples\b": "--samples",
-    r"\bn_features\b": "--features",
-    r"\bmin_count\b": "--min-count",
-    r"\bshrink\b": "--shrink",
-    r"^(checkpoint|kind|sign|targets|width)(?= )": r"--\1",
-    r"\bfeatures of X\b": "columns of the data",
-    r"\bbegun with (values of )?X\b": r"begun with \1data",
-    r"\bpredict (?=must|failed|was)": "the model ",
-    r"\binstance(s?) (\d+((, | to )\d+)*)": _rows,
-    r"(?<=in )row() (\d+)": _rows,
-    r"\binstance(s?)\b": r"row\1",
+OPTIONS = {  # terms of the library, and how users of the command line know them
+    "n_jobs": "--jobs",
+    "n_samples": "--samples",
+    "n_features": "--features",
+    "min_count": "--min-count",
+    "shrink": "--shrink",
+    "checkpoint": "--checkpoint",
+    "kind": "--kind",
+    "sign": "--sign",
+    "targets": "--targets",
+    "width": "--width",
+    "X of shape": "data of shape",
+    "X of dtype": "data of dtype",
+    "values of X": "values of data",
+    "features of X": "columns of the data",
+    "predict": "the model",
+    "instance": "row",
+    "instances": "rows",
 }
 
 
-def in_options(message: str) -> str:
-    """Return a message of the library with options in the place of parameters, and rows counted from 1."""
-    for pattern, replacement in OPTIONS.items():
-        message = re.sub(pattern, replacement, message)
-    return message
+def in_options(text: object) -> str:
+    """Return a message of the library, or part of it, with options in the place of parameters, and rows from 1."""
+    message = text.args[0] if isinstance(text, Exception) and len(text.args) == 1 else text
+    if isinstance(message, Message):
+        return "".join(map(in_options, message.parts))
+    if isinstance(message, Term):
+        return OPTIONS.get(message, message)
+    return message.told("data row", first=1) if isinstance(message, Numbers) else str(text)
 
 
 def one_line(text: object, length: int = 400) -> str:

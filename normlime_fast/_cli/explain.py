@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast import Binned, Gaussian, LocalExplanations, NormLIME, Pool
+from normlime_fast import Binned, CheckpointMismatchError, Gaussian, LocalExplanations, NormLIME, Pool
 from normlime_fast._checks import as_jobs, as_targets
 from normlime_fast._cli.data import Data, check_same_kinds, check_values, is_category, read_table
 from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, listed, one_line
 from normlime_fast._cli.models import Asked, Model, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
+from normlime_fast._messages import ModelNote, PointsNote
 from normlime_fast._model import predict_rows, target_names
 from normlime_fast._status import Status
 
@@ -75,7 +76,7 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise UsageError(in_options(one_line(error))) from error
+        raise UsageError(one_line(in_options(error))) from error
 
 
 def _data(arguments: argparse.Namespace, model: Model) -> Data:
@@ -152,9 +153,9 @@ def _explained(
         local = explainer.explain(X, checkpoint=arguments.checkpoint, progress=_progress(arguments.progress))
     except BaseException as error:
         predict: Any = explainer.predict
-        refused = not predict.rows or str(error).startswith("checkpoint ")  # which may ask before it refuses
+        refused = not predict.rows or isinstance(error, CheckpointMismatchError)  # which may ask before it refuses
         if refused and isinstance(error, TypeError | ValueError):
-            raise UsageError(in_options(one_line(error))) from error
+            raise UsageError(one_line(in_options(error))) from error
         place = f"finished blocks are in {arguments.checkpoint}: the same command goes on from there"
         if arguments.checkpoint is None:
             finished: LocalExplanations | None = getattr(error, "finished", None)
@@ -174,15 +175,15 @@ def _ended(error: BaseException, what: str, place: str) -> BaseException:
 
 def _what_failed(error: BaseException) -> str:
     """Say in one line what went wrong, and for which rows."""
-    notes = [note.removeprefix("normlime_fast: ") for note in getattr(error, "__notes__", ())]
-    where = [in_options(note) for note in notes if note.startswith("predict was working on")]
-    if any("points of the neighborhood" in note for note in notes):
-        where = ["the model was working on the points of the neighborhood"]
+    notes = getattr(error, "__notes__", ())
+    where = [in_options(note.rows) for note in notes if isinstance(note, ModelNote)]
+    if any(isinstance(note, PointsNote) for note in notes):
+        where = ["the points of the neighborhood"]
     hint = "; lower --samples" if isinstance(error, MemoryError) else ""
     if where:
-        return f"the model raised {type(error).__name__}: {one_line(error)} ({where[0]}){hint}"
+        return f"the model raised {type(error).__name__}: {one_line(error)} (the model was working on {where[0]}){hint}"
     known = isinstance(error, TypeError | ValueError | RuntimeError | OSError)
-    return in_options(one_line(error)) if known else f"{type(error).__name__}: {one_line(error)}{hint}"
+    return one_line(in_options(error)) if known else f"{type(error).__name__}: {one_line(error)}{hint}"
 
 
 @undisturbed()
@@ -233,7 +234,7 @@ def _say_what_was_done(
 ) -> None:
     counts = np.bincount(local.status)
     of = "" if output is None else f" of output {output!r}"
-    statuses = [f"{counts[k]:,} {Status(k).text} (status {k})" for k in np.flatnonzero(counts).tolist()]
+    statuses = [f"{counts[k]:,} {in_options(Status(k).text)} (status {k})" for k in np.flatnonzero(counts).tolist()]
     share = predict.seconds / seconds
     by = " --by target" if len(np.unique(local.target)) > 1 else ""
     lines = [

@@ -45,7 +45,7 @@ def importance(arguments: argparse.Namespace) -> None:
         whole = arguments.plot or (arguments.json and top is None)  # which tell of features that are not used, too
         result = local.importance(*options) if whole else local._used_importance(*options)[0]
     except (TypeError, ValueError, OSError) as error:
-        raise UsageError(in_options(one_line(error))) from error
+        raise UsageError(one_line(in_options(error))) from error
     if hasattr(sys.stdout, "reconfigure"):  # names that it has no letters for; a file gets all of them
         exact = {"encoding": "utf-8", "newline": ""} if arguments.csv else {}  # a name's line ends are its own
         sys.stdout.reconfigure(errors="backslashreplace", **exact)
@@ -121,7 +121,7 @@ def _draw(result: Importance, top: int | None, path: str) -> None:
     try:
         axes = plotting.bars(result, k) if result.groups is None else plotting.group_bars(result, k)
     except ValueError as error:  # such as of a result without features
-        raise UsageError(f"--plot: {in_options(one_line(error))}") from error
+        raise UsageError(f"--plot: {one_line(in_options(error))}") from error
     figure: Any = np.atleast_1d(np.asarray(axes)).flat[0].figure
     picture = io.BytesIO()
     figure.savefig(picture, format=Path(path).suffix[1:].lower(), bbox_inches="tight")

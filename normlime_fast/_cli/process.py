@@ -94,11 +94,9 @@ def undisturbed() -> Iterator[None]:
 def one_line_warnings() -> Iterator[None]:
     """Show warnings as lines, each once, without the places in the source that they come from."""
     shown: set[str] = set()
-    package = Path(__file__).parent.parent
 
     def show(message: Any, category: Any, filename: str, *where: Any, **more: Any) -> None:
-        line = one_line(message)
-        line = in_options(line) if Path(filename).is_relative_to(package) else line
+        line = one_line(in_options(message))
         if line not in shown:
             shown.add(line)
             tell(f"normlime-fast: warning: {line}")

@@ -20,7 +20,8 @@ import numpy as np
 
 from normlime_fast._checks import Array
 from normlime_fast._engine.locks import only_run
-from normlime_fast._errors import IncompleteRunError
+from normlime_fast._errors import CheckpointMismatchError, IncompleteRunError
+from normlime_fast._messages import Message, Numbers, Term
 from normlime_fast._results.archive import is_intact, read, write_atomically
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._version import installed_version
@@ -51,7 +52,7 @@ class Checkpoint:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise ValueError(f"checkpoint must be a folder, got the file {folder}") from None
+            raise _refused(f" must be a folder, got the file {folder}") from None
         with only_run(folder) as alone:
             yield cls(folder, settings, free, alone)
 
@@ -63,17 +64,15 @@ class Checkpoint:
         for file in files:
             is_own = file.name == MANIFEST or BLOCK_FILE.fullmatch(file.name)
             if is_own and not file.is_file() and os.path.lexists(file):
-                raise ValueError(
-                    f"checkpoint {folder} has {file.name}, which is not a regular file;"
-                    " remove it, or use another folder"
-                )
+                found = f" {folder} has {file.name}, which is not a regular file"
+                raise _refused(f"{found}; remove it, or use another folder")
         manifest = folder / MANIFEST
         if manifest.exists():
             begun, self.digest = _read_manifest(manifest)
             self._check(begun, free)
             self.settings = begun
         elif any(not file.name.startswith(".normlime_fast-") for file in files):
-            raise ValueError(f"checkpoint must be a folder of its own, got {folder}, which holds other files")
+            raise _refused(f" must be a folder of its own, got {folder}, which holds other files")
         else:
             run = secrets.token_hex(16)
             self.digest = _digest_of_run(run, self.settings)
@@ -94,10 +93,8 @@ class Checkpoint:
     def _check(self, begun: dict[str, Any], free: tuple[str, ...]) -> None:
         for name, value in self.settings.items():
             if name not in free and begun.get(name) != value:
-                raise ValueError(
-                    f"checkpoint {self.path} was begun with {name} {_short(begun.get(name))}, got {_short(value)};"
-                    " use the same, or another folder"
-                )
+                found = f" {_short(begun.get(name))}, got {_short(value)}; use the same, or another folder"
+                raise _refused(f" {self.path} was begun with ", Term(name), found)
 
     def write(self, block: int, local: LocalExplanations) -> None:
         """Keep a finished block."""
@@ -151,8 +148,8 @@ class Checkpoint:
         """Refuse a model that says something else of instances than the one that the checkpoint was begun with."""
         if self.settings["targets"] == "all" and len(local.target) != outputs.size:
             begun = len(local.target) // len(numbers)
-            raise ValueError(
-                f"checkpoint {self.path} was begun with a model of {begun} outputs, got {outputs.shape[1]};"
+            raise _refused(
+                f" {self.path} was begun with a model of {begun} outputs, got {outputs.shape[1]};"
                 " use the same, or another folder"
             )
         far = SAME * np.nanmax(np.abs(local.prediction), initial=0.0)
@@ -164,9 +161,10 @@ class Checkpoint:
                 continue
             now = outputs[rows[number], target] if target < outputs.shape[1] else np.nan
             if not abs(now - then) <= far:
-                raise ValueError(
-                    f"checkpoint {self.path} was begun with another model: output {target} of instance {number} was"
-                    f" {then:.6g}, got {now:.6g}; use the same, or another folder"
+                raise _refused(
+                    f" {self.path} was begun with another model: output {target} of ",
+                    Numbers("instance", np.array([number])),
+                    f" was {then:.6g}, got {now:.6g}; use the same, or another folder",
                 )
 
 
@@ -302,13 +300,15 @@ def _read_manifest(manifest: Path) -> tuple[dict[str, Any], str]:
                 raise ValueError("its checksum is another")
             return settings, digest
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(
-            f"checkpoint {manifest.parent} has a damaged {MANIFEST}: {error}; use another folder"
-        ) from None
-    raise ValueError(
-        f"checkpoint {manifest.parent} has version {_short(version)}, but only {VERSION} can be read; finish it with"
+        raise _refused(f" {manifest.parent} has a damaged {MANIFEST}: {error}; use another folder") from None
+    raise _refused(
+        f" {manifest.parent} has version {_short(version)}, but only {VERSION} can be read; finish it with"
         " the normlime_fast that began it, or use another folder"
     )
+
+
+def _refused(*parts: object) -> CheckpointMismatchError:
+    return CheckpointMismatchError(Message(Term("checkpoint"), *parts))
 
 
 def _short(value: object) -> str:

@@ -11,6 +11,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from io import FileIO
 from pathlib import Path
 
+from normlime_fast._errors import CheckpointMismatchError
+from normlime_fast._messages import Message, Term
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -29,7 +32,7 @@ def only_run(folder: Path) -> Iterator[bool]:
 
     Raises
     ------
-    ValueError
+    CheckpointMismatchError
         If another run is at work there.
     """
     found = folder.stat()
@@ -106,7 +109,6 @@ def _here() -> str:
     return f"process {os.getpid()} on {platform.node() or 'this machine'}"
 
 
-def _in_use(folder: Path, holder: str) -> ValueError:
-    return ValueError(
-        f"checkpoint {folder} is in use: {holder} is at work on it; wait until it ends, or use another folder"
-    )
+def _in_use(folder: Path, holder: str) -> CheckpointMismatchError:
+    wait = f" {folder} is in use: {holder} is at work on it; wait until it ends, or use another folder"
+    return CheckpointMismatchError(Message(Term("checkpoint"), wait))

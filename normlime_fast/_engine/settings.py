@@ -7,6 +7,7 @@ import numpy as np
 
 from normlime_fast._checks import Array
 from normlime_fast._inputs.rows import Rows
+from normlime_fast._messages import Message, Term
 from normlime_fast._model import Predict, predict_rows
 from normlime_fast._neighborhoods.base import Neighborhood
 
@@ -112,4 +113,5 @@ def rows_a_batch(settings: Settings, bytes_a_row: int) -> int:
 def check_same_outputs(before: int, now: int) -> None:
     """Refuse a model whose number of outputs depends on the rows."""
     if before != now:
-        raise ValueError(f"predict must return as many columns for all rows, got {before} and then {now}")
+        got = f" must return as many columns for all rows, got {before} and then {now}"
+        raise ValueError(Message(Term("predict"), got))

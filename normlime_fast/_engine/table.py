@@ -20,6 +20,7 @@ from normlime_fast._engine.threads import Start, pool
 from normlime_fast._errors import attach, none_finished
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import UNUSABLE, Block, Partitions, Table, length, no_label
+from normlime_fast._messages import Message, PointsNote, Term
 from normlime_fast._results.explanations import LocalExplanations, with_target_names
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._status import SKIPPED, Status
@@ -210,7 +211,8 @@ def _prepared(settings: Settings, options: Options) -> Settings:
             return _outputs_of(settings, Block(points, np.arange(points.count)), options._replace(skip=False))
         except Exception as error:
             with suppress(Exception):  # some are frozen
-                error.add_note("normlime_fast: by instances, points of the neighborhood are meant that serve them all")
+                note = "normlime_fast: by instances, points of the neighborhood are meant that serve them all"
+                error.add_note(PointsNote(note))
             raise
 
     ready = copy.copy(settings)
@@ -311,7 +313,8 @@ def _joined(parts: list[LocalExplanations]) -> LocalExplanations:
 
 
 def _all_failed(error: Exception | None) -> ValueError:
-    return ValueError(f"predict failed for every instance, first with {told(error)}")
+    failed = Message(" failed for every ", Term("instance"), f", first with {told(error)}")
+    return ValueError(Message(Term("predict"), failed))
 
 
 def _none_left(statuses: Array, error: Exception | None, fault: str | None) -> ValueError:

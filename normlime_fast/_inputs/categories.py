@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from normlime_fast._checks import Array, as_frame, as_names, as_numbers, quiet, shown
+from normlime_fast._messages import Message, Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +121,11 @@ class Categories:
     @staticmethod
     def _refuse(value: object, column: object, row: int, name: str) -> None:
         raise ValueError(
-            f"{name} must have known categories in column {shown(column)}, got {shown(value)} in row {row};"
-            " leave such rows out, or make the neighborhood from data that has them"
+            Message(
+                f"{name} must have known categories in column {shown(column)}, got {shown(value)} in ",
+                Numbers("row", np.array([row])),
+                "; leave such rows out, or make the neighborhood from data that has them",
+            )
         )
 
 

@@ -13,6 +13,7 @@ from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, names_of
 from normlime_fast._kernels import categories as redraws
 from normlime_fast._kernels import gaussian, quasirandom
+from normlime_fast._messages import Message, Numbers
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.samplers import ArraySampler
 
@@ -190,15 +191,16 @@ def _least(float32: Array, sizes: Array) -> Array:
     return spacing.astype(np.float64) / 2
 
 
-def _lost(rows: Rows, scale: Array, k: int) -> str:
+def _lost(rows: Rows, scale: Array, k: int) -> Message:
     """Say where a column first loses noise of this scale."""
     values = rows.values[:, k]
     least = _least(rows.float32[k], np.abs(values))
     row = int((scale[k] < least).argmax())
-    return (
+    return Message(
         f"scale must be at least {least[row]} in column {rows.label(k)}, half the distance between {_dtype(rows, k)}"
-        f" numbers near {values[row]:g} (in row {row}), or the noise is rounded away, got {scale[k]}; raise it"
-        f"{', or pass float64' if rows.float32[k] else ''}"
+        f" numbers near {values[row]:g} (in ",
+        Numbers("row", np.array([row])),
+        f"), or the noise is rounded away, got {scale[k]}; raise it{', or pass float64' if rows.float32[k] else ''}",
     )
 
 

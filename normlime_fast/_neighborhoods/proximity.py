@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from normlime_fast._checks import Array, as_array, as_count, as_nonnegative, as_positive, quiet, shown
+from normlime_fast._messages import Message, Term
 
 Kernel = Literal["gaussian", "exponential"] | Callable[[Array], Array]
 
@@ -53,7 +54,7 @@ class Proximity:
         if not known and not callable(self.kernel):
             raise ValueError(f'kernel must be "gaussian", "exponential" or a callable, got {shown(self.kernel)}')
         if isinstance(self.width, str) and self.width != "auto":
-            raise ValueError(f'width must be a number or "auto", got {shown(self.width)}')
+            raise ValueError(Message(Term("width"), f' must be a number or "auto", got {shown(self.width)}'))
         if self.width is not None and not isinstance(self.width, str):
             object.__setattr__(self, "width", as_positive(self.width, "width"))
         if self.nearest is not None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from normlime_fast._checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
 from normlime_fast._inputs.labels import unified
 from normlime_fast._kernels import aggregation
+from normlime_fast._messages import Message, Term
 from normlime_fast._results import display
 from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.columns import check_columns, check_width, narrowed
@@ -172,14 +173,16 @@ class ImportanceStatistics(Saved):
         """
         min_count = as_count(min_count, "min_count")
         if not isinstance(kind, str) or kind not in _FORMULAS:
-            raise ValueError(f"kind must be one of {', '.join(_FORMULAS)}, got {shown(kind)}")
+            raise ValueError(Message(Term("kind"), f" must be one of {', '.join(_FORMULAS)}, got {shown(kind)}"))
         if not isinstance(sign, str) or sign not in _SIGNS:
-            raise ValueError(f"sign must be one of {', '.join(_SIGNS)}, got {shown(sign)}")
+            raise ValueError(Message(Term("sign"), f" must be one of {', '.join(_SIGNS)}, got {shown(sign)}"))
         formula = _FORMULAS[kind]
         if formula.root and sign == "net":
-            raise ValueError(f"sign must be absolute, positive or negative for kind {kind!r}, a root, got 'net'")
+            got = f" must be absolute, positive or negative for kind {kind!r}, a root, got 'net'"
+            raise ValueError(Message(Term("sign"), got))
         if as_flag(shrink, "shrink") and (kind != "normlime" or sign == "net"):
-            raise ValueError(f"shrink is for kind normlime and a sign other than net, got {kind!r} and {sign!r}")
+            got = f" is for kind normlime and a sign other than net, got {kind!r} and {sign!r}"
+            raise ValueError(Message(Term("shrink"), got))
         used = [float(sign != "negative"), float(sign != "positive")]
         totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
         counts = totals[..., _COUNT]
