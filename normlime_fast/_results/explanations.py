@@ -14,7 +14,7 @@ from normlime_fast._results.columns import check_width, narrowed, widened
 from normlime_fast._results.groups import grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
-from normlime_fast._results.statistics import ImportanceStatistics, aggregate
+from normlime_fast._results.statistics import ImportanceStatistics, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
 from normlime_fast._types import Kind, LocalLayout, Sign
@@ -427,7 +427,7 @@ class LocalExplanations(Saved):
             return None
         if not there.all():
             weights, groups = weights[there], None if groups is None else groups[there]
-        return aggregate(weights, groups, feature_names=self.feature_names)
+        return sum_weights(weights, groups, self.feature_names)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":

@@ -279,14 +279,23 @@ def aggregate(
     array([0.25 , 2.125])
     """
     matrix = _as_csr(weights)
-    n, d = matrix.shape
     names = None if feature_names is None else tuple(map(str, feature_names))
+    labels = None if groups is None else as_labels(groups, "groups", matrix.shape[0], "explanation")
+    return sum_weights(matrix, labels, names)
+
+
+@quiet
+def sum_weights(
+    matrix: "csr_array", groups: Array | None, names: tuple[str, ...] | None = None
+) -> ImportanceStatistics:
+    """`aggregate` weights that are a matrix of numbers, and labels that are one for each row and can be sorted."""
+    n, d = matrix.shape
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
     if groups is None:
         labels, codes, explanations = None, np.zeros(n, np.int64), np.array([n])
     else:
-        labels, codes, explanations = _coded(as_labels(groups, "groups", n, "explanation"))
+        labels, codes, explanations = _coded(groups)
     check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
     matrix, columns = narrowed(matrix)
     sums = _summed(matrix, codes, len(explanations))

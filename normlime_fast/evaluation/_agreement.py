@@ -12,7 +12,7 @@ from normlime_fast._checks import Array, as_count, as_seed, quiet, shown
 from normlime_fast._results.display import counted
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels, to_python
-from normlime_fast._results.statistics import aggregate
+from normlime_fast._results.statistics import sum_weights
 from normlime_fast._types import Kind, Sign
 from normlime_fast.evaluation._common import importances, kendall, pearson, spearman, to_dataframe, top
 
@@ -229,7 +229,7 @@ def split_half(
         raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(instances)}")
     labels = grouped(local.instance, local.target, by)
     groups, codes = _coded(None if labels is None else labels[there], len(place))
-    aggregate(weights[:1]).importance(kind, sign, as_count(min_count, "min_count"))  # or says what is wrong
+    sum_weights(weights[:1], None).importance(kind, sign, as_count(min_count, "min_count"))  # or says what is wrong
     first = codes[np.unique(place, return_index=True)[1]]  # group of each instance's first explanation
     generator = np.random.default_rng(as_seed(rng))
 
@@ -239,7 +239,7 @@ def split_half(
             order = order[np.argsort(first[order], kind="stable")]
             half = np.empty_like(order)
             half[order] = np.arange(len(order)) % 2
-            found = aggregate(weights, half[place] * len(groups) + codes).importance(kind, sign, min_count)
+            found = sum_weights(weights, half[place] * len(groups) + codes).importance(kind, sign, min_count)
             values = np.full((2 * len(groups), weights.shape[1]), np.nan)  # of a group that a half does not have
             values[found.groups] = np.abs(found.values)
             yield values.reshape(2, len(groups), -1)

@@ -11,7 +11,7 @@ from normlime_fast._inputs.categories import column_at
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import by_instance, is_counted
 from normlime_fast._results.importance import Importance
-from normlime_fast._results.statistics import aggregate
+from normlime_fast._results.statistics import sum_weights
 from normlime_fast._types import Kind
 from normlime_fast.plotting import _common
 
@@ -257,7 +257,7 @@ def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) 
     """Return the importance that these explanations give."""
     if not rows.any():
         raise ValueError("strip needs explanations, but all that were asked for have status 6 to 9")
-    statistics = aggregate(local.weights[rows], feature_names=local.feature_names)
+    statistics = sum_weights(local.weights[rows], None, local.feature_names)
     importance = statistics.importance(kind, min_count=min_count)
     _common.require_importance(importance, "strip", None)
     return importance

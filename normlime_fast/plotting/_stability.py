@@ -8,7 +8,7 @@ from normlime_fast._checks import Array, as_count, as_seed, shown
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import is_counted
 from normlime_fast._results.importance import Importance
-from normlime_fast._results.statistics import aggregate
+from normlime_fast._results.statistics import sum_weights
 from normlime_fast._types import Kind
 from normlime_fast.plotting import _common
 
@@ -84,7 +84,7 @@ def stability(
         raise ValueError(f"stability needs at least 2 explanations, got {len(there)}")
     order = np.random.default_rng(as_seed(rng)).permutation(there)
     sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
-    every = [aggregate(local.weights[order[:size]], feature_names=local.feature_names) for size in sizes]
+    every = [sum_weights(local.weights[order[:size]], None, local.feature_names) for size in sizes]
     last = every[-1].importance(kind, min_count=min_count)
     _common.require_importance(last, "stability", None)
     results = [statistics.importance(kind) for statistics in every[:-1]] + [last]
