@@ -8,6 +8,7 @@ import pytest
 
 import normlime_fast as nlf
 from normlime_fast._cli.errors import in_options
+from normlime_fast._cli.explain import _what_failed
 from normlime_fast._messages import Message, ModelNote, Numbers, Term
 
 
@@ -55,3 +56,17 @@ def test_an_error_of_the_model_names_rows_by_numbers():
         nlf.NormLIME(broken, nlf.Gaussian(1.0), n_features=2, rng=0).explain(np.eye(3), index=[7, 3, 5])
     notes = [note for note in caught.value.__notes__ if isinstance(note, ModelNote)]
     assert [(note.rows.of, note.rows.values.tolist()) for note in notes] == [("instance", [7, 3, 5])]
+
+
+def test_the_command_line_tells_of_points_that_all_rows_share():
+    def broken(rows):
+        if len(rows) == 30:
+            raise RuntimeError("no")
+        return rows[:, 0]
+
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    explainer = nlf.NormLIME(broken, nlf.Pool.from_data(X), n_features=2, n_samples=30, rng=0)
+    with pytest.raises(RuntimeError) as caught:
+        explainer.explain(X[:4])
+    told = "the model raised RuntimeError: no (the model was working on the points of the neighborhood)"
+    assert _what_failed(caught.value) == told

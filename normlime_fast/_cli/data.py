@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import is_zipfile
@@ -129,7 +130,7 @@ def _read_npy(path: str) -> Any:
             raise UsageError(
                 f"{path} is a zip of arrays (npz), not one array; save the one to explain by numpy.save"
             ) from None
-        if "Python objects" in str(error):
+        if _holds_objects(path):
             raise UsageError(f"{path} holds Python objects, whose loading may run code; save numbers") from None
         raise UsageError(f"{path} is not an npy file that NumPy can read: {one_line(error)}") from None
     if table.ndim != 2:
@@ -137,6 +138,15 @@ def _read_npy(path: str) -> Any:
     if table.dtype.kind not in "fiub":
         raise UsageError(f"{path} must hold real numbers, got dtype {table.dtype}")
     return table
+
+
+def _holds_objects(path: str) -> bool:
+    """Whether this is an npy file of Python objects, as far as its header can be read."""
+    with suppress(Exception), Path(path).open("rb") as file:
+        newer = np.lib.format.read_magic(file) != (1, 0)
+        read = np.lib.format.read_array_header_2_0 if newer else np.lib.format.read_array_header_1_0
+        return bool(read(file)[2].hasobject)
+    return False
 
 
 def check_values(data: Data) -> None:

@@ -46,7 +46,9 @@ def in_options(text: object) -> str:
         return "".join(map(in_options, message.parts))
     if isinstance(message, Term):
         return OPTIONS.get(message, message)
-    return message.told("data row", first=1) if isinstance(message, Numbers) else str(text)
+    if isinstance(message, Numbers) and message.of in ("instance", "row"):
+        return message.told("data row", first=1)
+    return str(text)
 
 
 def one_line(text: object, length: int = 400) -> str:
