@@ -167,6 +167,7 @@ SELECTED = {
     "array of instances": ({"instance": np.array([30], np.uint64)}, [0, 1, 2]),
     "Series of instances": ({"instance": pd.Series([10])}, [3, 4, 5]),
     "integer of NumPy": ({"instance": np.int8(30)}, [0, 1, 2]),
+    "array of no dimensions": ({"instance": np.array(30)}, [0, 1, 2]),
     "no instance": ({"instance": []}, []),
     "target by number": ({"target": 1}, [1, 4]),
     "target by name": ({"target": "yes"}, [2, 5]),

@@ -92,9 +92,11 @@ def as_target_ids(wanted: Any, ids: Array, names: tuple[str, ...] | None) -> lis
 
 
 def _listed(wanted: Any, name: str) -> list[Any]:
-    if isinstance(wanted, str) or (np.ndim(wanted) == 0 and not hasattr(type(wanted), "__iter__")):
+    if isinstance(wanted, np.ndarray):
+        wanted = wanted[()]  # of no dimensions, NumPy's scalar
+    if isinstance(wanted, str) or not hasattr(type(wanted), "__iter__"):
         return [wanted]
-    if isinstance(wanted, bytes | set | dict) or not hasattr(type(wanted), "__iter__"):
+    if isinstance(wanted, bytes | set | dict):
         raise TypeError(f"{name} must be an id or a list of ids, got {shown(wanted)}")
     return list(wanted)
 
