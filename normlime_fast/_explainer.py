@@ -27,7 +27,8 @@ from normlime_fast._checks import (
     told,
 )
 from normlime_fast._engine.block import Probe, probe
-from normlime_fast._engine.checkpoint import Checkpoint, described
+from normlime_fast._engine.checkpoint import Checkpoint
+from normlime_fast._engine.fingerprint import described
 from normlime_fast._engine.progress import Report, reporter
 from normlime_fast._engine.table import Options, checked_rows, explain_table, sum_stream, usable_rows
 from normlime_fast._errors import none_finished, not_lost

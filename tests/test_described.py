@@ -15,7 +15,7 @@ import pytest
 from scipy import sparse
 
 import normlime_fast as nlf
-from normlime_fast._engine.checkpoint import described
+from normlime_fast._engine.fingerprint import described
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import as_rows, as_texts
 
