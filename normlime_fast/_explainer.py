@@ -26,11 +26,13 @@ from normlime_fast._checks import (
     shown,
     told,
 )
-from normlime_fast._engine.block import Probe, probe
 from normlime_fast._engine.checkpoint import Checkpoint
+from normlime_fast._engine.dispatch import Options, checked_rows, usable_rows
 from normlime_fast._engine.fingerprint import described
+from normlime_fast._engine.probe import Probe, probe
 from normlime_fast._engine.progress import Report, reporter
-from normlime_fast._engine.table import Options, checked_rows, explain_table, sum_stream, usable_rows
+from normlime_fast._engine.stream import sum_stream
+from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast._model import Predict

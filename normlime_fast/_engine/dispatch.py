@@ -1,0 +1,240 @@
+"""One block of instances, here or on an executor; and what has to be known before the first of them."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from normlime_fast._checks import Array, as_array, as_frame, is_sparse, told
+from normlime_fast._engine import executors
+from normlime_fast._engine.block import Explained, Report, explain_block
+from normlime_fast._engine.settings import Settings, ask_about_rows, check_same_outputs
+from normlime_fast._engine.threads import Start, pool
+from normlime_fast._inputs.rows import Rows
+from normlime_fast._inputs.sources import UNUSABLE, Block, length, no_label
+from normlime_fast._types import INVALID_ROW, MODEL_FAILED
+
+Progress = Callable[[int], object]
+
+
+class Options(NamedTuple):
+    """How a call is carried out; its result does not depend on that."""
+
+    executor: Executor | None
+    skip: bool
+    progress: Progress
+
+
+def work(
+    settings: Settings,
+    blocks: Iterable[Block],
+    finish: Callable[[Explained, Block], Any],
+    options: Options,
+    take: Callable[[int, Any], None],
+) -> None:
+    """Explain blocks, `finish` them where they were explained, and `take` what comes of the k-th of them."""
+    told = done = 0
+    sizes: dict[int, int] = {}  # of blocks that are not done
+
+    def tell(now: int) -> None:
+        nonlocal told
+        if now > told:
+            told = now
+            options.progress(now)
+
+    def took(k: int, result: Any) -> None:
+        nonlocal done
+        take(k, result)
+        done += sizes.pop(k)
+        tell(done)
+
+    if options.executor is None:
+        with pool(settings.n_jobs) as start:
+            for k, block in enumerate(blocks):
+                sizes[k] = len(block.numbers)
+                took(k, finish(_explained(settings, block, options.skip, start, lambda now: tell(done + now)), block))
+        return
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        shipped = executors.Shipped(settings)
+        for k, block in enumerate(blocks):
+            sizes[k] = len(block.numbers)
+            yield shipped, finish, options.skip, *block
+
+    executors.run(options.executor, _work_elsewhere, calls(), took)
+
+
+def _work_elsewhere(
+    shipped: executors.Shipped,
+    finish: Callable[[Explained, Block], Any],
+    skip: bool,
+    rows: Any,
+    numbers: Array,
+    labels: Array | None,
+) -> Any:
+    settings = shipped.value
+    with pool(settings.n_jobs) as start:
+        explained = _explained(settings, Block(rows, numbers, labels), skip, start, lambda done: None)
+    if explained.error is not None:
+        explained = explained._replace(error=executors.portable(explained.error))
+    return finish(explained, Block(None, numbers, labels))
+
+
+def _explained(settings: Settings, block: Block, skip: bool, start: Start, report: Report) -> Explained:
+    """Explain a block, of which rows without a label cannot be used."""
+    try:
+        rows = _as_rows(settings, block.rows, skip)
+    except (TypeError, ValueError) as error:
+        if not skip:
+            raise
+        return Explained(None, None, None, told(error), np.full(len(block.numbers), INVALID_ROW))
+    if isinstance(block.labels, np.ma.MaskedArray):
+        labelled = ~np.ma.getmaskarray(block.labels)
+        usable = labelled if rows.usable is None else labelled & rows.usable
+        rows = replace(
+            rows, usable=usable, fault=rows.fault or told(no_label("by", int(block.numbers[labelled.argmin()])))
+        )
+    return explain_block(settings, rows, block.numbers, skip, start, report)
+
+
+def outputs_of(settings: Settings, block: Block, options: Options) -> Array:
+    """What the model says of the rows themselves, asked where it works."""
+    call = (executors.Shipped(settings), options.skip, block.rows, block.numbers)
+    if options.executor is None:
+        return _asked(*call)
+    asked: list[Array] = []
+    executors.run(options.executor, _asked, [call], lambda k, outputs: asked.append(outputs))
+    return asked[0]
+
+
+def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array:
+    settings = shipped.value
+    outputs, _, error = ask_about_rows(settings, _as_rows(settings, rows, skip), numbers, skip)
+    if outputs is None:
+        raise all_failed(error) from error
+    return outputs
+
+
+def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
+    if isinstance(rows, Rows):
+        return rows
+    return usable_rows(settings, rows, most=None) if skip else checked_rows(settings, rows)
+
+
+def checked_rows(settings: Settings, X: object, name: str = "X") -> Rows:
+    """Return the user's rows, which the neighborhood can perturb."""
+    rows = settings.neighborhood.rows(X, name)
+    settings.neighborhood.check(rows)
+    return rows
+
+
+def usable_rows(settings: Settings, X: Any, name: str = "X", most: int | None = UNUSABLE) -> Rows:
+    """Return the rows that `checked_rows` takes, with others standing in for the rest.
+
+    Its error is raised if it takes no row, or none of the first `most`. Of n rows, k of which it refuses, it looks at
+    O(k log n) parts.
+    """
+    try:
+        return checked_rows(settings, X, name)
+    except (TypeError, ValueError) as error:
+        table = _as_table(X, name)
+        usable = np.zeros(length(table), bool)
+
+        def look(start: int, stop: int) -> None:
+            try:
+                _checked_numbers(settings, _part_of(table, slice(start, stop)), name)
+                usable[start:stop] = True
+            except (TypeError, ValueError):
+                if stop - start > 1:
+                    look(start, (start + stop) // 2)
+                    look((start + stop) // 2, stop)
+
+        begin = min(len(usable), most or len(usable))
+        if begin:
+            look(0, begin)
+        if not usable.any():
+            raise
+        if begin < len(usable):
+            look(begin, len(usable))
+        rows = _checked_numbers(settings, _part_of(table, np.flatnonzero(usable)), name)
+        stands = np.maximum(np.cumsum(usable) - 1, 0)
+        return replace(rows.take(stands), usable=usable, fault=told(error))
+
+
+def _as_table(X: Any, name: str) -> Any:
+    """Return what can be cut into parts."""
+    frame = as_frame(X, name)
+    if frame is not None:
+        return frame
+    if is_sparse(X):
+        return X.tocsr()
+    known = isinstance(X, np.ndarray | list | tuple) or hasattr(X, "iloc")
+    return X if known else as_array(X, name)
+
+
+def _part_of(table: Any, here: Any) -> Any:
+    if isinstance(table, list | tuple):
+        return table[here] if isinstance(here, slice) else [table[k] for k in here]
+    return getattr(table, "iloc", table)[here]
+
+
+def _checked_numbers(settings: Settings, part: Any, name: str) -> Rows:
+    """Check some rows, of which a column is one of numbers if that is what they have in it."""
+    try:
+        return checked_rows(settings, part, name)
+    except TypeError:
+        if not hasattr(part, "infer_objects"):
+            raise
+        return checked_rows(settings, part.infer_objects(), name)
+
+
+def prepared(settings: Settings, options: Options) -> Settings:
+    """Return settings whose neighborhood knows what the model says of the points that serve all instances, if any do.
+
+    The model is asked where it works, but all at once, and an error is not skipped: there would be nothing to explain.
+    """
+    prepare = getattr(settings.neighborhood, "prepare", None)
+    if prepare is None:
+        return settings
+
+    def ask(points: Rows) -> Array:
+        try:
+            return outputs_of(settings, Block(points, np.arange(points.count)), options._replace(skip=False))
+        except Exception as error:
+            with suppress(Exception):  # some are frozen
+                error.add_note("normlime_fast: by instances, points of the neighborhood are meant that serve them all")
+            raise
+
+    ready = copy.copy(settings)
+    ready.neighborhood = prepare(settings.seed, settings.n_samples, settings.n_features, ask)
+    return ready
+
+
+def outputs_checker() -> Callable[[int | None], None]:
+    """Return a function that takes the number of the model's outputs in every block, and sees that it is one."""
+    known: int | None = None
+
+    def check(count: int | None) -> None:
+        nonlocal known
+        if count is not None and known is not None:
+            check_same_outputs(known, count)
+        known = known or count
+
+    return check
+
+
+def all_failed(error: Exception | None) -> ValueError:
+    return ValueError(f"predict failed for every instance, first with {told(error)}")
+
+
+def none_left(statuses: Array, error: Exception | None, fault: str | None) -> ValueError:
+    if error is not None and statuses[[MODEL_FAILED, INVALID_ROW]].sum() == statuses.sum():
+        return all_failed(error)
+    if statuses[INVALID_ROW] == statuses.sum():
+        return ValueError(f"none of the {statuses.sum()} rows could be used, first with {fault}")
+    found = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
+    return ValueError(f"importance needs explanations, but all are empty: {found}")
