@@ -1,11 +1,11 @@
 """NormLIME: composes the stages; no numerics of its own."""
 
-import copy
 import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -27,14 +27,16 @@ from normlime_fast._checks import (
     told,
 )
 from normlime_fast._engine.checkpoint import Checkpoint
-from normlime_fast._engine.dispatch import Options, checked_rows, usable_rows
-from normlime_fast._engine.fingerprint import described
+from normlime_fast._engine.dispatch import Options, checked_rows
+from normlime_fast._engine.fingerprint import fingerprint
 from normlime_fast._engine.probe import Probe, probe
 from normlime_fast._engine.progress import Report, reporter
+from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._model import Predict
 from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
@@ -149,6 +151,9 @@ class NormLIME:
         settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
         return f"<NormLIME: {shown(self.predict)}, {shown(self.neighborhood)}, {settings}>"
 
+    def _settings(self) -> Settings:
+        return Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
+
     def explain(
         self,
         X: ArrayLike,
@@ -221,8 +226,12 @@ class NormLIME:
         """
         executor = as_executor(executor)
         skip = as_skip(on_error)
-        as_rows = usable_rows if skip else checked_rows
-        table = Partitions(X, executor) if is_dask(X) else Table(as_rows(self, X))
+        settings = self._settings()
+        checked = partial(checked_rows, settings.neighborhood)
+        if is_dask(X):
+            table: Table | Partitions = Partitions(X, executor)
+        else:
+            table = Table(usable_rows(checked, X) if skip else checked(X))
         numbers = as_index(index, len(table))
         d = self.neighborhood.axis(table.whole).n_features if isinstance(table, Table) else table.n_columns
         if self.n_features is not None:
@@ -231,17 +240,16 @@ class NormLIME:
                 message = f"n_features is {self.n_features}, more than the {d} features of X: all may be used"
                 warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
-        explainer: NormLIME = self
         opened: AbstractContextManager[Checkpoint | None] = nullcontext()
         if checkpoint is not None:
             free = ("block_size", "rng") if self._any_seed else ("block_size",)
-            opened = Checkpoint.opened(checkpoint, described(self, table.identity(), numbers, size), free)
+            opened = Checkpoint.opened(checkpoint, fingerprint(settings, table.identity(), numbers, size), free)
         with reporter(progress, len(table)) as report, opened as store:
             options = Options(executor, skip, lambda done: report(done, len(table)))
             if store is not None:
-                explainer, size = copy.copy(self), store.settings["block_size"]
-                explainer.seed = np.uint64(store.settings["rng"])
-            local, error, fault = explain_table(explainer, table, numbers, size, store, options)
+                size = store.settings["block_size"]
+                settings = replace(settings, seed=np.uint64(store.settings["rng"]))
+            local, error, fault = explain_table(settings, table, numbers, size, store, options)
         with not_lost(local):
             _warn(np.bincount(local.status), error, fault)
         return local
@@ -313,11 +321,12 @@ class NormLIME:
                 if table is not None:
                     blocks = blocks_of_partitions(table, by, first)
                 else:
-                    as_rows = partial(usable_rows if skip else checked_rows, self)
+                    checked = partial(checked_rows, self.neighborhood)
+                    as_rows = partial(usable_rows, checked) if skip else checked
                     blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
-            statistics, summed = sum_stream(self, blocks, isinstance(by, str), options)
+            statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), options)
         with not_lost(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
         return statistics
@@ -396,8 +405,8 @@ class NormLIME:
         >>> explainer.probe(np.zeros((3, 2))).repeated > 0.1
         True
         """
-        rows = checked_rows(self, X)
-        return probe(self, rows, np.arange(rows.count))
+        rows = checked_rows(self.neighborhood, X)
+        return probe(self._settings(), rows, np.arange(rows.count))
 
 
 def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:

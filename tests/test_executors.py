@@ -169,7 +169,7 @@ def test_what_is_kept_of_blocks_that_are_done_does_not_grow():
 
     def count(done, total):
         frame = sys._getframe()
-        while frame.f_code.co_name != "_work":
+        while frame.f_code.co_name != "explain_blocks":
             frame = frame.f_back
         sizes.append(len(frame.f_locals["sizes"]))
 

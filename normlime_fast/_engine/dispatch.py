@@ -1,21 +1,23 @@
 """One block of instances, here or on an executor; and what has to be known before the first of them."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, as_frame, is_sparse, told
+from normlime_fast._checks import Array, told
 from normlime_fast._engine import executors
 from normlime_fast._engine.block import Explained, Report, explain_block
 from normlime_fast._engine.settings import Settings, ask_about_rows, check_same_outputs
 from normlime_fast._engine.threads import Start, pool
 from normlime_fast._inputs.rows import Rows
-from normlime_fast._inputs.sources import UNUSABLE, Block, length, no_label
+from normlime_fast._inputs.sources import Block, no_label
+from normlime_fast._inputs.usable import usable_rows
+from normlime_fast._neighborhoods.samplers import Neighborhood
 from normlime_fast._types import INVALID_ROW, MODEL_FAILED
 
 Progress = Callable[[int], object]
@@ -29,7 +31,7 @@ class Options(NamedTuple):
     progress: Progress
 
 
-def work(
+def explain_blocks(
     settings: Settings,
     blocks: Iterable[Block],
     finish: Callable[[Explained, Block], Any],
@@ -65,10 +67,10 @@ def work(
             sizes[k] = len(block.numbers)
             yield shipped, finish, options.skip, *block
 
-    executors.run(options.executor, _work_elsewhere, calls(), took)
+    executors.run(options.executor, _explain_elsewhere, calls(), took)
 
 
-def _work_elsewhere(
+def _explain_elsewhere(
     shipped: executors.Shipped,
     finish: Callable[[Explained, Block], Any],
     skip: bool,
@@ -122,74 +124,15 @@ def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) ->
 def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
     if isinstance(rows, Rows):
         return rows
-    return usable_rows(settings, rows, most=None) if skip else checked_rows(settings, rows)
+    checked = partial(checked_rows, settings.neighborhood)
+    return usable_rows(checked, rows, most=None) if skip else checked(rows)
 
 
-def checked_rows(settings: Settings, X: object, name: str = "X") -> Rows:
+def checked_rows(neighborhood: Neighborhood, X: object, name: str = "X") -> Rows:
     """Return the user's rows, which the neighborhood can perturb."""
-    rows = settings.neighborhood.rows(X, name)
-    settings.neighborhood.check(rows)
+    rows = neighborhood.rows(X, name)
+    neighborhood.check(rows)
     return rows
-
-
-def usable_rows(settings: Settings, X: Any, name: str = "X", most: int | None = UNUSABLE) -> Rows:
-    """Return the rows that `checked_rows` takes, with others standing in for the rest.
-
-    Its error is raised if it takes no row, or none of the first `most`. Of n rows, k of which it refuses, it looks at
-    O(k log n) parts.
-    """
-    try:
-        return checked_rows(settings, X, name)
-    except (TypeError, ValueError) as error:
-        table = _as_table(X, name)
-        usable = np.zeros(length(table), bool)
-
-        def look(start: int, stop: int) -> None:
-            try:
-                _checked_numbers(settings, _part_of(table, slice(start, stop)), name)
-                usable[start:stop] = True
-            except (TypeError, ValueError):
-                if stop - start > 1:
-                    look(start, (start + stop) // 2)
-                    look((start + stop) // 2, stop)
-
-        begin = min(len(usable), most or len(usable))
-        if begin:
-            look(0, begin)
-        if not usable.any():
-            raise
-        if begin < len(usable):
-            look(begin, len(usable))
-        rows = _checked_numbers(settings, _part_of(table, np.flatnonzero(usable)), name)
-        stands = np.maximum(np.cumsum(usable) - 1, 0)
-        return replace(rows.take(stands), usable=usable, fault=told(error))
-
-
-def _as_table(X: Any, name: str) -> Any:
-    """Return what can be cut into parts."""
-    frame = as_frame(X, name)
-    if frame is not None:
-        return frame
-    if is_sparse(X):
-        return X.tocsr()
-    known = isinstance(X, np.ndarray | list | tuple) or hasattr(X, "iloc")
-    return X if known else as_array(X, name)
-
-
-def _part_of(table: Any, here: Any) -> Any:
-    if isinstance(table, list | tuple):
-        return table[here] if isinstance(here, slice) else [table[k] for k in here]
-    return getattr(table, "iloc", table)[here]
-
-
-def _checked_numbers(settings: Settings, part: Any, name: str) -> Rows:
-    """Check some rows, of which a column is one of numbers if that is what they have in it."""
-    try:
-        return checked_rows(settings, part, name)
-    except TypeError:
-        if not hasattr(part, "infer_objects"):
-            raise
-        return checked_rows(settings, part.infer_objects(), name)
 
 
 def prepared(settings: Settings, options: Options) -> Settings:
@@ -209,9 +152,7 @@ def prepared(settings: Settings, options: Options) -> Settings:
                 error.add_note("normlime_fast: by instances, points of the neighborhood are meant that serve them all")
             raise
 
-    ready = copy.copy(settings)
-    ready.neighborhood = prepare(settings.seed, settings.n_samples, settings.n_features, ask)
-    return ready
+    return replace(settings, neighborhood=prepare(settings.seed, settings.n_samples, settings.n_features, ask))
 
 
 def outputs_checker() -> Callable[[int | None], None]:

@@ -13,23 +13,24 @@ from typing import Any
 import numpy as np
 
 from normlime_fast._checks import Array
+from normlime_fast._engine.settings import Settings
 
 LONG = 2000  # characters of a setting in the manifest
 DEEP = 3  # functions in closures of functions, whose names must do further down
 
 
-def described(explainer: Any, identity: dict[str, Any], numbers: Array, size: int) -> dict[str, Any]:
+def fingerprint(settings: Settings, identity: dict[str, Any], instance_ids: Array, size: int) -> dict[str, Any]:
     """Everything but the model that explanations depend on, by names that the user knows."""
-    neighborhood = explainer.neighborhood
+    neighborhood = settings.neighborhood
     names = ("n_features", "n_samples", "targets", "selection", "ridge", "tol", "shared_samples")
     return {
         "normlime_fast": _version(),
-        **{name: _plain(getattr(explainer, name)) for name in names},
-        "rng": int(explainer.seed),
+        **{name: _plain(getattr(settings, name)) for name in names},
+        "rng": int(settings.seed),
         "neighborhood": type(neighborhood).__name__ if dataclasses.is_dataclass(neighborhood) else _name(neighborhood),
         **{f"neighborhood {name.lstrip('_')}": _plain(value) for name, value in _fields(neighborhood).items()},
         **{name: _plain(value) for name, value in identity.items()},
-        "index": _plain(numbers.astype(np.uint64)),
+        "index": _plain(instance_ids.astype(np.uint64)),
         "block_size": size,
     }
 

@@ -1,7 +1,8 @@
 """What the model says of rows, where errors may be passed over."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,9 @@ BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whic
 # written is still in the cache when the model, and then the fit, reads it
 
 
-class Settings(Protocol):
-    """What a block needs to know: the settings of an explainer."""
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What a call of an explainer needs to know, checked and made once: it goes to workers as it is."""
 
     predict: Predict
     neighborhood: Neighborhood

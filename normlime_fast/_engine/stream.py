@@ -9,7 +9,7 @@ import numpy as np
 
 from normlime_fast._checks import Array
 from normlime_fast._engine.block import Explained
-from normlime_fast._engine.dispatch import Options, none_left, outputs_checker, prepared, work
+from normlime_fast._engine.dispatch import Options, explain_blocks, none_left, outputs_checker, prepared
 from normlime_fast._engine.settings import Settings
 from normlime_fast._errors import attach, none_finished
 from normlime_fast._inputs.sources import Block
@@ -51,7 +51,7 @@ def sum_stream(
         blocks = iter(blocks)
         first = next(blocks)  # nothing is asked before it is seen
         settings = prepared(settings, options)
-        work(settings, chain([first], blocks), partial(_summed, by_target=by_target), options, take)
+        explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target), options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"

@@ -8,7 +8,7 @@ import numpy as np
 from normlime_fast._checks import Array
 from normlime_fast._engine.block import Explained, failed_explanations
 from normlime_fast._engine.checkpoint import Checkpoint
-from normlime_fast._engine.dispatch import Options, none_left, outputs_checker, outputs_of, prepared, work
+from normlime_fast._engine.dispatch import Options, explain_blocks, none_left, outputs_checker, outputs_of, prepared
 from normlime_fast._engine.settings import Settings
 from normlime_fast._errors import attach
 from normlime_fast._inputs.sources import Block, Partitions, Table
@@ -53,7 +53,7 @@ def explain_table(
     try:
         if todo:
             settings = prepared(settings, options)
-        work(settings, blocks, _whole, options._replace(progress=progress), take)
+        explain_blocks(settings, blocks, _whole, options._replace(progress=progress), take)
     except BaseException as error:
         parts = [finished[k] for k in sorted(finished)] + [getattr(error, "finished", None)]
         if known := [part for part in parts if part is not None]:
