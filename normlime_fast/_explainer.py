@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast._inputs.usable import usable_rows
-from normlime_fast._model import Predict
+from normlime_fast._model import Model, Predict
 from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
@@ -152,7 +152,19 @@ class NormLIME:
         return f"<NormLIME: {shown(self.predict)}, {shown(self.neighborhood)}, {settings}>"
 
     def _settings(self) -> Settings:
-        return Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
+        return Settings(
+            model=Model(self.predict, self.batch_size),
+            neighborhood=self.neighborhood,
+            n_features=self.n_features,
+            n_samples=self.n_samples,
+            selection=self.selection,
+            targets=self.targets,
+            ridge=self.ridge,
+            tol=self.tol,
+            shared_samples=self.shared_samples,
+            n_jobs=self.n_jobs,
+            seed=self.seed,
+        )
 
     def explain(
         self,

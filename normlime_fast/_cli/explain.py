@@ -19,7 +19,7 @@ from normlime_fast._cli.data import Data, check_same_kinds, check_values, is_cat
 from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, listed, one_line
 from normlime_fast._cli.models import Asked, Model, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
-from normlime_fast._model import predict_rows, target_names
+from normlime_fast._model import target_names
 from normlime_fast._surrogates import WARNINGS
 from normlime_fast._types import UNKNOWN
 
@@ -127,7 +127,7 @@ def _n_features(arguments: argparse.Namespace, d: int) -> int | None:
 def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse.Namespace) -> tuple[str, ...] | None:
     """Ask the model about the first row, check what depends on its outputs, and return their names."""
     try:
-        outputs = predict_rows(explainer.predict, row, row.values, np.arange(1), 1)
+        outputs = explainer._settings().model.predict(row, row.values, np.arange(1))
     except (Exception, SystemExit) as error:
         raise UsageError(f"{arguments.data}: {_what_failed(error)}") from error
     n_outputs = outputs.shape[1]
@@ -179,7 +179,7 @@ def _what_failed(error: BaseException) -> str:
     """Say in one line what went wrong, and for which rows."""
     notes = [note.removeprefix("normlime_fast: ") for note in getattr(error, "__notes__", ())]
     where = [in_options(note) for note in notes if note.startswith("predict was working on")]
-    if any("points of the neighborhood" in note for note in notes):
+    if any(note.startswith("predict failed on point") for note in notes):
         where = ["the model was working on the points of the neighborhood"]
     hint = "; lower --samples" if isinstance(error, MemoryError) else ""
     if where:

@@ -9,20 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normlime_fast._checks import Array, check_count
-from normlime_fast._engine.settings import (
-    BATCH_BYTES,
-    Settings,
-    ask,
-    ask_about_rows,
-    bytes_a_row,
-    check_same_outputs,
-    rows_a_batch,
-)
+from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.threads import Pieces, Start
 from normlime_fast._errors import attach
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._kernels.surrogate import NO_FEATURES
-from normlime_fast._model import target_names, targets_of
+from normlime_fast._model import BATCH_BYTES, bytes_per_row, check_same_outputs, target_names, targets_of
 from normlime_fast._neighborhoods.buffers import Batch, Samples, SharedBuffer, room_for
 from normlime_fast._neighborhoods.samplers import Filled, Listed, Sampler, Shared
 from normlime_fast._results.explanations import COLUMNS, LocalExplanations
@@ -59,7 +51,7 @@ def explain_block(
         return Explained(None, None, None, rows.fault, statuses)
     sampler = settings.neighborhood.sampler(settings.seed, settings.n_samples, rows)
     _check_count(settings, sampler)
-    outputs, failed, error = ask_about_rows(settings, rows, asked, skip)
+    outputs, failed, error = settings.model.predict_rows(rows, asked, skip=skip)
     statuses[statuses == 0] = np.where(failed, MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
@@ -159,9 +151,10 @@ class _Run:
         self.n_outputs = outputs.shape[1]
         if isinstance(sampler, Shared):
             check_same_outputs(len(sampler.outputs), self.n_outputs)
-        self.target_names = target_names(settings.predict, self.n_outputs)
-        most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
-        self.batch_size = rows_a_batch(settings, most)
+        self.target_names = target_names(settings.model.function, self.n_outputs)
+        most = max(bytes_per_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
+        self.batch_size = settings.model.rows_per_call(most)
+        self.model = replace(settings.model, batch_size=self.batch_size)
         if isinstance(sampler, Shared):
             self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
         self.targets = targets_of(settings.targets, outputs)
@@ -240,15 +233,13 @@ class _Run:
         asked = buffer.asked(batch)
         said: Array | None = None
         if asked.any():
-            outputs, failed, error = ask(
-                self.settings,
+            outputs, failed, error = self.model.predict_or_skip(
                 self.rows,
                 buffer.inputs(batch),
                 redraw,
                 batch.numbers[asked],
-                self.batch_size,
-                self.n_outputs,
-                self.skip,
+                skip=self.skip,
+                n_outputs=self.n_outputs,
             )
             self.failed[batch.rows][asked], self.error = failed, self.error or error
             if outputs is not None:

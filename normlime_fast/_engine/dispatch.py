@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,11 +11,12 @@ import numpy as np
 from normlime_fast._checks import Array, told
 from normlime_fast._engine import executors
 from normlime_fast._engine.block import Explained, Report, explain_block
-from normlime_fast._engine.settings import Settings, ask_about_rows, check_same_outputs
+from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.threads import Start, pool
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import Block, no_label
 from normlime_fast._inputs.usable import usable_rows
+from normlime_fast._model import What, check_same_outputs
 from normlime_fast._neighborhoods.samplers import Neighborhood
 from normlime_fast._types import INVALID_ROW, MODEL_FAILED
 
@@ -103,19 +103,19 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, repor
     return explain_block(settings, rows, block.numbers, skip, start, report)
 
 
-def outputs_of(settings: Settings, block: Block, options: Options) -> Array:
-    """What the model says of the rows themselves, asked where it works."""
-    call = (executors.Shipped(settings), options.skip, block.rows, block.numbers)
+def outputs_of(settings: Settings, block: Block, options: Options, what: What = "instance") -> Array:
+    """Return the model's outputs for the rows themselves; it is called where it works."""
+    call = (executors.Shipped(settings), options.skip, block.rows, block.numbers, what)
     if options.executor is None:
-        return _asked(*call)
-    asked: list[Array] = []
-    executors.run(options.executor, _asked, [call], lambda k, outputs: asked.append(outputs))
-    return asked[0]
+        return _predicted(*call)
+    predicted: list[Array] = []
+    executors.run(options.executor, _predicted, [call], lambda k, outputs: predicted.append(outputs))
+    return predicted[0]
 
 
-def _asked(shipped: executors.Shipped, skip: bool, rows: Any, numbers: Array) -> Array:
-    settings = shipped.value
-    outputs, _, error = ask_about_rows(settings, _as_rows(settings, rows, skip), numbers, skip)
+def _predicted(shipped: executors.Shipped, skip: bool, rows: Any, ids: Array, what: What) -> Array:
+    settings: Settings = shipped.value
+    outputs, _, error = settings.model.predict_rows(_as_rows(settings, rows, skip), ids, skip=skip, what=what)
     if outputs is None:
         raise all_failed(error) from error
     return outputs
@@ -136,21 +136,17 @@ def checked_rows(neighborhood: Neighborhood, X: object, name: str = "X") -> Rows
 
 
 def prepared(settings: Settings, options: Options) -> Settings:
-    """Return settings whose neighborhood knows what the model says of the points that serve all instances, if any do.
+    """Return settings whose neighborhood has the model's outputs for the points that all instances share, if any.
 
-    The model is asked where it works, but all at once, and an error is not skipped: there would be nothing to explain.
+    The model is called where it works, for all at once, and no error is skipped: there would be nothing to explain.
     """
     prepare = getattr(settings.neighborhood, "prepare", None)
     if prepare is None:
         return settings
 
     def ask(points: Rows) -> Array:
-        try:
-            return outputs_of(settings, Block(points, np.arange(points.count)), options._replace(skip=False))
-        except Exception as error:
-            with suppress(Exception):  # some are frozen
-                error.add_note("normlime_fast: by instances, points of the neighborhood are meant that serve them all")
-            raise
+        block = Block(points, np.arange(points.count))
+        return outputs_of(settings, block, options._replace(skip=False), what="point")
 
     return replace(settings, neighborhood=prepare(settings.seed, settings.n_samples, settings.n_features, ask))
 

@@ -1,47 +1,51 @@
 """Whether the model predicts the same for the same rows: `NormLIME.probe`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from normlime_fast._checks import Array
-from normlime_fast._engine.settings import Settings, bytes_a_row, rows_a_batch
+from normlime_fast._engine.settings import Settings
 from normlime_fast._inputs.rows import Rows
-from normlime_fast._model import predict_rows
+from normlime_fast._model import bytes_per_row
 from normlime_fast._neighborhoods.buffers import Batch, SharedBuffer, room_for
 
 
 class Probe(NamedTuple):
     """How far a model's outputs differ for the same rows, from `NormLIME.probe`."""
 
-    repeated: float  # largest difference when asked again
-    regrouped: float  # and when asked in smaller batches
+    repeated: float  # largest difference when called again
+    regrouped: float  # and when called in smaller batches
     largest: float  # |output|
 
 
-def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
-    """Ask the model about the same perturbed rows again, and again in other batches."""
+def probe(settings: Settings, rows: Rows, instance_ids: Array) -> Probe:
+    """Call the model on the same perturbed rows again, and once more in other batches."""
     n = min(settings.n_samples, 100)
     points = getattr(settings.neighborhood, "points", None)
-    inputs = _redrawn(settings, rows, numbers, n) if points is None else points(settings.seed, n).values.copy
+    inputs = _redrawn(settings, rows, instance_ids, n) if points is None else points(settings.seed, n).values.copy
 
-    def asked(batch_size: int) -> Array:
+    def predict(batch_size: int) -> Array:
         values = inputs()
-        some = numbers if points is None else np.arange(values.shape[0])
-        return predict_rows(settings.predict, rows, values, some, batch_size)
+        model = replace(settings.model, batch_size=batch_size)
+        if points is None:
+            return model.predict(rows, values, instance_ids)
+        return model.predict(rows, values, np.arange(values.shape[0]), what="point")
 
-    most = min(inputs().shape[0], rows_a_batch(settings, bytes_a_row(rows)))
-    first, again, regrouped = asked(most), asked(most), asked(max(1, min(n, most // 2)))
+    most = min(inputs().shape[0], settings.model.rows_per_call(bytes_per_row(rows)))
+    first, again, regrouped = predict(most), predict(most), predict(max(1, min(n, most // 2)))
     return Probe(*(float(np.abs(values).max()) for values in (again - first, regrouped - first, first)))
 
 
-def _redrawn(settings: Settings, rows: Rows, numbers: Array, n: int) -> Callable[[], Any]:
-    """Return a function that draws n samples around each row, and returns what the model is to be asked."""
+def _redrawn(settings: Settings, rows: Rows, instance_ids: Array, n: int) -> Callable[[], Any]:
+    """Return a function that draws n samples around each row, and returns what the model is called with."""
     sampler = settings.neighborhood.sampler(settings.seed, n, rows)
-    everything = slice(0, len(numbers))
-    batch = Batch(everything, numbers, numbers.astype(np.uint64), np.arange(len(numbers) + 1))
-    buffer = room_for(sampler, rows, n, len(numbers))
+    count = len(instance_ids)
+    everything = slice(0, count)
+    batch = Batch(everything, instance_ids, instance_ids.astype(np.uint64), np.arange(count + 1))
+    buffer = room_for(sampler, rows, n, count)
     assert not isinstance(buffer, SharedBuffer)  # of those, the points are asked about
 
     def draw() -> Any:
