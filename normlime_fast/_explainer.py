@@ -30,20 +30,20 @@ from normlime_fast._engine.checkpoint import Checkpoint
 from normlime_fast._engine.dispatch import Options, checked_rows
 from normlime_fast._engine.fingerprint import fingerprint
 from normlime_fast._engine.probe import Probe, probe
-from normlime_fast._engine.progress import Report, reporter
+from normlime_fast._engine.progress import reporter
 from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
 from normlime_fast._inputs.usable import usable_rows
-from normlime_fast._model import Model, Predict
+from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Binned, Gaussian, Mask, Perturbs, Pool, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._surrogates import as_selection, warn_of_counts
-from normlime_fast._types import INVALID_ROW, MODEL_FAILED, UNKNOWN, Kind, Sign
+from normlime_fast._types import INVALID_ROW, MODEL_FAILED, UNKNOWN, Kind, Predict, Progress, Sign
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
@@ -171,7 +171,7 @@ class NormLIME:
         X: ArrayLike,
         *,
         index: ArrayLike | None = None,
-        progress: bool | Report = False,
+        progress: bool | Progress = False,
         executor: Executor | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         block_size: int | None = None,
@@ -244,7 +244,7 @@ class NormLIME:
             table: Table | Partitions = Partitions(X, executor)
         else:
             table = Table(usable_rows(checked, X) if skip else checked(X))
-        numbers = as_index(index, len(table))
+        instance_ids = as_index(index, len(table))
         d = self.neighborhood.axis(table.whole).n_features if isinstance(table, Table) else table.n_columns
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
@@ -255,13 +255,13 @@ class NormLIME:
         opened: AbstractContextManager[Checkpoint | None] = nullcontext()
         if checkpoint is not None:
             free = ("block_size", "rng") if self._any_seed else ("block_size",)
-            opened = Checkpoint.opened(checkpoint, fingerprint(settings, table.identity(), numbers, size), free)
+            opened = Checkpoint.opened(checkpoint, fingerprint(settings, table.identity(), instance_ids, size), free)
         with reporter(progress, len(table)) as report, opened as store:
             options = Options(executor, skip, lambda done: report(done, len(table)))
             if store is not None:
                 size = store.settings["block_size"]
                 settings = replace(settings, seed=np.uint64(store.settings["rng"]))
-            local, error, fault = explain_table(settings, table, numbers, size, store, options)
+            local, error, fault = explain_table(settings, table, instance_ids, size, store, options)
         with not_lost(local):
             _warn(np.bincount(local.status), error, fault)
         return local
@@ -272,7 +272,7 @@ class NormLIME:
         *,
         by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         first: int = 0,
-        progress: bool | Report = False,
+        progress: bool | Progress = False,
         executor: Executor | None = None,
         block_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",

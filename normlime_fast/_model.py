@@ -9,8 +9,8 @@ import numpy as np
 
 from normlime_fast._checks import Array, quiet, shown
 from normlime_fast._inputs.rows import Rows
+from normlime_fast._types import Predict
 
-Predict = Callable[[Any], Any]
 What = Literal["instance", "point"]  # what rows belong to: their instance, or a point of the neighborhood, by itself
 
 BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was

@@ -1,6 +1,7 @@
-"""The closed lists of words and numbers that results are made of: kinds and signs of importances, statuses."""
+"""The closed lists of words and numbers that results are made of, and the types of callbacks."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from normlime_fast._kernels.surrogate import CONSTANT_OUTPUT, NO_FEATURES, NO_WEIGHT, OVERFLOW, TOO_FEW
 
@@ -19,3 +20,7 @@ N_STATUSES = max(UNKNOWN) + 1
 
 Layout = Literal["long", "wide"]  # of tables
 LocalLayout = Literal["long", "wide", "fits"]  # of tables of local explanations
+
+Predict = Callable[[Any], Any]  # rows -> (m,) or (m, n_outputs) numbers
+Progress = Callable[[int, Any], object]  # the user's: instances done, and in all, if that is known
+Advance = Callable[[int], object]  # instances done

@@ -140,16 +140,16 @@ class Checkpoint:
             )
         return blocks
 
-    def check_predictions(self, local: LocalExplanations, outputs: Array, numbers: Array) -> None:
-        """Refuse a model that says something else of instances than the one that the checkpoint was begun with."""
+    def check_predictions(self, local: LocalExplanations, outputs: Array, instance_ids: Array) -> None:
+        """Refuse a model that predicts something else for instances than the one that the checkpoint was begun with."""
         if self.settings["targets"] == "all" and len(local.target) != outputs.size:
-            begun = len(local.target) // len(numbers)
+            begun = len(local.target) // len(instance_ids)
             raise ValueError(
                 f"checkpoint {self.path} was begun with a model of {begun} outputs, got {outputs.shape[1]};"
                 " use the same, or another folder"
             )
         far = SAME * np.nanmax(np.abs(local.prediction), initial=0.0)
-        rows = {number: row for row, number in enumerate(numbers.tolist())}
+        rows = {number: row for row, number in enumerate(instance_ids.tolist())}
         for number, target, then in zip(
             local.instance.tolist(), local.target.tolist(), local.prediction.tolist(), strict=True
         ):

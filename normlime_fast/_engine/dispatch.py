@@ -10,7 +10,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, told
 from normlime_fast._engine import executors
-from normlime_fast._engine.block import Explained, Report, explain_block
+from normlime_fast._engine.block import Explained, explain_block
 from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.threads import Start, pool
 from normlime_fast._inputs.rows import Rows
@@ -18,9 +18,7 @@ from normlime_fast._inputs.sources import Block, no_label
 from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._model import What, check_same_outputs
 from normlime_fast._neighborhoods.samplers import Neighborhood
-from normlime_fast._types import INVALID_ROW, MODEL_FAILED
-
-Progress = Callable[[int], object]
+from normlime_fast._types import INVALID_ROW, MODEL_FAILED, Advance
 
 
 class Options(NamedTuple):
@@ -28,7 +26,7 @@ class Options(NamedTuple):
 
     executor: Executor | None
     skip: bool
-    progress: Progress
+    progress: Advance
 
 
 def explain_blocks(
@@ -57,14 +55,14 @@ def explain_blocks(
     if options.executor is None:
         with pool(settings.n_jobs) as start:
             for k, block in enumerate(blocks):
-                sizes[k] = len(block.numbers)
+                sizes[k] = len(block.instance_ids)
                 took(k, finish(_explained(settings, block, options.skip, start, lambda now: tell(done + now)), block))
         return
 
     def calls() -> Iterator[tuple[Any, ...]]:
         shipped = executors.Shipped(settings)
         for k, block in enumerate(blocks):
-            sizes[k] = len(block.numbers)
+            sizes[k] = len(block.instance_ids)
             yield shipped, finish, options.skip, *block
 
     executors.run(options.executor, _explain_elsewhere, calls(), took)
@@ -75,37 +73,37 @@ def _explain_elsewhere(
     finish: Callable[[Explained, Block], Any],
     skip: bool,
     rows: Any,
-    numbers: Array,
+    instance_ids: Array,
     labels: Array | None,
 ) -> Any:
     settings = shipped.value
     with pool(settings.n_jobs) as start:
-        explained = _explained(settings, Block(rows, numbers, labels), skip, start, lambda done: None)
+        explained = _explained(settings, Block(rows, instance_ids, labels), skip, start, lambda done: None)
     if explained.error is not None:
         explained = explained._replace(error=executors.portable(explained.error))
-    return finish(explained, Block(None, numbers, labels))
+    return finish(explained, Block(None, instance_ids, labels))
 
 
-def _explained(settings: Settings, block: Block, skip: bool, start: Start, report: Report) -> Explained:
+def _explained(settings: Settings, block: Block, skip: bool, start: Start, advance: Advance) -> Explained:
     """Explain a block, of which rows without a label cannot be used."""
     try:
         rows = _as_rows(settings, block.rows, skip)
     except (TypeError, ValueError) as error:
         if not skip:
             raise
-        return Explained(None, None, None, told(error), np.full(len(block.numbers), INVALID_ROW))
+        return Explained(None, None, None, told(error), np.full(len(block.instance_ids), INVALID_ROW))
     if isinstance(block.labels, np.ma.MaskedArray):
         labelled = ~np.ma.getmaskarray(block.labels)
         usable = labelled if rows.usable is None else labelled & rows.usable
         rows = replace(
-            rows, usable=usable, fault=rows.fault or told(no_label("by", int(block.numbers[labelled.argmin()])))
+            rows, usable=usable, fault=rows.fault or told(no_label("by", int(block.instance_ids[labelled.argmin()])))
         )
-    return explain_block(settings, rows, block.numbers, skip, start, report)
+    return explain_block(settings, rows, block.instance_ids, skip, start, advance)
 
 
 def outputs_of(settings: Settings, block: Block, options: Options, what: What = "instance") -> Array:
     """Return the model's outputs for the rows themselves; it is called where it works."""
-    call = (executors.Shipped(settings), options.skip, block.rows, block.numbers, what)
+    call = (executors.Shipped(settings), options.skip, block.rows, block.instance_ids, what)
     if options.executor is None:
         return _predicted(*call)
     predicted: list[Array] = []

@@ -71,14 +71,14 @@ def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
     if local is None:
         assert statuses is not None
         counts = np.bincount(statuses, minlength=N_STATUSES)
-        return Summed(None, len(block.numbers), counts, None, None, error, fault)
+        return Summed(None, len(block.instance_ids), counts, None, None, error, fault)
     groups = local.target if by_target else block.labels
     if block.labels is not None:
-        groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.numbers))
+        groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.instance_ids))
     statistics = local._statistics(groups)
     counts = np.bincount(local.status, minlength=N_STATUSES)
     names = local.target_names if by_target else None
-    return Summed(statistics, len(block.numbers), counts, n_outputs, names, error, fault)
+    return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)
 
 
 def _added(one: Summed | None, other: Summed) -> Summed:

@@ -17,18 +17,23 @@ from normlime_fast._types import N_STATUSES
 
 
 def explain_table(
-    settings: Settings, table: Table | Partitions, numbers: Array, size: int, store: Checkpoint | None, options: Options
+    settings: Settings,
+    table: Table | Partitions,
+    instance_ids: Array,
+    size: int,
+    store: Checkpoint | None,
+    options: Options,
 ) -> tuple[LocalExplanations, Exception | None, str | None]:
     """Explain all rows of a table; also return the first error of the model, and fault of a row, that was skipped."""
     slices = table.slices(size)
-    kept = {} if store is None else _kept(store, [numbers[here] for here in slices])
+    kept = {} if store is None else _kept(store, [instance_ids[here] for here in slices])
     if store is not None and kept:
         k = min(kept)
-        outputs = outputs_of(settings, Block(table.rows(slices[k]), numbers[slices[k]]), options)
-        store.check_predictions(kept[k], outputs, numbers[slices[k]])
+        outputs = outputs_of(settings, Block(table.rows(slices[k]), instance_ids[slices[k]]), options)
+        store.check_predictions(kept[k], outputs, instance_ids[slices[k]])
     finished: dict[int, LocalExplanations | None] = dict(kept)
     todo = [k for k in range(len(slices)) if k not in finished]
-    before = len(numbers) - sum(len(numbers[slices[k]]) for k in todo)
+    before = len(instance_ids) - sum(len(instance_ids[slices[k]]) for k in todo)
     check_outputs = outputs_checker()
     first_error: Exception | None = None
     fault = table.whole.fault if isinstance(table, Table) else None
@@ -47,7 +52,7 @@ def explain_table(
     def progress(done: int) -> None:
         options.progress(before + done)
 
-    blocks = (Block(table.rows(slices[k]), numbers[slices[k]]) for k in todo)
+    blocks = (Block(table.rows(slices[k]), instance_ids[slices[k]]) for k in todo)
     if before:
         options.progress(before)
     try:
@@ -67,17 +72,18 @@ def explain_table(
         statuses = np.bincount(np.concatenate([unknown[k] for k in sorted(unknown)]), minlength=N_STATUSES)
         raise none_left(statuses, first_error, fault) from first_error
     parts = [
-        finished[k] or failed_explanations(settings, numbers[slices[k]], like, unknown[k]) for k in range(len(slices))
+        finished[k] or failed_explanations(settings, instance_ids[slices[k]], like, unknown[k])
+        for k in range(len(slices))
     ]
     return _joined(parts), first_error, fault
 
 
-def _kept(store: Checkpoint, numbers: list[Array]) -> dict[int, LocalExplanations]:
-    """The finished blocks of a checkpoint that are those of the instances with these numbers."""
+def _kept(store: Checkpoint, instance_ids: list[Array]) -> dict[int, LocalExplanations]:
+    """The finished blocks of a checkpoint that are those of the instances with these ids."""
     return {
         k: local
         for k, local in store.finished.items()
-        if k < len(numbers) and np.array_equal(np.unique(local.instance), np.sort(numbers[k]))
+        if k < len(instance_ids) and np.array_equal(np.unique(local.instance), np.sort(instance_ids[k]))
     }
 
 

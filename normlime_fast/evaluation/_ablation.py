@@ -20,10 +20,11 @@ from normlime_fast._checks import (
     shown,
 )
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
-from normlime_fast._model import Model, Predict, target_names
+from normlime_fast._model import Model, target_names
 from normlime_fast._results.export import counted
 from normlime_fast._results.groups import listed
 from normlime_fast._results.importance import Importance
+from normlime_fast._types import Predict
 from normlime_fast.evaluation._common import deviation, half_width, ranked, table
 
 if TYPE_CHECKING:
