@@ -1,11 +1,11 @@
 """NormLIME: composes the stages; no numerics of its own."""
 
-import copy
 import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -26,21 +26,26 @@ from normlime_fast._checks import (
     shown,
     told,
 )
-from normlime_fast._engine.block import Probe, probe
-from normlime_fast._engine.checkpoint import Checkpoint, described
-from normlime_fast._engine.progress import Report, reporter
-from normlime_fast._engine.table import Options, checked_rows, explain_table, sum_stream, usable_rows
+from normlime_fast._engine.checkpoint import Checkpoint
+from normlime_fast._engine.dispatch import Options
+from normlime_fast._engine.fingerprint import fingerprint
+from normlime_fast._engine.probe import Probe, probe
+from normlime_fast._engine.progress import reporter
+from normlime_fast._engine.settings import Settings
+from normlime_fast._engine.stream import sum_stream
+from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import none_finished, not_lost
 from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._messages import Message, Term
-from normlime_fast._model import Predict
+from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._status import Status
 from normlime_fast._surrogates import as_selection, warn_of_counts
-from normlime_fast._types import Kind, Sign
+from normlime_fast._types import Kind, Predict, Progress, Sign
 
 BLOCK = 1_000_000  # rows that the model is asked about in a block
 BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
@@ -148,12 +153,27 @@ class NormLIME:
         settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
         return f"<NormLIME: {shown(self.predict)}, {shown(self.neighborhood)}, {settings}>"
 
+    def _settings(self) -> Settings:
+        return Settings(
+            model=Model(self.predict, self.batch_size),
+            neighborhood=self.neighborhood,
+            n_features=self.n_features,
+            n_samples=self.n_samples,
+            selection=self.selection,
+            targets=self.targets,
+            ridge=self.ridge,
+            tol=self.tol,
+            shared_samples=self.shared_samples,
+            n_jobs=self.n_jobs,
+            seed=self.seed,
+        )
+
     def explain(
         self,
         X: ArrayLike,
         *,
         index: ArrayLike | None = None,
-        progress: bool | Report = False,
+        progress: bool | Progress = False,
         executor: Executor | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         block_size: int | None = None,
@@ -222,9 +242,13 @@ class NormLIME:
         """
         executor = as_executor(executor)
         skip = as_skip(on_error)
-        as_rows = usable_rows if skip else checked_rows
-        table = Partitions(X, executor) if is_dask(X) else Table(as_rows(self, X))
-        numbers = as_index(index, len(table))
+        settings = self._settings()
+        checked = self.neighborhood._checked_rows
+        if is_dask(X):
+            table: Table | Partitions = Partitions(X, executor)
+        else:
+            table = Table(usable_rows(checked, X) if skip else checked(X))
+        instance_ids = as_index(index, len(table))
         d = self.neighborhood._features(table.whole).n_features if isinstance(table, Table) else table.n_columns
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
@@ -233,17 +257,16 @@ class NormLIME:
                 message = Message(Term("n_features"), f" is {self.n_features}", most)
                 warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
-        explainer: NormLIME = self
         opened: AbstractContextManager[Checkpoint | None] = nullcontext()
         if checkpoint is not None:
             free = ("block_size", "rng") if self._any_seed else ("block_size",)
-            opened = Checkpoint.opened(checkpoint, described(self, table.identity(), numbers, size), free)
+            opened = Checkpoint.opened(checkpoint, fingerprint(settings, table.identity(), instance_ids, size), free)
         with reporter(progress, len(table)) as report, opened as store:
             options = Options(executor, skip, lambda done: report(done, len(table)))
             if store is not None:
-                explainer, size = copy.copy(self), store.settings["block_size"]
-                explainer.seed = np.uint64(store.settings["rng"])
-            local, error, fault = explain_table(explainer, table, numbers, size, store, options)
+                size = store.settings["block_size"]
+                settings = replace(settings, seed=np.uint64(store.settings["rng"]))
+            local, error, fault = explain_table(settings, table, instance_ids, size, store, options)
         with not_lost(local):
             _warn(np.bincount(local.status), error, fault)
         return local
@@ -254,7 +277,7 @@ class NormLIME:
         *,
         by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         first: int = 0,
-        progress: bool | Report = False,
+        progress: bool | Progress = False,
         executor: Executor | None = None,
         block_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
@@ -315,11 +338,12 @@ class NormLIME:
                 if table is not None:
                     blocks = blocks_of_partitions(table, by, first)
                 else:
-                    as_rows = partial(usable_rows if skip else checked_rows, self)
+                    checked = self.neighborhood._checked_rows
+                    as_rows = partial(usable_rows, checked) if skip else checked
                     blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
-            statistics, summed = sum_stream(self, blocks, isinstance(by, str), options)
+            statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), options)
         with not_lost(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
         return statistics
@@ -398,8 +422,8 @@ class NormLIME:
         >>> explainer.probe(np.zeros((3, 2))).repeated > 0.1
         True
         """
-        rows = checked_rows(self, X)
-        return probe(self, rows, np.arange(rows.count))
+        rows = self.neighborhood._checked_rows(X)
+        return probe(self._settings(), rows, np.arange(rows.count))
 
 
 def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:

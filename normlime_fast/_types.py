@@ -1,9 +1,14 @@
-"""Types that annotations of several modules share: kinds and signs of importances, layouts of tables."""
+"""Types that annotations of several modules share: kinds and signs of importances, layouts of tables, callbacks."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 Kind = Literal["normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"]
 Sign = Literal["absolute", "positive", "negative", "net"]
 
 Layout = Literal["long", "wide"]  # of tables
 LocalLayout = Literal["long", "wide", "fits"]  # of tables of local explanations
+
+Predict = Callable[[Any], Any]  # rows -> (m,) or (m, n_outputs) numbers
+Progress = Callable[[int, Any], object]  # the user's: instances done, and in all, if that is known
+Advance = Callable[[int], object]  # instances done

@@ -15,7 +15,7 @@ import pytest
 from scipy import sparse
 
 import normlime_fast as nlf
-from normlime_fast._engine.checkpoint import described
+from normlime_fast._engine.fingerprint import fingerprint
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import as_rows, as_texts
 
@@ -81,7 +81,7 @@ def settings_of(neighborhood, identity=None):
     """What the manifest has, as it comes back from its file."""
     names = ("n_features", "n_samples", "targets", "selection", "ridge", "tol", "shared_samples")
     one = SimpleNamespace(**dict.fromkeys(names), seed=np.uint64(1), neighborhood=neighborhood)
-    return json.loads(json.dumps(described(one, identity or {}, np.arange(3), 2), allow_nan=False))
+    return json.loads(json.dumps(fingerprint(one, identity or {}, np.arange(3), 2), allow_nan=False))
 
 
 # a field of a neighborhood, and others that it must not be taken for
@@ -233,6 +233,6 @@ def all_settings():
 
 def test_classes_of_the_library_are_told_without_their_modules():
     pool = nlf.Pool.from_data(np.eye(5))
-    known = described(nlf.NormLIME(len, pool, rng=0), {}, np.arange(2), 1)
+    known = fingerprint(nlf.NormLIME(len, pool, rng=0)._settings(), {}, np.arange(2), 1)
     assert known["neighborhood proximity"]["class"] == "Proximity"
     assert "normlime_fast." not in json.dumps(known)

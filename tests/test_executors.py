@@ -160,8 +160,8 @@ def test_progress_over_partitions_is_in_numbers(client, kind, remote):
 def test_rows_are_numbered_partition_by_partition():
     """Numbers of all rows at once are 8 bytes a row where partitions are to stay where they are."""
     blocks = list(blocks_of_partitions(Partitions(partitioned("array"), None), None, 100))
-    assert [block.numbers.base is None for block in blocks] == [True] * 3
-    assert_array_equal(np.concatenate([block.numbers for block in blocks]), np.arange(100, 140))
+    assert [block.instance_ids.base is None for block in blocks] == [True] * 3
+    assert_array_equal(np.concatenate([block.instance_ids for block in blocks]), np.arange(100, 140))
 
 
 def test_what_is_kept_of_blocks_that_are_done_does_not_grow():
@@ -169,7 +169,7 @@ def test_what_is_kept_of_blocks_that_are_done_does_not_grow():
 
     def count(done, total):
         frame = sys._getframe()
-        while frame.f_code.co_name != "_work":
+        while frame.f_code.co_name != "explain_blocks":
             frame = frame.f_back
         sizes.append(len(frame.f_locals["sizes"]))
 

@@ -354,7 +354,21 @@ def test_a_model_that_fails_for_the_points_fails(name, on_error):
 
     with pytest.raises(RuntimeError, match="cannot") as caught:
         explainer(name, predict=failing).explain(KINDS[name].X, on_error=on_error)
-    assert "points of the neighborhood are meant" in " ".join(caught.value.__notes__)
+    note = "normlime_fast: predict failed on points 0 to 59, which the neighborhood shares between all instances"
+    assert caught.value.__notes__ == [note]
+
+
+@pytest.mark.parametrize("name", ["pool", "pool drawn", "binned"])
+def test_what_a_model_must_not_return_for_the_points(name):
+    def returning(outputs):
+        return lambda rows: outputs if len(rows) == 60 else KINDS[name].predict(rows)
+
+    for outputs, message in [
+        (np.zeros(3), r"numbers for 60 rows of points 0 to 59, got shape \(3,\)"),
+        (np.where(np.arange(60) == 7, np.nan, 0.0), "got nan for output 0 of point 7; 1 of these 60 points have NaN"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            explainer(name, predict=returning(outputs)).explain(KINDS[name].X)
 
 
 @every_kind

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 import normlime_fast as nlf
 from normlime_fast._inputs.rows import as_arrays, as_rows, as_sparse_rows, as_texts
-from normlime_fast._model import predict_rows
+from normlime_fast._model import Model
 
 
 def explain(predict, X, *, neighborhood=nlf.Gaussian(1.0), index=None, progress=False, **options):  # noqa: B008
@@ -199,7 +199,7 @@ def test_rows_of_any_kind_in_batches(kind, batch_size):
         count = len(given) if isinstance(given, list) else given.shape[0]
         return np.arange(count) + 100.0 * len(kept)
 
-    outputs = predict_rows(model, rows, rows.values, np.arange(4), batch_size)
+    outputs = Model(model, batch_size).predict(rows, rows.values, np.arange(4))
     k = np.arange(12)
     assert_array_equal(outputs, (k % batch_size + 100.0 * (k // batch_size + 1))[:, None])
     expected_type = {"texts": list, "frame": pd.DataFrame}.get(kind, type(rows.values))
@@ -219,9 +219,9 @@ def test_rows_of_any_kind_in_batches(kind, batch_size):
 def test_errors_of_a_model_of_any_kind_of_rows(kind):
     rows = ANY_ROWS[kind]
     with pytest.raises(ValueError, match=r"\(5,\) numbers for 5 rows of instances 0 to 1, got shape \(1,\)"):
-        predict_rows(lambda given: [0.0], rows, rows.values, np.arange(4), 5)
+        Model(lambda given: [0.0], 5).predict(rows, rows.values, np.arange(4))
     with pytest.raises(ValueError, match="got nan for output 0 of a sample around instance 3; 1 of these 1 instances"):
-        predict_rows(lambda given: np.full(5, np.nan), rows, rows.values[7:], np.array([3]), 5)
+        Model(lambda given: np.full(5, np.nan), 5).predict(rows, rows.values[7:], np.array([3]))
 
 
 def test_a_model_that_works_in_place_changes_neither_the_data_nor_the_result():

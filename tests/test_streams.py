@@ -177,13 +177,13 @@ def test_rows_of_other_kinds(kind, stream):
     batches = {"table": whole, "list": pieces[1:], "generator": iter(pieces)}[stream]
     expected = make(whole)
     blocks = list(blocks_of_batches(batches, LABELS, 100, 7, make))
-    assert [len(block.numbers) for block in blocks] == [7, 7, 7, 7, 2]
+    assert [len(block.instance_ids) for block in blocks] == [7, 7, 7, 7, 2]
     for k, block in enumerate(blocks):
         here = slice(7 * k, 7 * k + 7)
         assert type(block.rows.values) is type(expected.values)
         assert block.rows.values.dtype == expected.values.dtype
         assert_array_equal(dense(block.rows.values), dense(expected.values[here]))
-        assert_array_equal(block.numbers, np.arange(100, 130)[here])
+        assert_array_equal(block.instance_ids, np.arange(100, 130)[here])
         assert_array_equal(block.labels, LABELS[here])
 
 

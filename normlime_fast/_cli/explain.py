@@ -20,7 +20,7 @@ from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_
 from normlime_fast._cli.models import Asked, Model, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
 from normlime_fast._messages import ModelNote, PointsNote
-from normlime_fast._model import predict_rows, target_names
+from normlime_fast._model import target_names
 from normlime_fast._status import Status
 
 NEIGHBORHOODS = {"gaussian": Gaussian, "pool": Pool, "binned": Binned}
@@ -125,7 +125,7 @@ def _n_features(arguments: argparse.Namespace, d: int) -> int | None:
 def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse.Namespace) -> tuple[str, ...] | None:
     """Ask the model about the first row, check what depends on its outputs, and return their names."""
     try:
-        outputs = predict_rows(explainer.predict, row, row.values, np.arange(1), 1)
+        outputs = explainer._settings().model.predict(row, row.values, np.arange(1))
     except (Exception, SystemExit) as error:
         raise UsageError(f"{arguments.data}: {_what_failed(error)}") from error
     n_outputs = outputs.shape[1]

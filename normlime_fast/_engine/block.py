@@ -1,6 +1,5 @@
 """One block of instances: from its rows to its local explanations, in this process."""
 
-from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import replace
@@ -9,27 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normlime_fast._checks import Array
-from normlime_fast._engine.settings import (
-    BATCH_BYTES,
-    Settings,
-    ask,
-    ask_about_rows,
-    bytes_a_row,
-    check_same_outputs,
-    rows_a_batch,
-)
+from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.threads import Pieces, Start
 from normlime_fast._errors import attach
 from normlime_fast._inputs.rows import Rows
-from normlime_fast._model import predict_rows, target_names, targets_of
+from normlime_fast._model import BATCH_BYTES, bytes_per_row, check_same_outputs, target_names, targets_of
 from normlime_fast._neighborhoods.base import Batch, Sampler, Samples
 from normlime_fast._results.explanations import COLUMNS, LocalExplanations
 from normlime_fast._status import Status
 from normlime_fast._surrogates import Fits, fit_samples
+from normlime_fast._types import Advance
 
 PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
-
-Report = Callable[[int], object]
 
 
 class Explained(NamedTuple):
@@ -43,40 +33,40 @@ class Explained(NamedTuple):
 
 
 def explain_block(
-    settings: Settings, rows: Rows, numbers: Array, skip: bool, start: Start, report: Report
+    settings: Settings, rows: Rows, instance_ids: Array, skip: bool, start: Start, advance: Advance
 ) -> Explained:
-    """Explain the rows, whose samples are keyed by `numbers`; if `skip`, leave out instances that the model fails for.
+    """Explain rows, whose samples are keyed by `instance_ids`; if `skip`, leave out those that the model fails for.
 
     An exception carries what was finished before it as its attribute ``finished``.
     """
-    statuses, asked = np.zeros(len(numbers), np.int64), numbers
+    statuses, asked = np.zeros(len(instance_ids), np.int64), instance_ids
     if rows.usable is not None:
         statuses[~rows.usable] = Status.INVALID_ROW
-        rows, asked = rows.take(rows.usable), numbers[rows.usable]
+        rows, asked = rows.take(rows.usable), instance_ids[rows.usable]
     if not len(asked):
         return Explained(None, None, None, rows.fault, statuses)
     sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
     sampler.check(settings.n_features)
-    outputs, failed, error = ask_about_rows(settings, rows, asked, skip)
+    outputs, failed, error = settings.model.predict_rows(rows, asked, skip=skip)
     statuses[statuses == 0] = np.where(failed, Status.MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
     if failed.any():
         rows, asked, outputs = rows.take(~failed), asked[~failed], outputs[~failed]
         sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
-    run = _Run(settings, rows, asked, outputs, sampler, skip, error)
+    explainer = _BlockExplainer(settings, rows, asked, outputs, sampler, skip, error)
     try:
-        run.explain(start, report)
+        explainer.explain(start, advance)
     except BaseException as raised:
-        if 0 in run.parts:
-            attach(raised, run.result())
+        if 0 in explainer.parts:
+            attach(raised, explainer.result())
         raise
-    local = run.result()
+    local = explainer.result()
     left_out = statuses != 0
     if left_out.any():
-        parts = [local, failed_explanations(settings, numbers[left_out], local, statuses[left_out])]
-        local = _in_order(LocalExplanations.concatenate(parts), numbers)
-    return Explained(local, run.n_outputs, run.error, rows.fault)
+        parts = [local, failed_explanations(settings, instance_ids[left_out], local, statuses[left_out])]
+        local = _in_order(LocalExplanations.concatenate(parts), instance_ids)
+    return Explained(local, explainer.n_outputs, explainer.error, rows.fault)
 
 
 def _features_of(settings: Settings, d: int) -> int:
@@ -85,14 +75,14 @@ def _features_of(settings: Settings, d: int) -> int:
 
 
 def failed_explanations(
-    settings: Settings, numbers: Array, like: LocalExplanations, statuses: Array
+    settings: Settings, instance_ids: Array, like: LocalExplanations, statuses: Array
 ) -> LocalExplanations:
     """Empty explanations of instances with these statuses, with names and targets as others have them."""
     from scipy.sparse import csr_array
 
     known = like.target[like.instance == like.instance[0]]
     targets = np.array([-1]) if _is_predicted(settings.targets) else known
-    count = len(numbers) * len(targets)
+    count = len(instance_ids) * len(targets)
     unknown = np.full(count, np.nan)
     return replace(
         like,
@@ -101,8 +91,8 @@ def failed_explanations(
         r2=np.zeros(count),
         prediction=unknown.copy(),
         status=np.repeat(statuses, len(targets)),
-        instance=np.repeat(numbers, len(targets)),
-        target=np.tile(targets, len(numbers)),
+        instance=np.repeat(instance_ids, len(targets)),
+        target=np.tile(targets, len(instance_ids)),
         effective_samples=np.zeros(count),
     )
 
@@ -111,55 +101,14 @@ def _is_predicted(targets: str | Array) -> bool:
     return isinstance(targets, str) and targets == "predicted"
 
 
-def _in_order(local: LocalExplanations, numbers: Array) -> LocalExplanations:
-    """Put the explanations in the order of the instances' numbers, of which each has equally many."""
-    sorter = np.argsort(numbers)
-    order = np.argsort(sorter[np.searchsorted(numbers, local.instance, sorter=sorter)], kind="stable")
+def _in_order(local: LocalExplanations, instance_ids: Array) -> LocalExplanations:
+    """Put the explanations in the order of the instances' ids, of which each has equally many."""
+    sorter = np.argsort(instance_ids)
+    order = np.argsort(sorter[np.searchsorted(instance_ids, local.instance, sorter=sorter)], kind="stable")
     return replace(local, **{name: getattr(local, name)[order] for name in ("weights", *COLUMNS)})
 
 
-class Probe(NamedTuple):
-    """How far a model's outputs differ for the same rows, from `NormLIME.probe`."""
-
-    repeated: float  # largest difference when asked again
-    regrouped: float  # and when asked in smaller batches
-    largest: float  # |output|
-
-
-def probe(settings: Settings, rows: Rows, numbers: Array) -> Probe:
-    """Ask the model about the same perturbed rows again, and again in other batches."""
-    n = min(settings.n_samples, 100)
-    points = settings.neighborhood._points(settings.seed, n)
-    inputs = _redrawn(settings, rows, numbers, n) if points is None else points.values.copy
-
-    def asked(batch_size: int) -> Array:
-        values = inputs()
-        some = numbers if points is None else np.arange(values.shape[0])
-        return predict_rows(settings.predict, rows, values, some, batch_size)
-
-    most = min(inputs().shape[0], rows_a_batch(settings, bytes_a_row(rows)))
-    first, again, regrouped = asked(most), asked(most), asked(max(1, min(n, most // 2)))
-    return Probe(*(float(np.abs(values).max()) for values in (again - first, regrouped - first, first)))
-
-
-def _redrawn(settings: Settings, rows: Rows, numbers: Array, n: int) -> Callable[[], Any]:
-    """Return a function that draws n samples around each row, and returns what the model is to be asked."""
-    sampler = settings.neighborhood._sampler(settings.seed, n, rows)
-    everything = slice(0, len(numbers))
-    batch = Batch(everything, numbers, numbers.astype(np.uint64), np.arange(len(numbers) + 1))
-    buffer = sampler.buffer(rows, len(numbers))
-
-    def draw() -> Any:
-        buffer.draw(batch, everything)
-        inputs = buffer.inputs(batch)
-        if inputs is None:
-            raise ValueError("X must have features to perturb, got none in any row")
-        return inputs.values
-
-    return draw
-
-
-class _Part(NamedTuple):
+class _SparseRows(NamedTuple):
     """What is known of the explanations of some instances; `data` and `indices` go row by row, `counts` to each."""
 
     data: Array
@@ -168,14 +117,14 @@ class _Part(NamedTuple):
     summaries: Array
 
 
-class _Run:
+class _BlockExplainer:
     """The work on a block of instances, and what of it is finished so far."""
 
     def __init__(
         self,
         settings: Settings,
         rows: Rows,
-        numbers: Array,
+        instance_ids: Array,
         outputs: Array,
         sampler: Sampler,
         skip: bool,
@@ -183,83 +132,84 @@ class _Run:
     ) -> None:
         self.settings = settings
         self.rows = rows
-        self.numbers = numbers
+        self.instance_ids = instance_ids
         self.skip, self.error = skip, error
         self.sampler = sampler
         self.n_samples = sampler.n_samples
         self.n_outputs = outputs.shape[1]
         if sampler.n_outputs is not None:
             check_same_outputs(sampler.n_outputs, self.n_outputs)
-        self.target_names = target_names(settings.predict, self.n_outputs)
-        most = max(bytes_a_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
-        self.batch_size = rows_a_batch(settings, most)
+        self.target_names = target_names(settings.model.function, self.n_outputs)
+        most = max(bytes_per_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
+        self.batch_size = settings.model.rows_per_call(most)
+        self.model = replace(settings.model, batch_size=self.batch_size)
         if sampler.n_outputs is not None:
             self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
         self.targets = targets_of(settings.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
-        self.failed = np.zeros(len(numbers), bool)
-        self.parts: dict[int, _Part] = {}  # of the batches that are finished, by their first instance
+        self.failed = np.zeros(len(instance_ids), bool)
+        self.parts: dict[int, _SparseRows] = {}  # of the batches that are finished, by their first instance
         self.ended = False  # by an exception: nothing needs to be drawn any more
 
-    def explain(self, start: Start, report: Report) -> None:
-        """Draw the neighborhoods of a batch of instances, ask the model, fit the surrogates, batch after batch.
+    def explain(self, start: Start, advance: Advance) -> None:
+        """Draw the neighborhoods of a batch of instances, call the model, fit the surrogates, batch after batch.
 
-        With threads there are two places of work: while the model is asked about the samples of one, they fit what it
-        said of the other's and draw what it will be asked next.
+        With threads there are two slots: while the model is called on the samples of one, they fit its
+        outputs for the other's and draw what it is called with next.
         """
-        n_instances, n_jobs = len(self.numbers), self.settings.n_jobs
+        n_instances, n_jobs = len(self.instance_ids), self.settings.n_jobs
         most = self.batch_size // self.n_samples
-        size = most // n_jobs * n_jobs or max(most, -(-n_jobs // 2))  # as many for every thread, of one place or of two
+        size = most // n_jobs * n_jobs or max(most, -(-n_jobs // 2))  # as many for every thread, of one slot or of two
         count = -(-n_instances // size)
-        places = [_Place(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
-        ahead = len(places)
-        for k, place in enumerate(places):
-            place.turn_over(start, None, self._batch(k, size))
+        slots = [_Slot(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
+        ahead = len(slots)
+        for k, slot in enumerate(slots):
+            slot.start_next(start, None, self._batch(k, size))
         try:
             for k in range(count + ahead):
-                self._finish(places[k % ahead], report)
+                self._finish(slots[k % ahead], advance)
                 if k < count:
-                    Y = self._ask(places[k % ahead])
-                    places[k % ahead].turn_over(start, Y, self._batch(k + ahead, size))
+                    Y = self._predict(slots[k % ahead])
+                    slots[k % ahead].start_next(start, Y, self._batch(k + ahead, size))
         except BaseException:
             self.ended = True
-            for place in places:
-                wait(place.pieces)
-            for place in places:
+            for slot in slots:
+                wait(slot.pieces)
+            for slot in slots:
                 with suppress(Exception):  # of a fit, such as of memory
-                    self._finish(place, lambda done: None)  # what was asked is fitted, but nobody is told
+                    self._finish(slot, lambda done: None)  # what was predicted is fitted, but nobody is told
             raise
 
-    def _finish(self, place: "_Place", report: Report) -> None:
+    def _finish(self, slot: "_Slot", advance: Advance) -> None:
         """Take the explanations that are fitted, once they are.
 
-        Ctrl-C may come at any line: the place keeps them until they are stored, by one assignment.
+        Ctrl-C may come at any line: the slot keeps them until they are stored, by one assignment.
         """
-        for piece in place.pieces:
+        for piece in slot.pieces:
             piece.result()
-        if place.fitted is None:
+        if slot.fitted is None:
             return
-        batch = place.fitted.batch
+        batch = slot.fitted.batch
         if batch.rows.start not in self.parts:
-            self.parts[batch.rows.start] = _landed(place.fitted, self.targets.shape[1])
-            report(batch.rows.start + len(batch.numbers))
+            self.parts[batch.rows.start] = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            advance(batch.rows.start + len(batch.numbers))
 
     def _batch(self, k: int, size: int) -> Batch:
         """Return the k-th batch of `size` instances; past the last one, it has none."""
         rows = slice(k * size, (k + 1) * size)
-        numbers = self.numbers[rows]
-        sets = numbers.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
+        instance_ids = self.instance_ids[rows]
+        sets = instance_ids.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
         begins = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
         if not self.sampler.shares_sets:
             begins[:] = True
         starts = np.append(np.flatnonzero(begins), len(sets))
-        return Batch(rows, numbers, sets[starts[:-1]], starts)
+        return Batch(rows, instance_ids, sets[starts[:-1]], starts)
 
-    def _ask(self, place: "_Place") -> Array:
+    def _predict(self, slot: "_Slot") -> Array:
         """Call the model; its outputs for the targets, (instances * t, n)."""
-        if place.error is not None:
-            raise place.error
-        buffer, batch = place.buffer, place.batch
+        if slot.error is not None:
+            raise slot.error
+        buffer, batch = slot.buffer, slot.batch
         targets = self.targets[batch.rows]
         inputs = buffer.inputs(batch)
         predicted: Array | None = None
@@ -270,21 +220,19 @@ class _Run:
             return None if again is None else again.values
 
         if inputs is not None:
-            predicted, failed, error = ask(
-                self.settings,
+            predicted, failed, error = self.model.predict_or_skip(
                 self.rows,
                 inputs.values,
                 redraw,
                 batch.numbers[inputs.instances],
-                self.batch_size,
-                self.n_outputs,
-                self.skip,
+                skip=self.skip,
+                n_outputs=self.n_outputs,
             )
             self.failed[batch.rows][inputs.instances], self.error = failed, self.error or error
         return buffer.outputs(batch, predicted, self.prediction[batch.rows], targets)
 
     def fit(self, samples: Samples, Y: Array, batch: Batch, fits: Fits) -> None:
-        """Fit what the model said of the samples of some sets of a batch, the batch's outputs Y."""
+        """Fit the model's outputs for the samples of some sets of a batch, which has outputs Y."""
         t = self.targets.shape[1]
         starts = batch.starts[samples.first : samples.stop + 1] * t
         here = slice(starts[0], starts[-1])
@@ -311,7 +259,7 @@ class _Run:
         from scipy.sparse import csr_array  # not at import time, see statistics.py
 
         t = self.targets.shape[1]
-        parts: list[_Part] = []
+        parts: list[_SparseRows] = []
         done = 0
         while done in self.parts:
             parts.append(self.parts[done])
@@ -329,7 +277,7 @@ class _Run:
             r2=summaries["r2"].copy(),
             prediction=prediction,
             status=status,
-            instance=np.repeat(self.numbers[:done], t),
+            instance=np.repeat(self.instance_ids[:done], t),
             target=self.targets[:done].ravel(),
             effective_samples=np.where(failed, 0.0, summaries["effective"]),
             feature_names=feature_names,
@@ -337,7 +285,7 @@ class _Run:
         )
 
 
-class _Fitted(NamedTuple):
+class _FittedBatch(NamedTuple):
     """Fits of a batch, and where on the axis the features of each instance belong."""
 
     batch: Batch
@@ -345,48 +293,48 @@ class _Fitted(NamedTuple):
     columns: list[Any] | None
 
 
-class _Place:
-    """Where the samples of a batch are drawn, shown to the model and fitted, and make room for those of another."""
+class _Slot:
+    """One of two buffers: holds a batch while it is predicted and fitted, then is refilled with the next batch."""
 
-    def __init__(self, run: _Run, size: int) -> None:
-        self.run = run
-        self.buffer = run.sampler.buffer(run.rows, size)
-        self.batch = Batch(slice(0, 0), run.numbers[:0], np.empty(0, np.uint64), np.zeros(1, np.int64))
+    def __init__(self, explainer: _BlockExplainer, size: int) -> None:
+        self.explainer = explainer
+        self.buffer = explainer.sampler.buffer(explainer.rows, size)
+        self.batch = Batch(slice(0, 0), explainer.instance_ids[:0], np.empty(0, np.uint64), np.zeros(1, np.int64))
         self.pieces: Pieces = []
-        self.fitted: _Fitted | None = None  # once `pieces` are done
+        self.fitted: _FittedBatch | None = None  # once `pieces` are done
         self.error: BaseException | None = None  # in drawing the batch
 
-    def turn_over(self, start: Start, Y: Array | None, following: Batch) -> None:
-        """Start to fit the outputs Y, and to draw the samples of the following batch in place of what was fitted."""
-        run, asked, buffer = self.run, self.batch, self.buffer
-        t = run.targets.shape[1]
+    def start_next(self, start: Start, Y: Array | None, following: Batch) -> None:
+        """Start to fit the outputs Y, and to draw the samples of the following batch in place of what is fitted."""
+        explainer, asked, buffer = self.explainer, self.batch, self.buffer
+        t = explainer.targets.shape[1]
         fitted = None
         if Y is not None:
-            K = _features_of(run.settings, buffer.most_features(asked))
-            fitted = _Fitted(asked, Fits.room_for(len(Y), K), buffer.columns(asked))
+            K = _features_of(explainer.settings, buffer.most_features(asked))
+            fitted = _FittedBatch(asked, Fits.room_for(len(Y), K), buffer.columns(asked))
 
         def task(piece: slice) -> None:
             if Y is not None and fitted is not None and piece.start < len(asked.sets):
                 for samples in buffer.fits(asked, piece):
-                    run.fit(samples, Y, asked, fitted.fits)
-            if piece.start < len(following.sets) and not run.ended and self.error is None:
+                    explainer.fit(samples, Y, asked, fitted.fits)
+            if piece.start < len(following.sets) and not explainer.ended and self.error is None:
                 try:
                     buffer.draw(following, piece)
-                except BaseException as error:  # of the user's code, or Ctrl-C: what was asked before is still fitted
+                except BaseException as error:  # of the user's code, or Ctrl-C: what is predicted is still fitted
                     self.error = error
 
         count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
-        self.pieces = start(task, count, max(1, PIECE // (run.n_samples * (run.sampler.n_features + t))))
+        self.pieces = start(task, count, max(1, PIECE // (explainer.n_samples * (explainer.sampler.n_features + t))))
         self.batch, self.fitted = following, fitted
 
 
-def _landed(fitted: _Fitted, t: int) -> _Part:
-    """Put the features of fits, t an instance, to their places on the axis."""
+def _to_sparse_rows(fitted: _FittedBatch, t: int) -> _SparseRows:
+    """Map fitted features to columns of the result; there are t fits per instance."""
     fits, counts = fitted.fits, fitted.fits.summaries["count"]
     used = fits.used()
     data, indices = fits.coefficients[used], fits.features[used]
     if fitted.columns is None:
-        return _Part(data, indices, counts, fits.summaries)
+        return _SparseRows(data, indices, counts, fits.summaries)
     ends = np.cumsum(counts)[:-1]
     places: list[Array] = []
     values: list[Array] = []
@@ -402,4 +350,4 @@ def _landed(fitted: _Fitted, t: int) -> _Part:
         places.append(features)
         values.append(weights)
     lengths = np.array([len(each) for each in values])
-    return _Part(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)
+    return _SparseRows(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)

@@ -1,16 +1,14 @@
 """Who is told how far a call is: nobody, a bar, or the user's own function."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from normlime_fast._checks import needed, shown
-
-Report = Callable[[int, Any], object]  # instances done, and in all, if that is known
+from normlime_fast._types import Progress
 
 
 @contextmanager
-def reporter(progress: bool | Report, total: int | None, unit: str = "instance") -> Iterator[Report]:
+def reporter(progress: bool | Progress, total: int | None, unit: str = "instance") -> Iterator[Progress]:
     """Yield what to call with (done, total)."""
     if callable(progress):
         yield progress

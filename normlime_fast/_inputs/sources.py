@@ -22,7 +22,7 @@ class Block(NamedTuple):
     """Rows that are explained together."""
 
     rows: Any  # Rows, or what becomes an array or a DataFrame where it is worked on
-    numbers: Array
+    instance_ids: Array
     labels: Array | None = None  # masked where a row has none
 
 
@@ -91,10 +91,10 @@ def blocks_of_batches(
     held: list[Block] = []  # what is not yet a block
     for piece in _pieces(batches, by, first, size, as_rows, skip):
         held.append(piece)
-        if piece.numbers[-1] - held[0].numbers[0] + 1 >= size:
+        if piece.instance_ids[-1] - held[0].instance_ids[0] + 1 >= size:
             joined = _joined(held)
             yield _cut(joined, slice(size))
-            held = [_cut(joined, slice(size, None))] if len(joined.numbers) > size else []
+            held = [_cut(joined, slice(size, None))] if len(joined.instance_ids) > size else []
     if held:
         yield _joined(held)
 
@@ -253,9 +253,9 @@ def _check_alike(rows: Rows, like: Rows) -> None:
 def _joined(pieces: list[Block]) -> Block:
     if len(pieces) == 1:
         return pieces[0]
-    numbers = np.concatenate([piece.numbers for piece in pieces])
+    instance_ids = np.concatenate([piece.instance_ids for piece in pieces])
     labels = [piece.labels for piece in pieces if piece.labels is not None]
-    return Block(_together([piece.rows for piece in pieces]), numbers, _in_one_dtype(labels) if labels else None)
+    return Block(_together([piece.rows for piece in pieces]), instance_ids, _in_one_dtype(labels) if labels else None)
 
 
 def _together(parts: list[Rows]) -> Rows:
@@ -278,7 +278,7 @@ def _in_one_dtype(labels: list[Array]) -> Array:
 
 def _cut(block: Block, here: slice) -> Block:
     labels = None if block.labels is None else block.labels[here]
-    return Block(block.rows.take(here), block.numbers[here], labels)
+    return Block(block.rows.take(here), block.instance_ids[here], labels)
 
 
 # --- Dask
@@ -341,5 +341,5 @@ def blocks_of_partitions(table: Partitions, by: By, first: int) -> Iterator[Bloc
         raise TypeError('by must be None, "target" or one label per row where X is a Dask collection')
     labels = by if isinstance(by, np.ndarray) else None
     for here in table.slices(0):
-        numbers = np.arange(first + here.start, first + here.stop)
-        yield Block(table.rows(here), numbers, None if labels is None else labels[here])
+        instance_ids = np.arange(first + here.start, first + here.stop)
+        yield Block(table.rows(here), instance_ids, None if labels is None else labels[here])

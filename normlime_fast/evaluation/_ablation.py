@@ -20,10 +20,11 @@ from normlime_fast._checks import (
     shown,
 )
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
-from normlime_fast._model import Predict, predict_rows, target_names
+from normlime_fast._model import Model, target_names
 from normlime_fast._results.display import counted
 from normlime_fast._results.groups import to_python
 from normlime_fast._results.importance import Importance
+from normlime_fast._types import Predict
 from normlime_fast.evaluation._common import deviation, half_width, order_with_ties, to_dataframe
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def class_ablation(
     k = as_count(k, "k")
     if k > flat.shape[1]:
         raise ValueError(f"k must be at most the number of features, {flat.shape[1]}, got {k}")
-    batch_size = as_count(batch_size, "batch_size")
+    model = Model(predict, as_count(batch_size, "batch_size"))
     of_images = as_labels(labels, "labels", n, "row of X")
     generator = np.random.default_rng(as_seed(rng))
     chosen = [order_with_ties(row, generator)[: min(k, np.count_nonzero(row))] for row in sizes]
@@ -237,7 +238,7 @@ def class_ablation(
 
     def ask(values: Array, n_outputs: int | None) -> Array:
         given = values.reshape(-1, *shape)
-        return predict_rows(predict, rows, given, np.arange(len(given)), batch_size, n_outputs)
+        return model.predict(rows, given, np.arange(len(given)), n_outputs)
 
     n_outputs = ask(flat[:1].copy(), None).shape[1]  # copied, for a model may work in place
     known = _labels_of_outputs(classes, predict, n_outputs)

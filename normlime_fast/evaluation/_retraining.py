@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_array, as_executor, as_numbers, as_probability, as_seed, quiet, shown
 from normlime_fast._engine import executors
-from normlime_fast._engine.progress import Report, reporter
+from normlime_fast._engine.progress import reporter
 from normlime_fast._errors import attach
 from normlime_fast._results.display import counted
+from normlime_fast._types import Progress
 from normlime_fast.evaluation._common import deviation, half_width, importances, order_with_ties, to_dataframe
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def keep_and_retrain(
     seeds: Sequence[int] = (0,),
     rng: Any = 0,
     finished: Retrained | None = None,
-    progress: bool | Report = False,
+    progress: bool | Progress = False,
     executor: Executor | None = None,
 ) -> Retrained:
     """Remove the least important features, train anew on the rest, and compare with training on all.
@@ -239,7 +240,7 @@ def _filled(
     result: Retrained,
     known: dict[tuple[bytes, int], float],
     train_and_score: TrainAndScore,
-    progress: bool | Report,
+    progress: bool | Progress,
     executor: Executor | None,
 ) -> Retrained:
     """Fill in the scores, those that are known and the others as they are found."""

@@ -1,0 +1,167 @@
+"""One block of instances, here or on an executor; and what has to be known before the first of them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from normlime_fast._checks import Array, told
+from normlime_fast._engine import executors
+from normlime_fast._engine.block import Explained, explain_block
+from normlime_fast._engine.settings import Settings
+from normlime_fast._engine.threads import Start, pool
+from normlime_fast._inputs.rows import Rows
+from normlime_fast._inputs.sources import Block, no_label
+from normlime_fast._inputs.usable import usable_rows
+from normlime_fast._messages import Message, Term
+from normlime_fast._model import What, check_same_outputs
+from normlime_fast._status import SKIPPED, Status
+from normlime_fast._types import Advance
+
+
+class Options(NamedTuple):
+    """How a call is carried out; its result does not depend on that."""
+
+    executor: Executor | None
+    skip: bool
+    progress: Advance
+
+
+def explain_blocks(
+    settings: Settings,
+    blocks: Iterable[Block],
+    finish: Callable[[Explained, Block], Any],
+    options: Options,
+    take: Callable[[int, Any], None],
+) -> None:
+    """Explain blocks, `finish` them where they were explained, and `take` what comes of the k-th of them."""
+    told = done = 0
+    sizes: dict[int, int] = {}  # of blocks that are not done
+
+    def tell(now: int) -> None:
+        nonlocal told
+        if now > told:
+            told = now
+            options.progress(now)
+
+    def took(k: int, result: Any) -> None:
+        nonlocal done
+        take(k, result)
+        done += sizes.pop(k)
+        tell(done)
+
+    if options.executor is None:
+        with pool(settings.n_jobs) as start:
+            for k, block in enumerate(blocks):
+                sizes[k] = len(block.instance_ids)
+                took(k, finish(_explained(settings, block, options.skip, start, lambda now: tell(done + now)), block))
+        return
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        shipped = executors.Shipped(settings)
+        for k, block in enumerate(blocks):
+            sizes[k] = len(block.instance_ids)
+            yield shipped, finish, options.skip, *block
+
+    executors.run(options.executor, _explain_elsewhere, calls(), took)
+
+
+def _explain_elsewhere(
+    shipped: executors.Shipped,
+    finish: Callable[[Explained, Block], Any],
+    skip: bool,
+    rows: Any,
+    instance_ids: Array,
+    labels: Array | None,
+) -> Any:
+    settings = shipped.value
+    with pool(settings.n_jobs) as start:
+        explained = _explained(settings, Block(rows, instance_ids, labels), skip, start, lambda done: None)
+    if explained.error is not None:
+        explained = explained._replace(error=executors.portable(explained.error))
+    return finish(explained, Block(None, instance_ids, labels))
+
+
+def _explained(settings: Settings, block: Block, skip: bool, start: Start, advance: Advance) -> Explained:
+    """Explain a block, of which rows without a label cannot be used."""
+    try:
+        rows = _as_rows(settings, block.rows, skip)
+    except (TypeError, ValueError) as error:
+        if not skip:
+            raise
+        return Explained(None, None, None, told(error), np.full(len(block.instance_ids), Status.INVALID_ROW))
+    if isinstance(block.labels, np.ma.MaskedArray):
+        labelled = ~np.ma.getmaskarray(block.labels)
+        usable = labelled if rows.usable is None else labelled & rows.usable
+        rows = replace(
+            rows, usable=usable, fault=rows.fault or told(no_label("by", int(block.instance_ids[labelled.argmin()])))
+        )
+    return explain_block(settings, rows, block.instance_ids, skip, start, advance)
+
+
+def outputs_of(settings: Settings, block: Block, options: Options, what: What = "instance") -> Array:
+    """Return the model's outputs for the rows themselves; it is called where it works."""
+    call = (executors.Shipped(settings), options.skip, block.rows, block.instance_ids, what)
+    if options.executor is None:
+        return _predicted(*call)
+    predicted: list[Array] = []
+    executors.run(options.executor, _predicted, [call], lambda k, outputs: predicted.append(outputs))
+    return predicted[0]
+
+
+def _predicted(shipped: executors.Shipped, skip: bool, rows: Any, ids: Array, what: What) -> Array:
+    settings: Settings = shipped.value
+    outputs, _, error = settings.model.predict_rows(_as_rows(settings, rows, skip), ids, skip=skip, what=what)
+    if outputs is None:
+        raise all_failed(error) from error
+    return outputs
+
+
+def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
+    if isinstance(rows, Rows):
+        return rows
+    checked = settings.neighborhood._checked_rows
+    return usable_rows(checked, rows, most=None) if skip else checked(rows)
+
+
+def prepared(settings: Settings, options: Options) -> Settings:
+    """Return settings whose neighborhood has the model's outputs for the points that all instances share, if any.
+
+    The model is called where it works, for all at once, and no error is skipped: there would be nothing to explain.
+    """
+
+    def ask(points: Rows) -> Array:
+        block = Block(points, np.arange(points.count))
+        return outputs_of(settings, block, options._replace(skip=False), what="point")
+
+    neighborhood = settings.neighborhood._prepare(settings.seed, settings.n_samples, settings.n_features, ask)
+    return replace(settings, neighborhood=neighborhood)
+
+
+def outputs_checker() -> Callable[[int | None], None]:
+    """Return a function that takes the number of the model's outputs in every block, and sees that it is one."""
+    known: int | None = None
+
+    def check(count: int | None) -> None:
+        nonlocal known
+        if count is not None and known is not None:
+            check_same_outputs(known, count)
+        known = known or count
+
+    return check
+
+
+def all_failed(error: Exception | None) -> ValueError:
+    failed = Message(" failed for every ", Term("instance"), f", first with {told(error)}")
+    return ValueError(Message(Term("predict"), failed))
+
+
+def none_left(statuses: Array, error: Exception | None, fault: str | None) -> ValueError:
+    if error is not None and statuses[list(SKIPPED)].sum() == statuses.sum():
+        return all_failed(error)
+    if statuses[Status.INVALID_ROW] == statuses.sum():
+        return ValueError(f"none of the {statuses.sum()} rows could be used, first with {fault}")
+    found = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
+    return ValueError(f"importance needs explanations, but all are empty: {found}")

@@ -1,0 +1,98 @@
+"""A stream, block by block: only the sums behind importances are kept."""
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from normlime_fast._checks import Array
+from normlime_fast._engine.block import Explained
+from normlime_fast._engine.dispatch import Options, explain_blocks, none_left, outputs_checker, prepared
+from normlime_fast._engine.settings import Settings
+from normlime_fast._errors import attach, none_finished
+from normlime_fast._inputs.sources import Block
+from normlime_fast._results.explanations import with_target_names
+from normlime_fast._results.statistics import ImportanceStatistics
+from normlime_fast._status import Status
+
+
+class Summed(NamedTuple):
+    """What is kept of a block, or of several."""
+
+    statistics: ImportanceStatistics | None  # None if the model failed for every instance
+    n_instances: int
+    statuses: Array
+    n_outputs: int | None
+    target_names: tuple[str, ...] | None  # if the groups are targets
+    error: Exception | None
+    fault: str | None
+
+
+def sum_stream(
+    settings: Settings, blocks: Iterable[Block], by_target: bool, options: Options
+) -> tuple[ImportanceStatistics, Summed]:
+    """Explain blocks and keep their sums alone, added in the order of the blocks; also return all that is known."""
+    total: Summed | None = None
+    waiting: dict[int, Summed] = {}
+    following = 0
+    check_outputs = outputs_checker()
+
+    def take(k: int, summed: Summed) -> None:
+        nonlocal total, following
+        check_outputs(summed.n_outputs)
+        waiting[k] = summed
+        while following in waiting:
+            total = _added(total, waiting.pop(following))
+            following += 1
+
+    try:
+        blocks = iter(blocks)
+        first = next(blocks)  # nothing is asked before it is seen
+        settings = prepared(settings, options)
+        explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target), options, take)
+    except BaseException as error:
+        if total is not None and total.statistics is not None:
+            note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
+            attach(error, with_target_names(total.statistics, total.target_names), note, total.n_instances)
+        else:
+            attach(error, None, rows=0)  # instead of explanations of part of a block
+        raise
+    assert total is not None  # blocks are never none
+    if total.statistics is None:
+        with none_finished():
+            raise none_left(total.statuses, total.error, total.fault) from total.error
+    return with_target_names(total.statistics, total.target_names), total
+
+
+def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
+    local, n_outputs, error, fault, statuses = explained
+    if local is None:
+        assert statuses is not None
+        counts = np.bincount(statuses, minlength=len(Status))
+        return Summed(None, len(block.instance_ids), counts, None, None, error, fault)
+    groups = local.target if by_target else block.labels
+    if block.labels is not None:
+        groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.instance_ids))
+    statistics = local._statistics(groups)
+    counts = np.bincount(local.status, minlength=len(Status))
+    names = local.target_names if by_target else None
+    return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)
+
+
+def _added(one: Summed | None, other: Summed) -> Summed:
+    if one is None:
+        return other
+    statistics = one.statistics or other.statistics
+    if one.statistics is not None and other.statistics is not None:
+        statistics = one.statistics.merge(other.statistics)
+    return Summed(
+        statistics,
+        one.n_instances + other.n_instances,
+        one.statuses + other.statuses,
+        one.n_outputs or other.n_outputs,
+        one.target_names or other.target_names,
+        one.error or other.error,
+        one.fault or other.fault,
+    )
