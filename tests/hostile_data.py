@@ -32,7 +32,7 @@ COLUMNS += ["datetime64[ns]", "timedelta64[s]", "period[D]"]
 
 ODD = [None, "1", b"2", "a\nb" * 300, 1j, 10**400, -(10**4000), True, (), [1.0], {}, object(), type]
 ODD += [decimal.Decimal("1e400"), decimal.Decimal("sNaN"), fractions.Fraction(1, 3), datetime.date(2020, 1, 1)]
-ODD += [pd.NA, pd.NaT, np.datetime64("NaT"), np.longdouble("1e4000"), np.float16(1), np.array([1.0]), np.ma.masked]
+ODD += [pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.longdouble("1e4000"), np.float16(1), np.array([1.0]), np.ma.masked]
 OBJECTS = NUMBERS | st.sampled_from(ODD)
 
 

@@ -1,6 +1,7 @@
 """Neighborhoods of the user's own: a worked example, and what they may do wrong."""
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -353,7 +354,11 @@ def test_what_was_finished_before_perturb_failed_is_not_lost(options, n_finished
 
 
 def test_perturb_may_fail_on_an_executor():
+    before = threading.Barrier(2)  # instances 6 and 7
+
     def perturb(x, n, rng):
+        if x[0] in X[6:8, 0]:
+            before.wait(60)  # else a worker that is slow to begin with an instance could be told not to
         if x[0] == X[7, 0]:
             raise KeyError("bad luck")
         return shaken(x, n, rng)

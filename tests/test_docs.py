@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from normlime_fast import Status, plotting
 from normlime_fast._cli.main import _parser
 
 ROOT = Path(__file__).parent.parent
-PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = r"(?:python -m normlime_fast|normlime-fast) "
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
@@ -79,7 +82,8 @@ def test_examples_print_what_the_page_says(page, capsys, monkeypatch, tmp_path):
 
 def test_pages_have_examples():
     assert set(FACTS) <= set(EXAMPLES)
-    assert set(PAGES) - set(EXAMPLES) <= {"docs/README.md", "docs/command-line.md"}
+    without = {"README.md", "command-line.md", "architecture.md"}
+    assert {name for name in PAGES if name.startswith("docs/")} - set(EXAMPLES) <= {f"docs/{name}" for name in without}
     assert len(TEXTS["README.md"].splitlines()) <= 110
 
 
@@ -148,3 +152,26 @@ def test_reference_has_all_public_names(module, table):
 def test_index_has_all_pages():
     links = {link for page, link in LINKS if page == "docs/README.md"}
     assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= links
+
+
+def test_architecture_names_every_file():
+    (tree,) = re.findall(
+        r"^```text\n(normlime_fast/ .*?)^```$", TEXTS["docs/architecture.md"], re.MULTILINE | re.DOTALL
+    )
+    named, folders = [], []
+    for line in tree.splitlines():
+        indent, name, about = re.fullmatch(r"((?:  )*)(\S+)(.*)", line).groups()
+        folders[len(indent) // 2 :] = [name]
+        path = "".join(folders)
+        named.append(f"{path}__init__.py" if name.endswith("/") else path)
+        assert about, f"{path} is not described"
+    package = ROOT / "normlime_fast"
+    files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sorted(named) == sorted(path.relative_to(ROOT).as_posix() for path in files)
+
+
+def test_architecture_has_the_layers_that_are_checked():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert "```text\n" + "\n".join(layers) + "\n```" in TEXTS["docs/architecture.md"]

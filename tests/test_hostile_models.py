@@ -56,8 +56,10 @@ def into_its_input(X):
 
 def reshaping(X):
     outputs = model(X)
-    X.shape = (-1,)
-    X.dtype = np.int64
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2.5
+        X.shape = (-1,)
+        X.dtype = np.int64
     return outputs
 
 

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -12,6 +14,13 @@ def test_readme_shows_the_commands_that_ci_runs():
     assert TEST_COMMAND in readme
     assert MAIN_COMMAND in readme
     assert f"({TEST_COMMAND})" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_version_is_the_same_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    patterns = {"CITATION.cff": r"^version: (\S+)$", "CHANGELOG.md": r"^## (\S+) - \d{4}-\d\d-\d\d$"}
+    for name, pattern in patterns.items():
+        assert re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)[0] == version
 
 
 def test_import_needs_no_optional_package():

@@ -97,10 +97,13 @@ def unified(one: Array, other: Array, needs: str) -> tuple[Array, Array]:
     ends = [int(end) for part in parts if part.dtype.kind in "iu" for end in (part.min(), part.max())]
     if kinds == {"i", "u"}:
         dtype = _ints(ends).dtype
-    new = one.astype(dtype), other.astype(dtype)
     inexact = "f" in kinds and dtype.kind != "O" and max(map(abs, ends), default=0) > EXACT
-    if dtype.kind in "mM":  # of another unit, whose range may be smaller
-        inexact = any((after.astype(before.dtype) != before).any() for after, before in zip(new, parts, strict=True))
+    try:
+        new = one.astype(dtype), other.astype(dtype)
+        if dtype.kind in "mM":  # of another unit, whose range may be smaller
+            inexact = any((back.astype(before.dtype) != before).any() for back, before in zip(new, parts, strict=True))
+    except OverflowError:  # of dates; before NumPy 2.5 they wrap around
+        inexact = True
     if inexact:
         raise ValueError(f"{needs} labels that {dtype} can hold exactly, got {one.dtype} and {other.dtype}")
     return new
