@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 import pytest
-import stages
 from lime.lime_tabular import LimeTabularExplainer
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import normlime_fast as nlf
+from benchmarks import stages
 
 N, K, INSTANCES = 5000, 10, 5
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import reference
+from helpers import reference
 from lime.lime_base import LimeBase
 from scipy.linalg import hadamard
 from sklearn.linear_model import Ridge, lars_path

@@ -1,0 +1,3 @@
+import pytest
+
+pytest.register_assert_rewrite("helpers")  # so that a failed assertion in there shows its values
