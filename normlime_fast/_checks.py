@@ -262,7 +262,7 @@ def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") ->
         found = given.astype(np.int64 if max(given, default=0) < 2**63 else np.uint64)
     unique, counts = np.unique(found, return_counts=True)
     if len(unique) < n_instances:
-        raise ValueError(f"index must hold every number once, got {unique[counts.argmax()]} {counts.max()} times")
+        raise ValueError(f"index must not contain duplicates; {unique[counts.argmax()]} occurs {counts.max()} times")
     return found
 
 

@@ -84,11 +84,11 @@ class NormLIME:
         Where the seed comes from, once, here (SPEC 7). A row's samples depend on the seed and the row's number alone:
         not on the order of rows, `batch_size`, `n_jobs`, process or machine; Sobol samples on scipy's version, too.
     shared_samples : int, default 1
-        How many rows share one set of standard normals: those whose numbers have the same quotient by it. That makes
-        their explanations comparable sample by sample and several times cheaper, most of all with a `batch_size` that
-        holds them together. But their errors are then no longer independent: they do not average out over the rows of a
-        set, and the standard error of an importance takes them for independent; `evaluation.interval_by_blocks` does
-        not.
+        Number of consecutive rows that share one set of random samples: with 50, rows 0 to 49 share one set, rows 50 to
+        99 the next. That makes their explanations comparable sample by sample and several times cheaper, most of all
+        with a `batch_size` that holds them together. But their errors are then no longer independent: they do not
+        average out over the rows of a set, and the standard error of an importance takes them for independent;
+        `evaluation.interval_by_blocks` does not.
     n_jobs : int or None, default None
         Threads for the library's own work: None is 1, which is the caller's own; -1 all cores. More than one also work
         while the model does.
@@ -296,7 +296,7 @@ class NormLIME:
         first : int, default 0
             The number of the first row. Rows are counted from there, and their numbers key their samples.
         progress, executor, on_error
-            As of `explain`; where nobody knows how many instances there are in all, a callable gets None for that.
+            See `explain`. If the total is unknown, a progress callable receives None as the total.
             After a row that can be explained, any number is skipped, but not a batch with other columns.
         block_size : int, optional
             Instances that are summed before they are added to the rest; by default what asks the model about a million
@@ -364,7 +364,7 @@ class NormLIME:
         Parameters
         ----------
         batches, by
-            As of `statistics`, as are all further options.
+            See `statistics`, also for all further options.
         kind, sign, min_count, shrink
             What to compute; see `ImportanceStatistics.importance`.
 

@@ -107,7 +107,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are like all others."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit as of wrong usage."""
+        """Exit with the code of wrong usage."""
         sys.exit(_failed(UsageError(), f"error: {message.removeprefix('argument ')}; see {self.prog} --help", 2))
 
 
@@ -210,7 +210,8 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
         "--width",
         type=_width,
         metavar="W",
-        help="how far it reaches, in standard deviations of the data; of a pool also auto (default: 1, auto, lime's)",
+        help="width of the neighborhood in standard deviations of the data, or auto for a pool (default: 1 for"
+        " gaussian, auto for pool, lime's for binned)",
     )
     option(
         "--samples",
@@ -222,7 +223,11 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
     )
     option("--features", type=_whole(1, "all"), metavar="K", help="columns in an explanation, or all (default: 10)")
     option(
-        "--seed", type=_whole(0), default=0, metavar="S", help="the same gives the same again (default: %(default)s)"
+        "--seed",
+        type=_whole(0),
+        default=0,
+        metavar="S",
+        help="random seed: the same gives the same result (default: 0)",
     )
 
 
@@ -231,9 +236,13 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
     option("file", metavar="O", help="a file that the command explain has written")
     option("--by", choices=("target",), help="one importance per output explained, such as per predicted class")
     option("--kind", choices=get_args(Kind), default="normlime", help="what is computed (default: %(default)s)")
-    option("--sign", choices=get_args(Sign), default="absolute", help="of which weights (default: %(default)s)")
+    option("--sign", choices=get_args(Sign), default="absolute", help="which weights to count (default: %(default)s)")
     option("--min-count", type=_whole(1), default=1, metavar="N", help="hide features that fewer explanations use")
-    option("--shrink", action="store_true", help="move what few explanations say toward what is said of such features")
+    option(
+        "--shrink",
+        action="store_true",
+        help="shrink importances of few explanations toward those of comparable features",
+    )
     option(
         "--top",
         type=_whole(1, "all"),

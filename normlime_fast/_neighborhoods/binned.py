@@ -22,7 +22,7 @@ class Binned(SharedPoints):
 
     This is lime's default for tables. Points are drawn column by column: a bin or category by its share of the training
     data, and inside a bin a truncated normal with the mean and standard deviation of the data there. They do not depend
-    on the instance, so that one set of `n_samples` points serves all, as of `Pool`. The feature of a column is 0 where
+    on the instance, so that one set of `n_samples` points serves all, as in `Pool`. The feature of a column is 0 where
     the point is in the instance's bin and -1 elsewhere: its weight is the effect of being in the instance's bin. Made
     by `from_data`.
 
@@ -71,7 +71,7 @@ class Binned(SharedPoints):
             What weights are reported for: the columns; or every bin and category of every column, of which an instance
             has one each. Then the importance says which bins matter, and names are those of `describe`.
         width, kernel
-            As of `Pool.from_data`; by default lime's. A distance is the root of the number of columns that differ.
+            See `Pool.from_data`; by default lime's. A distance is the root of the number of columns that differ.
 
         Returns
         -------

@@ -97,7 +97,7 @@ class Gaussian(Neighborhood):
         width : float, default 1.0
             How far the neighborhood reaches, in standard deviations of the data.
         sampling : {"iid", "sobol"}, default "iid"
-            As of `Gaussian`.
+            See `Gaussian`.
         categorical : sequence of int or str, optional
             Columns, by position or name, that hold categories: numbers, or strings in a DataFrame.
 

@@ -119,7 +119,7 @@ class Mask(Neighborhood):
         X : array_like or pandas.DataFrame of shape (n, ...)
             Data that stands for what the model sees, as a rule the training data.
         **options
-            As of `Mask`, but for `baseline`.
+            See `Mask`; all of its parameters except `baseline`.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class Mask(Neighborhood):
             Takes a text and returns a list of pieces of it, in their order. By default, words are what ``\w+``
             matches, upper and lower case apart, which are lime's.
         probability, scheme, kernel, width
-            As of `Mask`.
+            See `Mask`.
 
         Returns
         -------

@@ -128,7 +128,7 @@ class Pool(SharedPoints):
             Of every column, such as ``X_train.mean(axis=0)`` and ``X_train.std(axis=0)``. The model gets a DataFrame
             where `mean` is a pandas Series, whose index has the names of the columns, and float32 where it is float32.
         width, kernel, nearest, share
-            As of `from_data`.
+            See `from_data`.
 
         Returns
         -------

@@ -212,7 +212,7 @@ class LocalExplanations(Saved):
         Returns
         -------
         Importance
-            Of the explanations that there are: without status 6 to 9.
+            Computed from all explanations except those with status 6 to 9, which are none.
 
         Raises
         ------

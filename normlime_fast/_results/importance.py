@@ -28,7 +28,7 @@ class Importance(Saved):
         The importance; 0 for a feature that fewer than `min_count` explanations use.
     counts : ndarray of int, same shape
         |E(c_i)|: how many explanations use the feature (with the sign asked for). The fewer, the noisier the value;
-        0 says that nothing is known but that no explanation selected it.
+        0 means that no explanation selected the feature; nothing else is known about it.
     stderr : ndarray, same shape, or None
         Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two, or where a
         `min_count` above 1 hides the value.

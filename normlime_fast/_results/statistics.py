@@ -132,9 +132,9 @@ class ImportanceStatistics(Saved):
             contributions, over the number of both. The signed kinds "mean" and "sum" keep the sign of the weights.
         min_count : int, default 1
             Features that fewer explanations use (of the group, with a weight of the sign asked for) are hidden: value
-            0, stderr NaN, while `counts` still tell how many do. For "normlime" is a mean over E(c_i), the explanations
-            that use the feature, however few: a word that was used once, with a large weight, comes before one that was
-            used 500 times. All other values stay as they are.
+            0, stderr NaN, while `counts` still tell how many do. "normlime" averages only over the explanations that
+            use a feature: a word that was used once with a large weight can therefore rank above one that was used 500
+            times. All other values stay as they are.
         shrink : bool, default False
             Moves what few explanations say of a feature toward what its group says of features used about as often, by
             empirical Bayes: the noisier a value, the farther. Nothing moves in a group of which no feature is used

@@ -99,7 +99,7 @@ def interval_by_blocks(
         Probability, between 0 and 1, with which an interval covers the value that infinitely many such blocks would
         give. For "l2", "sp_lime" and "sum", which grow with the number of explanations: times that number, as it is.
     kind, sign, min_count
-        As of `ImportanceStatistics.importance`.
+        See `ImportanceStatistics.importance`.
 
     Returns
     -------

@@ -242,7 +242,7 @@ ARGUMENTS = [
     ({"index": [0, 1, 2, 2**63, -1]}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got -1"),
     ({"index": np.ma.masked_equal(np.arange(5), 3)}, ValueError, "index must not have masked values; fill them, .*"),
     ({"index": [[0], [1, 2]]}, ValueError, "index must be an array, got a list whose rows differ in length"),
-    ({"index": [0, 1, 2, 1, 3]}, ValueError, "index must hold every number once, got 1 2 times"),
+    ({"index": [0, 1, 2, 1, 3]}, ValueError, "index must not contain duplicates; 1 occurs 2 times"),
     ({"index": [0, 1, 2, 3, -1]}, ValueError, r"index must hold integers from 0 to 2\^64 - 1, got -1"),
 ]
 
