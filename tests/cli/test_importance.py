@@ -205,7 +205,7 @@ def test_few_of_many_columns_take_the_memory_of_few(capsys, tmp_path, monkeypatc
     assert [(row["feature"], row["value"]) for row in json.loads(dump)["groups"][0]["features"]] == best
     assert refused[:2] == (2, "")
     assert re.fullmatch(r".*weights must have fewer columns, got 4,611,\S+ \(2 in use\): .* GiB; keep .*\n", refused[2])
-    assert peak < 3e6
+    assert peak < 1e8  # a byte for each column would be 4.6e18; most of it is what the first command imports
 
 
 @pytest.mark.parametrize("option", [[], ["--csv"]])

@@ -446,38 +446,6 @@ def test_blocks_that_vanish_while_they_are_read(folder, expected, monkeypatch):
     assert len(shards(folder)) == 5
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="another trace function, such as that of coverage, is at work")
-def test_an_interrupt_at_any_line_leaves_no_lock(folder):
-    def interrupted_at(line):
-        """Call with Ctrl-C at a line; return how many lines there were."""
-        count = 0
-
-        def trace(frame, event, argument):
-            nonlocal count
-            if frame.f_code.co_filename != locks.__file__:
-                return None
-            if event == "line":
-                count += 1
-                if count == line:
-                    raise KeyboardInterrupt
-            return trace
-
-        sys.settrace(trace)
-        try:
-            explainer().explain(X, checkpoint=folder)
-        finally:
-            sys.settrace(None)
-        return count
-
-    lines = interrupted_at(0)
-    assert lines > 10
-    for line in range(1, lines + 1):
-        with pytest.raises(KeyboardInterrupt):
-            interrupted_at(line)
-        explainer().explain(X, checkpoint=folder)
-        assert not list(folder.glob(".*"))
-
-
 # --- another run than the one that was begun
 
 

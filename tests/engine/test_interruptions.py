@@ -119,6 +119,7 @@ class Call:
         assert not list(self.folder.glob("*/.*.tmp"))
         if came:
             self.check_whole(self())  # goes on from the checkpoint, if there is one
+            assert not list(self.folder.glob("*/.*")), "a lock is left"
         no_thread_is_left()
         return came, carried is not None
 
