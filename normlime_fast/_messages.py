@@ -58,13 +58,9 @@ class Message(str):
 
 
 class ModelNote(Message):
-    """A note with an error that the model raised, which has the numbers of the rows that it was called with."""
+    """A note with an error that the model raised, with the numbers of the instances or points it was called for."""
 
     @property
     def rows(self) -> Numbers:
-        """Which rows these were."""
+        """Which instances or points these were."""
         return next(part for part in self.parts if isinstance(part, Numbers))
-
-
-class PointsNote(Message):
-    """A note with such an error where the rows are points of the neighborhood, which all instances share."""

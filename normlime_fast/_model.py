@@ -9,7 +9,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, quiet, shown
 from normlime_fast._inputs.rows import Rows
-from normlime_fast._messages import Message, ModelNote, Numbers, PointsNote, Term
+from normlime_fast._messages import Message, ModelNote, Numbers, Term
 from normlime_fast._types import Predict
 
 What = Literal["instance", "point"]  # what rows belong to: their instance, or a point of the neighborhood, by itself
@@ -181,12 +181,12 @@ def _not_finite(outputs: Array, id_of_row: Array, what: What) -> Message:
     )
 
 
-def _note(where: Numbers) -> Message:
+def _note(where: Numbers) -> ModelNote:
     """Return what a user is told of the rows that the model failed for."""
     if where.of == "instance":
         return ModelNote("normlime_fast: ", Term("predict"), " was working on ", where)
     shared = ", which the neighborhood shares between all instances"
-    return PointsNote("normlime_fast: ", Term("predict"), " failed on ", where, shared)
+    return ModelNote("normlime_fast: ", Term("predict"), " failed on ", where, shared)
 
 
 def targets_of(targets: str | Array, outputs: Array) -> Array:

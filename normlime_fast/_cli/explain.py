@@ -19,7 +19,7 @@ from normlime_fast._cli.data import Data, check_same_kinds, check_values, is_cat
 from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, listed, one_line
 from normlime_fast._cli.models import Asked, Model, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
-from normlime_fast._messages import ModelNote, PointsNote
+from normlime_fast._messages import ModelNote
 from normlime_fast._model import target_names
 from normlime_fast._status import Status
 
@@ -175,10 +175,9 @@ def _ended(error: BaseException, what: str, place: str) -> BaseException:
 
 def _what_failed(error: BaseException) -> str:
     """Say in one line what went wrong, and for which rows."""
-    notes = getattr(error, "__notes__", ())
-    where = [in_options(note.rows) for note in notes if isinstance(note, ModelNote)]
-    if any(isinstance(note, PointsNote) for note in notes):
-        where = ["the points of the neighborhood"]
+    rows = [note.rows for note in getattr(error, "__notes__", ()) if isinstance(note, ModelNote)]
+    shared = any(one.of == "point" for one in rows)
+    where = ["the points of the neighborhood"] if shared else [in_options(one) for one in rows]
     hint = "; lower --samples" if isinstance(error, MemoryError) else ""
     if where:
         return f"the model raised {type(error).__name__}: {one_line(error)} (the model was working on {where[0]}){hint}"
