@@ -15,11 +15,11 @@ from normlime_fast._messages import Message, Term
 
 Array = NDArray[Any]
 
-quiet = np.errstate(all="ignore")  # of public functions: where the caller's NumPy raises, ours need not
+ignoring_float_errors = np.errstate(all="ignore")  # of public functions: where the caller's NumPy raises, ours need not
 
 
-@quiet
-def shown(value: object, as_text: Callable[[object], str] = repr) -> str:
+@ignoring_float_errors
+def short_repr(value: object, as_text: Callable[[object], str] = repr) -> str:
     """Return what a message says of `value`: one line that is not too long."""
     try:
         text = printable(" ".join(as_text(value).split()))
@@ -33,12 +33,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-def told(error: BaseException | None) -> str:
+def error_text(error: BaseException | None) -> str:
     """Return what a message says of an error: its class, and its own message."""
-    return f"{type(error).__name__}: {shown(error, str)}"
+    return f"{type(error).__name__}: {short_repr(error, str)}"
 
 
-def needed(package: str, what: str, install: str) -> Any:
+def import_optional(package: str, what: str, install: str) -> Any:
     """Import an optional package, or say in one line what needs it and what to install."""
     try:
         return import_module(package)
@@ -49,38 +49,38 @@ def needed(package: str, what: str, install: str) -> Any:
 def as_count(value: object, name: str, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(Message(Term(name), f" must be an integer, got {shown(value)}"))
+        raise TypeError(Message(Term(name), f" must be an integer, got {short_repr(value)}"))
     if value < minimum:
-        raise ValueError(Message(Term(name), f" must be at least {minimum}, got {shown(value)}"))
+        raise ValueError(Message(Term(name), f" must be at least {minimum}, got {short_repr(value)}"))
     return int(value)
 
 
 def as_flag(value: object, name: str) -> bool:
     """Return `value` as a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+        raise TypeError(f"{name} must be True or False, got {short_repr(value)}")
     return bool(value)
 
 
 def as_nonnegative(value: object, name: str) -> float:
     """Return `value` as a finite float of at least 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(Message(Term(name), f" must be a number, got {shown(value)}"))
+        raise TypeError(Message(Term(name), f" must be a number, got {short_repr(value)}"))
     try:
         number = float(value)
     except OverflowError:  # of an int or a Fraction
         number = math.inf
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(Message(Term(name), f" must be finite and at least 0, got {shown(value)}"))
+        raise ValueError(Message(Term(name), f" must be finite and at least 0, got {short_repr(value)}"))
     return number
 
 
 def as_probability(value: float, name: str) -> float:
     """Return `value` as a float between 0 and 1."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(Message(Term(name), f" must be a number, got {shown(value)}"))
+        raise TypeError(Message(Term(name), f" must be a number, got {short_repr(value)}"))
     if not 0 < value < 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {shown(value, str)}")
+        raise ValueError(f"{name} must be between 0 and 1, got {short_repr(value, str)}")
     return float(value)
 
 
@@ -98,7 +98,7 @@ def as_seed(rng: object) -> np.uint64:
     if not (rng is None or isinstance(rng, known)) or (isinstance(rng, numbers.Integral) and rng < 0):
         # NumPy would look into anything else, without end into an np.matrix
         raise TypeError(
-            f"rng must be None, an integer >= 0, a numpy SeedSequence or a numpy Generator, got {shown(rng)}"
+            f"rng must be None, an integer >= 0, a numpy SeedSequence or a numpy Generator, got {short_repr(rng)}"
         )
     return np.random.default_rng(rng).integers(2**64, dtype=np.uint64)  # type: ignore[arg-type]
 
@@ -110,7 +110,7 @@ def as_jobs(n_jobs: int | None) -> int:
     if isinstance(n_jobs, numbers.Integral) and n_jobs == -1:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(n_jobs, numbers.Integral) and n_jobs < 1:
-        raise ValueError(Message(Term("n_jobs"), f" must be None, -1 or at least 1, got {shown(n_jobs)}"))
+        raise ValueError(Message(Term("n_jobs"), f" must be None, -1 or at least 1, got {short_repr(n_jobs)}"))
     return as_count(n_jobs, "n_jobs")
 
 
@@ -132,7 +132,7 @@ def as_frame(X: Any, name: str) -> Any:
     if pandas is None or not isinstance(X, pandas.DataFrame):
         return None
     if not X.columns.is_unique:
-        twice = shown(list(X.columns[X.columns.duplicated()]))
+        twice = short_repr(list(X.columns[X.columns.duplicated()]))
         raise ValueError(f"{name} must have unique column names, got {twice} twice")
     return X
 
@@ -147,7 +147,7 @@ def as_explained(X: Any, shape: tuple[int, int], names: tuple[str, ...] | None) 
     found = None if frame is None else as_names(frame.columns)
     for expected, name in zip(names or (), found or (), strict=False):
         if name != expected:
-            where = f"{shown(name)} where {shown(expected)} was"
+            where = f"{short_repr(name)} where {short_repr(expected)} was"
             raise ValueError(f"X must have the columns that were explained, got {where}")
     return table
 
@@ -157,7 +157,7 @@ def as_names(index: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in index)
 
 
-@quiet
+@ignoring_float_errors
 def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""
     array = as_dense(values, name)
@@ -169,7 +169,7 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
         if array.dtype != np.float32:
             array = array.astype(np.float64, copy=False)  # a long double may become infinite, which is said below
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must hold real numbers, got dtype {shown(array.dtype, str)}") from None
+        raise TypeError(f"{name} must hold real numbers, got dtype {short_repr(array.dtype, str)}") from None
     check_unmasked(values, name)
     if array.ndim not in ndim:
         expected = " or ".join(f"{n}-D" for n in ndim)
@@ -207,7 +207,7 @@ def check_finite(values: Array, name: str, place: Callable[[Array], Any] = lambd
         raise ValueError(f"{name} must be finite, got {count} NaN or infinite values, the first at {first}")
 
 
-@quiet
+@ignoring_float_errors
 def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
     """Return `labels` as a 1-D array of the given length."""
     array = as_array(labels, name)
@@ -218,7 +218,7 @@ def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
         if array.dtype == object and not unequal:
             np.sort(array)
     except (TypeError, ValueError):  # of comparisons that give no answer, or an array of them
-        some = shown(array[:3].tolist())
+        some = short_repr(array[:3].tolist())
         raise TypeError(f"{name} must have labels that can be sorted, got {some} ...") from None
     if masked:
         raise ValueError(f"{name} must not have masked labels")
@@ -236,10 +236,10 @@ def as_executor(executor: Any) -> Any:
     return executor
 
 
-def as_skip(on_error: str) -> bool:
+def as_on_error(on_error: str) -> bool:
     """Return whether errors of the model are passed over."""
     if not isinstance(on_error, str) or on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {shown(on_error)}')
+        raise ValueError(f'on_error must be "raise" or "skip", got {short_repr(on_error)}')
     return on_error == "skip"
 
 
@@ -252,13 +252,13 @@ def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") ->
     if found.shape != (n_instances,):
         raise ValueError(
             f"index must have one integer per {of}, shape ({n_instances},),"
-            f" got shape {found.shape} and dtype {shown(found.dtype, str)}"
+            f" got shape {found.shape} and dtype {short_repr(found.dtype, str)}"
         )
     if found.dtype.kind not in "iu" or found.min(initial=0) < 0:
         given = np.asarray(index, object)  # where some are 2^63 and above, NumPy makes floats or objects of them
         for one in given:
             if isinstance(one, bool) or not isinstance(one, numbers.Integral) or not 0 <= int(one) < 2**64:
-                raise ValueError(f"index must hold integers from 0 to 2^64 - 1, got {shown(one)}")
+                raise ValueError(f"index must hold integers from 0 to 2^64 - 1, got {short_repr(one)}")
         found = given.astype(np.int64 if max(given, default=0) < 2**63 else np.uint64)
     unique, counts = np.unique(found, return_counts=True)
     if len(unique) < n_instances:
@@ -271,13 +271,15 @@ def as_targets(targets: str | int | ArrayLike) -> str | Array:
     expected = Message(Term("targets"), ' must be "predicted", "all", an integer or a list of them, got ')
     if isinstance(targets, str):
         if targets not in ("predicted", "all"):
-            raise ValueError(Message(expected, shown(targets)))
+            raise ValueError(Message(expected, short_repr(targets)))
         return targets
     numbers = np.atleast_1d(as_array(targets, "targets"))
     if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
-        raise TypeError(Message(expected, shown(targets)))
+        raise TypeError(Message(expected, short_repr(targets)))
     if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
-        raise ValueError(Message(Term("targets"), f" must be numbers of at least 0, each once, got {shown(targets)}"))
+        raise ValueError(
+            Message(Term("targets"), f" must be numbers of at least 0, each once, got {short_repr(targets)}")
+        )
     return numbers
 
 

@@ -27,7 +27,9 @@ class CheckpointMismatchError(ValueError):
     """
 
 
-def attach(error: BaseException, finished: object, note: str | None = None, rows: int | None = None) -> None:
+def attach_partial_result(
+    error: BaseException, finished: object, note: str | None = None, rows: int | None = None
+) -> None:
     """Leave what is finished with the exception that ends the run, `rows` of a stream; some take no attributes."""
     with suppress(Exception):
         error.finished = finished  # type: ignore[attr-defined]
@@ -38,12 +40,12 @@ def attach(error: BaseException, finished: object, note: str | None = None, rows
 
 
 @contextmanager
-def not_lost(result: object, rows: int | None = None) -> Iterator[None]:
+def keep_result_if_warning_raises(result: object, rows: int | None = None) -> Iterator[None]:
     """Leave a result with what keeps it from being returned: a warning, where these are errors, or Ctrl-C."""
     try:
         yield
     except BaseException as error:
-        attach(error, result, "the result is this exception's .finished", rows)
+        attach_partial_result(error, result, "the result is this exception's .finished", rows)
         raise
 
 
@@ -53,5 +55,5 @@ def none_finished() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        attach(error, None, rows=0)
+        attach_partial_result(error, None, rows=0)
         raise

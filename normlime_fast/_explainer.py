@@ -19,12 +19,12 @@ from normlime_fast._checks import (
     as_index,
     as_jobs,
     as_nonnegative,
+    as_on_error,
     as_seed,
-    as_skip,
     as_targets,
     check_count,
-    shown,
-    told,
+    error_text,
+    short_repr,
 )
 from normlime_fast._engine.checkpoint import Checkpoint
 from normlime_fast._engine.dispatch import Options
@@ -34,8 +34,15 @@ from normlime_fast._engine.progress import reporter
 from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
-from normlime_fast._errors import none_finished, not_lost
-from normlime_fast._inputs.sources import Partitions, Table, as_by, blocks_of_batches, blocks_of_partitions, is_dask
+from normlime_fast._errors import keep_result_if_warning_raises, none_finished
+from normlime_fast._inputs.sources import (
+    Partitions,
+    Table,
+    as_grouping,
+    blocks_of_batches,
+    blocks_of_partitions,
+    is_dask,
+)
 from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._messages import Message, Term
 from normlime_fast._model import Model
@@ -47,8 +54,8 @@ from normlime_fast._status import Status
 from normlime_fast._surrogates import as_selection, warn_of_counts
 from normlime_fast._types import Kind, Predict, Progress, Sign
 
-BLOCK = 1_000_000  # rows that the model is asked about in a block
-BLOCKS = 100, 10_000  # of a table: at least so many, or none is finished before long, and at most so many
+BLOCK_SAMPLES = 1_000_000  # rows that the model predicts in a block, about
+MIN_BLOCKS, MAX_BLOCKS = 100, 10_000  # per table; with fewer, it would take long before the first is finished
 
 FIRST = 2**62  # numbers of rows of a stream are int64
 
@@ -151,7 +158,7 @@ class NormLIME:
     def __repr__(self) -> str:
         given = ("n_features", "n_samples", "selection", "targets", "ridge", "shared_samples", "n_jobs", "batch_size")
         settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
-        return f"<NormLIME: {shown(self.predict)}, {shown(self.neighborhood)}, {settings}>"
+        return f"<NormLIME: {short_repr(self.predict)}, {short_repr(self.neighborhood)}, {settings}>"
 
     def _settings(self) -> Settings:
         return Settings(
@@ -241,7 +248,7 @@ class NormLIME:
         array([[ 1., -1.]])
         """
         executor = as_executor(executor)
-        skip = as_skip(on_error)
+        skip = as_on_error(on_error)
         settings = self._settings()
         checked = self.neighborhood._checked_rows
         if is_dask(X):
@@ -267,7 +274,7 @@ class NormLIME:
                 size = store.settings["block_size"]
                 settings = replace(settings, seed=np.uint64(store.settings["rng"]))
             local, error, fault = explain_table(settings, table, instance_ids, size, store, options)
-        with not_lost(local):
+        with keep_result_if_warning_raises(local):
             _warn(np.bincount(local.status), error, fault)
         return local
 
@@ -328,13 +335,17 @@ class NormLIME:
             with none_finished():
                 executor, first = as_executor(executor), as_count(first, "first", minimum=0)
                 if first >= FIRST:
-                    raise ValueError(f"first must be below 2**62, got {shown(first)}")
-                size = max(1, BLOCK // self.n_samples) if block_size is None else as_count(block_size, "block_size")
-                skip = as_skip(on_error)
+                    raise ValueError(f"first must be below 2**62, got {short_repr(first)}")
+                size = (
+                    max(1, BLOCK_SAMPLES // self.n_samples)
+                    if block_size is None
+                    else as_count(block_size, "block_size")
+                )
+                skip = as_on_error(on_error)
                 table = Partitions(batches, executor) if is_dask(batches) else None
                 shape: tuple[Any, ...] = getattr(batches, "shape", ())
                 total = len(table) if table is not None else int(shape[0]) if len(shape) >= 2 else None
-                by = as_by(by, total, skip)
+                by = as_grouping(by, total, skip)
                 if table is not None:
                     blocks = blocks_of_partitions(table, by, first)
                 else:
@@ -344,7 +355,7 @@ class NormLIME:
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
             statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), options)
-        with not_lost(statistics, summed.n_instances):
+        with keep_result_if_warning_raises(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
         return statistics
 
@@ -429,7 +440,7 @@ class NormLIME:
 def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
     """Warn the user of a call of how many explanations have a status that is worth knowing."""
     warn_of_counts(statuses, stacklevel=3)
-    causes = {Status.MODEL_FAILED: None if error is None else told(error), Status.INVALID_ROW: fault}
+    causes = {Status.MODEL_FAILED: None if error is None else error_text(error), Status.INVALID_ROW: fault}
     warn_of_counts(statuses, stacklevel=3, causes=causes)
 
 
@@ -438,5 +449,5 @@ def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole:
         return as_count(asked, "block_size")
     if whole:
         return n_instances
-    most, least = (-(-n_instances // count) for count in BLOCKS)
-    return max(least, min(most, BLOCK // explainer.n_samples), 1)
+    most, least = (-(-n_instances // count) for count in (MIN_BLOCKS, MAX_BLOCKS))
+    return max(least, min(most, BLOCK_SAMPLES // explainer.n_samples), 1)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from normlime_fast._checks import Array, quiet, shown
+from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._messages import Message, ModelNote, Numbers, Term
 from normlime_fast._types import Predict
@@ -142,7 +142,7 @@ def _without_tracebacks(error: Exception) -> Exception:
     return error
 
 
-@quiet
+@ignoring_float_errors
 def _as_outputs(returned: object, rows: int, n_outputs: int | None, where: Numbers) -> Array:
     """Return a batch's outputs as (rows, n_outputs), or say what is wrong with their shape or type."""
     columns = "n_outputs" if n_outputs is None else n_outputs
@@ -154,7 +154,7 @@ def _as_outputs(returned: object, rows: int, n_outputs: int | None, where: Numbe
         raise ValueError(Message(expected, f", got a {type(returned).__name__} that is no array")) from None
     if array.dtype.kind not in "fiub":
         known = isinstance(returned, np.ndarray | list)
-        got = f"dtype {shown(array.dtype, str)}" if known else f"a {type(returned).__name__}"
+        got = f"dtype {short_repr(array.dtype, str)}" if known else f"a {type(returned).__name__}"
         raise TypeError(Message(expected, f", got {got}"))
     if np.ma.is_masked(returned):
         raise ValueError(Message(expected, ", got masked values"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_count, as_nonnegative, as_numbers, quiet, shown
+from normlime_fast._checks import Array, as_count, as_nonnegative, as_numbers, ignoring_float_errors, short_repr
 from normlime_fast._kernels import surrogate
 from normlime_fast._messages import Message
 from normlime_fast._status import SKIPPED, Status
@@ -44,7 +44,7 @@ class Fits:
     summaries: Array  # (fits,) of surrogate.SUMMARY
 
     @classmethod
-    def room_for(cls, count: int, n_features: int) -> "Fits":
+    def empty(cls, count: int, n_features: int) -> "Fits":
         """Fits that are still to be made."""
         shape = (count, n_features)
         return cls(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(count, surrogate.SUMMARY))
@@ -61,7 +61,7 @@ class Fits:
 def as_selection(selection: object) -> str:
     """Return `selection`, a key of SELECTIONS."""
     if not isinstance(selection, str) or selection not in SELECTIONS:
-        raise ValueError(f'selection must be "lasso_path" or "highest_weights", got {shown(selection)}')
+        raise ValueError(f'selection must be "lasso_path" or "highest_weights", got {short_repr(selection)}')
     return str(selection)
 
 
@@ -113,7 +113,7 @@ class Surrogates:
     status: Array
 
 
-@quiet
+@ignoring_float_errors
 def fit_surrogates(
     Z: ArrayLike,
     Y: ArrayLike,
@@ -193,7 +193,7 @@ def fit_surrogates(
     ridge, ridge_of_all = np.minimum(penalties, [np.inf, 1e100]).tolist()  # an infinite one would leave nothing to rank
     Y_by_target = np.array(outputs.reshape(len(samples), -1).T, np.float64, order="C")
     starts, K = np.array([0, len(Y_by_target)]), min(K, d)
-    fits = Fits.room_for(len(Y_by_target), K)
+    fits = Fits.empty(len(Y_by_target), K)
     out = fits.features, fits.coefficients, fits.summaries
     surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, ridge, tol, ridge_of_all, 0.0, *out)
     summary, used = fits.summaries, fits.used()

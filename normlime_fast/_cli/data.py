@@ -10,8 +10,8 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from normlime_fast._checks import quiet
-from normlime_fast._cli.errors import UsageError, check_readable, listed, needs, one_line
+from normlime_fast._checks import ignoring_float_errors
+from normlime_fast._cli.errors import UsageError, check_readable, join_names, needs, one_line
 
 CSV = (".csv", ".csv.gz")
 PARQUET = (".parquet", ".pq")
@@ -42,7 +42,7 @@ class Data(NamedTuple):
         parts = [part for name in names for part in ([name] if name in known else name.split(","))]
         missing = [part for part in parts if part not in known]
         if missing:
-            raise UsageError(f"{option}: {self.path} has no column {missing[0]!r}; it has {listed(self.columns)}")
+            raise UsageError(f"{option}: {self.path} has no column {missing[0]!r}; it has {join_names(self.columns)}")
         return [known[part] for part in parts]
 
     def only(self, columns: Sequence[Any]) -> "Data":
@@ -121,7 +121,7 @@ def _read_parquet(path: str) -> Any:
         raise UsageError(f"{path} is not a Parquet file that pandas can read: {one_line(error)}") from None
 
 
-@quiet
+@ignoring_float_errors
 def _read_npy(path: str) -> Any:
     try:
         table = np.lib.format.open_memmap(path, mode="r")

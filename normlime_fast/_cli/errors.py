@@ -57,7 +57,7 @@ def one_line(text: object, length: int = 400) -> str:
     return line if len(line) <= length else f"{line[: length - 3]}..."
 
 
-def listed(names: Iterable[object], most: int = 8) -> str:
+def join_names(names: Iterable[object], most: int = 8) -> str:
     """Return names as a message lists them."""
     shown = [repr(name) for name in names]
     more = f" and {len(shown) - most} more" if len(shown) > most else ""

@@ -16,8 +16,8 @@ import numpy as np
 from normlime_fast import Binned, CheckpointMismatchError, Gaussian, LocalExplanations, NormLIME, Pool
 from normlime_fast._checks import as_jobs, as_targets
 from normlime_fast._cli.data import Data, check_same_kinds, check_values, is_category, read_table
-from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, listed, one_line
-from normlime_fast._cli.models import Asked, Model, check_checkpoint, load_model
+from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, join_names, one_line
+from normlime_fast._cli.models import Model, TimedModel, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
 from normlime_fast._messages import ModelNote
 from normlime_fast._model import target_names
@@ -39,7 +39,7 @@ def explain(arguments: argparse.Namespace) -> None:
         threads = as_jobs(arguments.jobs)
     model = load_model(arguments.model, arguments.output_name, threads)
     data = _data(arguments, model)
-    predict = Asked(model.predict)
+    predict = TimedModel(model.predict)
     with _usage():
         neighborhood = _neighborhood(arguments, model, data)
         explainer = NormLIME(
@@ -98,7 +98,7 @@ def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> An
         background = read_table(arguments.background, model.takes_text)
         missing = [column for column in data.columns if column not in background.columns]
         if missing:
-            lacks = listed(missing)
+            lacks = join_names(missing)
             raise UsageError(f"{background.path} must have the columns of {data.path}, but does not have {lacks}")
         if not data.named and background.width != data.width:
             raise UsageError(f"{background.path} must have {data.width} columns as {data.path}, got {background.width}")
@@ -136,9 +136,9 @@ def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse
         return model.names() or target_names(model.predict, n_outputs)
     names = tuple(arguments.target_names.split(","))
     if len(set(names)) != len(names):
-        raise UsageError(f"--target-names must differ from each other, got {listed(names)}")
+        raise UsageError(f"--target-names must differ from each other, got {join_names(names)}")
     if len(names) != n_outputs:
-        raise UsageError(f"--target-names must be {n_outputs} names, one for each output, got {listed(names)}")
+        raise UsageError(f"--target-names must be {n_outputs} names, one for each output, got {join_names(names)}")
     return names
 
 
@@ -227,7 +227,7 @@ def _say_what_was_done(
     local: LocalExplanations,
     n_rows: int,
     output: str | None,
-    predict: Asked,
+    predict: TimedModel,
     seconds: float,
     arguments: argparse.Namespace,
 ) -> None:

@@ -31,7 +31,7 @@ class Model(NamedTuple):
     names: Callable[[], tuple[str, ...] | None] = lambda: None  # of its outputs, known once it was asked
 
 
-class Asked:
+class TimedModel:
     """The model's function, with the rows that it was asked about and the time that it took."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:

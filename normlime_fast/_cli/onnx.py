@@ -8,7 +8,7 @@ import numpy as np
 
 from normlime_fast._checks import Array
 from normlime_fast._cli.data import Data, is_text, refuse_cells
-from normlime_fast._cli.errors import UsageError, listed, needs, one_line
+from normlime_fast._cli.errors import UsageError, join_names, needs, one_line
 
 DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -50,7 +50,7 @@ class Graph:
         if self.by_column and wide:
             raise UsageError(
                 f"{path} must have one input for all columns, of numbers, or one of shape (N, 1) for each column, but"
-                f" {listed(wide)} takes several"
+                f" {join_names(wide)} takes several"
             )
         first = self.inputs[0].shape[0]
         self.batch = first if isinstance(first, int) and first > 0 else None  # rows a call, if that is fixed
@@ -97,13 +97,14 @@ class Graph:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise UsageError(
                 f"the model needs column {missing[0]!r}{more}, which {data.path} does not have; it has"
-                f" {listed(data.columns)}"
+                f" {join_names(data.columns)}"
             )
         known = {self.columns[name] for name in names}
         unknown = [column for column in data.columns if column not in known]
         if unknown:
             raise UsageError(
-                f"{data.path} has columns that the model does not know: {listed(unknown)}; leave them out with --drop"
+                f"{data.path} has columns that the model does not know: {join_names(unknown)};"
+                " leave them out with --drop"
             )
         for one in self.inputs:
             column = self.columns[one.name]
@@ -116,13 +117,15 @@ class Graph:
         text = [name for name in data.columns if is_text(data.table[name])] if data.named else []
         if text:
             raise UsageError(
-                f"the model takes numbers alone, but {data.path} has text in {listed(text)}; leave it out with --drop,"
-                " or give it numbers"
+                f"the model takes numbers alone, but {data.path} has text in {join_names(text)};"
+                " leave it out with --drop, or give it numbers"
             )
         width, d = (self.inputs[0].shape[1] if len(self.inputs[0].shape) == 2 else 1), len(data.columns)
         if isinstance(width, int) and width != d:
             hint = "; leave out what it does not take with --label or --drop" if d > width else ""
-            raise UsageError(f"the model takes {width} columns, but {data.path} has {d}: {listed(data.columns)}{hint}")
+            raise UsageError(
+                f"the model takes {width} columns, but {data.path} has {d}: {join_names(data.columns)}{hint}"
+            )
 
     def predict(self, X: Any) -> Array:
         """Return the outputs (m, n_outputs) for rows, an array or a DataFrame."""
@@ -183,7 +186,7 @@ def _output(outputs: list[Any], asked: str | None, path: str) -> str:
     numeric = [name for name, kind in types.items() if kind.startswith(MAPS) or DTYPES.get(kind, object) is not object]
     if asked is not None:
         if asked not in numeric:
-            raise UsageError(f"--output-name must be an output of numbers: {listed(numeric)}, got {asked!r}")
+            raise UsageError(f"--output-name must be an output of numbers: {join_names(numeric)}, got {asked!r}")
         return asked
     maps = [name for name in numeric if types[name].startswith(MAPS)]
     floats = [name for name in numeric if types[name] in FLOATS]
@@ -192,6 +195,7 @@ def _output(outputs: list[Any], asked: str | None, path: str) -> str:
             return found[0]
     if not maps and not floats:
         raise UsageError(
-            f"{path} returns no probabilities or other floats, but {listed(types)}: export it with its probabilities"
+            f"{path} returns no probabilities or other floats, but {join_names(types)}:"
+            " export it with its probabilities"
         )
-    raise UsageError(f"{path} has several outputs of numbers: {listed(numeric)}; choose one with --output-name")
+    raise UsageError(f"{path} has several outputs of numbers: {join_names(numeric)}; choose one with --output-name")

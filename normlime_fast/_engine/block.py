@@ -10,7 +10,7 @@ import numpy as np
 from normlime_fast._checks import Array
 from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.threads import Pieces, Start
-from normlime_fast._errors import attach
+from normlime_fast._errors import attach_partial_result
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._model import BATCH_BYTES, bytes_per_row, check_same_outputs, target_names, targets_of
 from normlime_fast._neighborhoods.base import Batch, Sampler, Samples
@@ -39,27 +39,27 @@ def explain_block(
 
     An exception carries what was finished before it as its attribute ``finished``.
     """
-    statuses, asked = np.zeros(len(instance_ids), np.int64), instance_ids
+    statuses, remaining = np.zeros(len(instance_ids), np.int64), instance_ids
     if rows.usable is not None:
         statuses[~rows.usable] = Status.INVALID_ROW
-        rows, asked = rows.take(rows.usable), instance_ids[rows.usable]
-    if not len(asked):
+        rows, remaining = rows.take(rows.usable), instance_ids[rows.usable]
+    if not len(remaining):
         return Explained(None, None, None, rows.fault, statuses)
     sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
     sampler.check(settings.n_features)
-    outputs, failed, error = settings.model.predict_rows(rows, asked, skip=skip)
+    outputs, failed, error = settings.model.predict_rows(rows, remaining, skip=skip)
     statuses[statuses == 0] = np.where(failed, Status.MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
     if failed.any():
-        rows, asked, outputs = rows.take(~failed), asked[~failed], outputs[~failed]
+        rows, remaining, outputs = rows.take(~failed), remaining[~failed], outputs[~failed]
         sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
-    explainer = _BlockExplainer(settings, rows, asked, outputs, sampler, skip, error)
+    explainer = _BlockExplainer(settings, rows, remaining, outputs, sampler, skip, error)
     try:
         explainer.explain(start, advance)
     except BaseException as raised:
         if 0 in explainer.parts:
-            attach(raised, explainer.result())
+            attach_partial_result(raised, explainer.result())
         raise
     local = explainer.result()
     left_out = statuses != 0
@@ -192,7 +192,7 @@ class _BlockExplainer:
         batch = slot.fitted.batch
         if batch.rows.start not in self.parts:
             self.parts[batch.rows.start] = _to_sparse_rows(slot.fitted, self.targets.shape[1])
-            advance(batch.rows.start + len(batch.numbers))
+            advance(batch.rows.start + len(batch.instance_ids))
 
     def _batch(self, k: int, size: int) -> Batch:
         """Return the k-th batch of `size` instances; past the last one, it has none."""
@@ -215,7 +215,7 @@ class _BlockExplainer:
         predicted: Array | None = None
 
         def redraw() -> Any:
-            buffer.draw(batch, slice(0, len(batch.sets)))
+            buffer.draw(batch, slice(0, len(batch.set_ids)))
             again = buffer.inputs(batch)
             return None if again is None else again.values
 
@@ -224,7 +224,7 @@ class _BlockExplainer:
                 self.rows,
                 inputs.values,
                 redraw,
-                batch.numbers[inputs.instances],
+                batch.instance_ids[inputs.instances],
                 skip=self.skip,
                 n_outputs=self.n_outputs,
             )
@@ -306,24 +306,24 @@ class _Slot:
 
     def start_next(self, start: Start, Y: Array | None, following: Batch) -> None:
         """Start to fit the outputs Y, and to draw the samples of the following batch in place of what is fitted."""
-        explainer, asked, buffer = self.explainer, self.batch, self.buffer
+        explainer, current, buffer = self.explainer, self.batch, self.buffer
         t = explainer.targets.shape[1]
         fitted = None
         if Y is not None:
-            K = _features_of(explainer.settings, buffer.most_features(asked))
-            fitted = _FittedBatch(asked, Fits.room_for(len(Y), K), buffer.columns(asked))
+            K = _features_of(explainer.settings, buffer.most_features(current))
+            fitted = _FittedBatch(current, Fits.empty(len(Y), K), buffer.columns(current))
 
         def task(piece: slice) -> None:
-            if Y is not None and fitted is not None and piece.start < len(asked.sets):
-                for samples in buffer.fits(asked, piece):
-                    explainer.fit(samples, Y, asked, fitted.fits)
-            if piece.start < len(following.sets) and not explainer.ended and self.error is None:
+            if Y is not None and fitted is not None and piece.start < len(current.set_ids):
+                for samples in buffer.fits(current, piece):
+                    explainer.fit(samples, Y, current, fitted.fits)
+            if piece.start < len(following.set_ids) and not explainer.ended and self.error is None:
                 try:
                     buffer.draw(following, piece)
                 except BaseException as error:  # of the user's code, or Ctrl-C: what is predicted is still fitted
                     self.error = error
 
-        count = max(len(asked.sets) if Y is not None else 0, len(following.sets))
+        count = max(len(current.set_ids) if Y is not None else 0, len(following.set_ids))
         self.pieces = start(task, count, max(1, PIECE // (explainer.n_samples * (explainer.sampler.n_features + t))))
         self.batch, self.fitted = following, fitted
 

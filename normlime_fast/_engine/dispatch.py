@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from normlime_fast._checks import Array, told
+from normlime_fast._checks import Array, error_text
 from normlime_fast._engine import executors
 from normlime_fast._engine.block import Explained, explain_block
 from normlime_fast._engine.settings import Settings
@@ -80,7 +80,7 @@ def _explain_elsewhere(
     with pool(settings.n_jobs) as start:
         explained = _explained(settings, Block(rows, instance_ids, labels), skip, start, lambda done: None)
     if explained.error is not None:
-        explained = explained._replace(error=executors.portable(explained.error))
+        explained = explained._replace(error=executors.make_picklable(explained.error))
     return finish(explained, Block(None, instance_ids, labels))
 
 
@@ -91,12 +91,14 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, advan
     except (TypeError, ValueError) as error:
         if not skip:
             raise
-        return Explained(None, None, None, told(error), np.full(len(block.instance_ids), Status.INVALID_ROW))
+        return Explained(None, None, None, error_text(error), np.full(len(block.instance_ids), Status.INVALID_ROW))
     if isinstance(block.labels, np.ma.MaskedArray):
         labelled = ~np.ma.getmaskarray(block.labels)
         usable = labelled if rows.usable is None else labelled & rows.usable
         rows = replace(
-            rows, usable=usable, fault=rows.fault or told(no_label("by", int(block.instance_ids[labelled.argmin()])))
+            rows,
+            usable=usable,
+            fault=rows.fault or error_text(no_label("by", int(block.instance_ids[labelled.argmin()]))),
         )
     return explain_block(settings, rows, block.instance_ids, skip, start, advance)
 
@@ -154,7 +156,7 @@ def outputs_checker() -> Callable[[int | None], None]:
 
 
 def all_failed(error: Exception | None) -> ValueError:
-    failed = Message(" failed for every ", Term("instance"), f", first with {told(error)}")
+    failed = Message(" failed for every ", Term("instance"), f", first with {error_text(error)}")
     return ValueError(Message(Term("predict"), failed))
 
 

@@ -10,8 +10,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from normlime_fast._checks import dask_client, shown
-from normlime_fast._errors import IncompleteRunError, attach
+from normlime_fast._checks import dask_client, short_repr
+from normlime_fast._errors import IncompleteRunError, attach_partial_result
 
 AHEAD = 2  # calls in flight for every worker: one at work, one that waits for it
 WINDOW = 8  # times as many may be finished, or at work, after the oldest that is not: whoever wants them in order waits
@@ -51,15 +51,15 @@ def _pickled(value: object) -> bytes:
     try:
         return bytes(dumps(value))
     except Exception as error:
-        raise ours(
+        raise mark_ours(
             TypeError(
                 "predict and the neighborhood must be picklable to go to another process; define them in a module, or"
-                f" install cloudpickle: {type(error).__name__}: {shown(error, str)}"
+                f" install cloudpickle: {type(error).__name__}: {short_repr(error, str)}"
             )
         ) from None
 
 
-def ours(error: Exception) -> Exception:
+def mark_ours(error: Exception) -> Exception:
     """Mark an exception as not the executor's own."""
     with suppress(Exception):
         error._normlime_fast = True  # type: ignore[attr-defined]
@@ -78,20 +78,20 @@ def _called(home: int, number: int, function: Callable[..., Any], *arguments: An
     try:
         return Returned(number, function(*arguments))
     except Exception as error:
-        failure = ours(error) if os.getpid() == home else portable(error)
+        failure = mark_ours(error) if os.getpid() == home else make_picklable(error)
     raise failure  # here, where no other one hangs on to it
 
 
-def portable(error: Exception) -> Exception:
+def make_picklable(error: Exception) -> Exception:
     """Return the exception marked, or one that says the same if it would not arrive in another process."""
     try:
-        pickle.loads(pickle.dumps(ours(error)))
+        pickle.loads(pickle.dumps(mark_ours(error)))
     except Exception:
-        substitute = RuntimeError(f"{type(error).__name__}: {shown(error, str)}")
-        attach(substitute, getattr(error, "finished", None))
+        substitute = RuntimeError(f"{type(error).__name__}: {short_repr(error, str)}")
+        attach_partial_result(substitute, getattr(error, "finished", None))
         for note in getattr(error, "__notes__", ()):
             substitute.add_note(note)
-        return ours(substitute)
+        return mark_ours(substitute)
     return error
 
 
@@ -148,7 +148,7 @@ def workers_of(executor: Executor) -> int:
 def _sent(executor: Executor, number: int, function: Callable[..., Any], call: tuple[Any, ...]) -> Future[Any]:
     # Dask takes equal calls for one, and would answer what failed before by the same error, as long as that is kept.
     options = {} if dask_client(executor) is None else {"pure": False}
-    with _told_apart():
+    with _separating_executor_errors():
         future = executor.submit(_called, os.getpid(), number, function, *call, **options)
     if not isinstance(future, Future):
         raise TypeError(f"executor.submit must return a concurrent.futures.Future, got {type(future).__name__}")
@@ -156,16 +156,16 @@ def _sent(executor: Executor, number: int, function: Callable[..., Any], call: t
 
 
 def _result(future: Future[Any], number: int) -> Any:
-    with _told_apart():
+    with _separating_executor_errors():
         returned = future.result()
     if not isinstance(returned, Returned) or returned.number != number:
-        got = "that of another call" if isinstance(returned, Returned) else shown(returned)
+        got = "that of another call" if isinstance(returned, Returned) else short_repr(returned)
         raise IncompleteRunError(f"executor.submit must return a future of what its call returns, got {got}")
     return returned.result
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def _separating_executor_errors() -> Iterator[None]:
     """Let errors of the work pass, and say of others that they are the executor's."""
     try:
         yield
@@ -173,5 +173,5 @@ def _told_apart() -> Iterator[None]:
         for cause in (error, error.__cause__):
             if cause is not None and getattr(cause, "_normlime_fast", False):
                 raise cause  # noqa: B904
-        text = shown(error, str)
+        text = short_repr(error, str)
         raise IncompleteRunError(f"the executor failed with {type(error).__name__}{text and f': {text}'}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from normlime_fast._checks import needed, shown
+from normlime_fast._checks import import_optional, short_repr
 from normlime_fast._types import Progress
 
 
@@ -15,9 +15,9 @@ def reporter(progress: bool | Progress, total: int | None, unit: str = "instance
     elif progress is False:
         yield lambda done, total: None
     elif progress is not True:
-        raise TypeError(f"progress must be True, False or a callable, got {shown(progress)}")
+        raise TypeError(f"progress must be True, False or a callable, got {short_repr(progress)}")
     else:
-        needed("tqdm", "progress=True", '"normlime-fast[progress]"')
+        import_optional("tqdm", "progress=True", '"normlime-fast[progress]"')
         from tqdm.auto import tqdm
 
         with tqdm(total=total, unit=unit) as bar:

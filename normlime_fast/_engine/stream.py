@@ -11,7 +11,7 @@ from normlime_fast._checks import Array
 from normlime_fast._engine.block import Explained
 from normlime_fast._engine.dispatch import Options, explain_blocks, none_left, outputs_checker, prepared
 from normlime_fast._engine.settings import Settings
-from normlime_fast._errors import attach, none_finished
+from normlime_fast._errors import attach_partial_result, none_finished
 from normlime_fast._inputs.sources import Block
 from normlime_fast._results.explanations import with_target_names
 from normlime_fast._results.statistics import ImportanceStatistics
@@ -55,9 +55,11 @@ def sum_stream(
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
-            attach(error, with_target_names(total.statistics, total.target_names), note, total.n_instances)
+            attach_partial_result(
+                error, with_target_names(total.statistics, total.target_names), note, total.n_instances
+            )
         else:
-            attach(error, None, rows=0)  # instead of explanations of part of a block
+            attach_partial_result(error, None, rows=0)  # instead of explanations of part of a block
         raise
     assert total is not None  # blocks are never none
     if total.statistics is None:

@@ -10,7 +10,7 @@ from normlime_fast._engine.block import Explained, failed_explanations
 from normlime_fast._engine.checkpoint import Checkpoint
 from normlime_fast._engine.dispatch import Options, explain_blocks, none_left, outputs_checker, outputs_of, prepared
 from normlime_fast._engine.settings import Settings
-from normlime_fast._errors import attach
+from normlime_fast._errors import attach_partial_result
 from normlime_fast._inputs.sources import Block, Partitions, Table
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._status import Status
@@ -62,7 +62,9 @@ def explain_table(
     except BaseException as error:
         parts = [finished[k] for k in sorted(finished)] + [getattr(error, "finished", None)]
         if known := [part for part in parts if part is not None]:
-            attach(error, _joined(known), "the explanations finished before are this exception's .finished")
+            attach_partial_result(
+                error, _joined(known), "the explanations finished before are this exception's .finished"
+            )
         if store is not None:
             with suppress(Exception):  # some exceptions are frozen
                 error.add_note(f"normlime_fast: finished blocks are in {store.path}: the same call goes on from there")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_frame, as_names, as_numbers, quiet, shown
+from normlime_fast._checks import Array, as_frame, as_names, as_numbers, ignoring_float_errors, short_repr
 from normlime_fast._messages import Message, Numbers
 
 
@@ -26,7 +26,7 @@ class Categories:
     table: tuple[str, ...] | None = None  # names of all columns, where they are known
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def from_data(cls, X: Any, categorical: Any, name: str = "X") -> "Categories":
         """Find the categories of the columns of X with these names or positions."""
         frame = as_frame(X, name)
@@ -66,7 +66,7 @@ class Categories:
     def names(self, k: int) -> tuple[str, ...]:
         """Return the categories of columns[k] as people read them."""
         whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in self.values[k])
-        return tuple(shown(v, str) for v in whole)
+        return tuple(short_repr(v, str) for v in whole)
 
     @cached_property
     def _numbers(self) -> tuple[Array | None, ...]:
@@ -83,7 +83,7 @@ class Categories:
         where = np.array([*(positions.get(value, -1) for value in uniques), -1])[codes]  # code -1: a missing value
         if (where < 0).any():
             row = int((where < 0).argmax())
-            self._refuse(listed([column.iloc[row]])[0], column.name, row, name)
+            self._refuse(python_values([column.iloc[row]])[0], column.name, row, name)
         encoded: Array = self.numbers(k)[where]
         return encoded
 
@@ -92,7 +92,7 @@ class Categories:
         self.mask(values.shape[1], name)
         for k, column in enumerate(self.columns):
             if self.is_coded(k):
-                some = shown(list(self.values[k][:3]))
+                some = short_repr(list(self.values[k][:3]))
                 raise TypeError(f"{name} must be a DataFrame, as column {column} has the categories {some} ...")
             unknown = ~np.isin(values[:, column], self.numbers(k))
             if unknown.any():
@@ -108,7 +108,7 @@ class Categories:
         values = list(self.values[k])
         known = None if self.is_coded(k) else self.numbers(k)
         if isinstance(dtype, pandas.CategoricalDtype):
-            positions = {value: position for position, value in enumerate(listed(dtype.categories))}
+            positions = {value: position for position, value in enumerate(python_values(dtype.categories))}
             codes = [positions.get(value, -1) for value in values]
             return pandas.Categorical.from_codes(codes, dtype=dtype), known
         try:
@@ -116,13 +116,13 @@ class Categories:
         except (TypeError, ValueError, OverflowError):  # it cannot hold them, as will be said
             return [], known
         plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub" and known is not None
-        return (dtype if plain and listed(choices) == values else choices), known
+        return (dtype if plain and python_values(choices) == values else choices), known
 
     @staticmethod
     def _refuse(value: object, column: object, row: int, name: str) -> None:
         raise ValueError(
             Message(
-                f"{name} must have known categories in column {shown(column)}, got {shown(value)} in ",
+                f"{name} must have known categories in column {short_repr(column)}, got {short_repr(value)} in ",
                 Numbers("row", np.array([row])),
                 "; leave such rows out, or make the neighborhood from data that has them",
             )
@@ -140,17 +140,17 @@ def _is_number(value: object) -> bool:
 def _positions(categorical: Any, d: int, names: Any, name: str) -> tuple[int, ...]:
     """Return the positions of the columns that are named, or given by position."""
     if isinstance(categorical, str | bytes | dict) or not hasattr(categorical, "__iter__"):
-        raise TypeError(f"categorical must be a list of columns, got {shown(categorical)}")
+        raise TypeError(f"categorical must be a list of columns, got {short_repr(categorical)}")
     columns = []
     for entry in categorical:
         column = column_at(entry, d, names)
         if column is None:
             known = "positions of columns" if names is None else "names or positions of columns"
             within = f"positions from 0 to {d - 1}" if _is_position(entry) else f"{known} of {name}"
-            raise ValueError(f"categorical must hold {within}, got {shown(entry)}")
+            raise ValueError(f"categorical must hold {within}, got {short_repr(entry)}")
         columns.append(column)
         if columns[-1] in columns[:-1]:
-            raise ValueError(f"categorical must have every column once, got {shown(entry)} twice")
+            raise ValueError(f"categorical must have every column once, got {short_repr(entry)} twice")
     return tuple(sorted(columns))
 
 
@@ -175,7 +175,7 @@ def _is_in(entry: Any, names: Any) -> bool:
 def _found(column: Any, name: str) -> tuple[list[Any], Array]:
     """Return the sorted categories of a DataFrame's column, and how many rows have each."""
     codes, uniques = _factorized(column, name)
-    label = shown(column.name)
+    label = short_repr(column.name)
     if (codes < 0).any():
         raise ValueError(
             f"{name} must not have missing categories, got one in column {label}, row {(codes < 0).argmax()};"
@@ -186,7 +186,7 @@ def _found(column: Any, name: str) -> tuple[list[Any], Array]:
     try:
         order = sorted(range(len(uniques)), key=uniques.__getitem__)
     except TypeError:
-        some = shown(uniques[:3])
+        some = short_repr(uniques[:3])
         raise TypeError(f"{name} must have categories that can be sorted in column {label}, got {some} ...") from None
     return [uniques[position] for position in order], np.bincount(codes)[order]
 
@@ -197,11 +197,11 @@ def _factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
     try:
         codes, uniques = pandas.factorize(column)
     except TypeError:  # not hashable
-        label = shown(column.name)
+        label = short_repr(column.name)
         raise TypeError(f"{name} must have categories that can be sorted in column {label}") from None
-    return codes, listed(uniques)
+    return codes, python_values(uniques)
 
 
-def listed(values: Any) -> list[Any]:
+def python_values(values: Any) -> list[Any]:
     """The entries of an array as Python's own, where they are numbers."""
     return [value.item() if isinstance(value, np.number | np.bool_) else value for value in values]

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from normlime_fast._checks import Array, quiet, shown
+from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 
 _NUMBER = r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]"
 _TIME = r"[<>][mM]8(?:\[\d{0,9}(?:[YMWDhms]|[munpfa]s)\])?"
@@ -13,7 +13,7 @@ LABEL = f"{_NUMBER}|{_TIME}|{_TEXT}"
 EXACT = 2**53  # up to which float64 holds every int
 
 
-@quiet
+@ignoring_float_errors
 def without(labels: Array) -> Array:
     """Return which labels are none: masked, missing or infinite."""
     if labels.dtype.kind == "O":
@@ -42,7 +42,9 @@ def savable(labels: Array, name: str) -> Array:
         wrong = [] if re.fullmatch(LABEL, labels.dtype.str) else labels[:1].tolist()
     if wrong:
         kinds = sorted({type(label).__name__ for label in labels.tolist()})
-        got = f"{shown(wrong[0])} of type {type(wrong[0]).__name__}" if len(kinds) == 1 else f"{' and '.join(kinds)}"
+        got = (
+            f"{short_repr(wrong[0])} of type {type(wrong[0]).__name__}" if len(kinds) == 1 else f"{' and '.join(kinds)}"
+        )
         raise TypeError(f"{name} must be numbers, strings, bools or NumPy's dates, of one kind, got {got}; pass str")
     return labels
 
@@ -81,7 +83,7 @@ def _ints(values: list[int]) -> Array:
     return np.array(values, dtype)
 
 
-@quiet
+@ignoring_float_errors
 def unified(one: Array, other: Array, needs: str) -> tuple[Array, Array]:
     """Return the labels of two parts in one dtype that holds them exactly; if none does, say who `needs` one."""
     parts = one, other = plain(one), plain(other)

@@ -17,11 +17,11 @@ from normlime_fast._checks import (
     as_numbers,
     check_finite,
     check_unmasked,
+    ignoring_float_errors,
     is_sparse,
-    quiet,
-    shown,
+    short_repr,
 )
-from normlime_fast._inputs.categories import Categories, listed
+from normlime_fast._inputs.categories import Categories, python_values
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Rows:
 
     def label(self, k: int) -> str:
         """Return what a message calls a column of a table."""
-        return str(k) if self.frame is None else shown(self.frame.columns[k])
+        return str(k) if self.frame is None else short_repr(self.frame.columns[k])
 
     def take(self, here: slice | Array) -> "Rows":
         """Return some of the rows."""
@@ -74,7 +74,7 @@ class Rows:
             "values of X": self.values if self.usable is None else [self.values, self.usable],
         }
 
-    @quiet
+    @ignoring_float_errors
     def like(self, values: Any) -> Any:
         """Wrap perturbed `values` (m, ...) as what X is: an array, a csr matrix, a list of str, or a DataFrame.
 
@@ -137,7 +137,7 @@ def joined(parts: Sequence[Any]) -> Any:
 # --- tables
 
 
-@quiet
+@ignoring_float_errors
 def as_rows(X: object, name: str = "X", categories: Categories | None = None) -> Rows:
     """Return the user's X, an array-like or a DataFrame (pandas, or what becomes one: Arrow, Polars), as `Rows`."""
     frame = as_frame(X, name)
@@ -152,7 +152,9 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
     numeric = frame.loc[:, ~mask] if mask.any() else frame
     for column, dtype in numeric.dtypes.items():
         if dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, got column {shown(column)} of dtype {shown(dtype, str)}")
+            raise TypeError(
+                f"{name} must hold real numbers, got column {short_repr(column)} of dtype {short_repr(dtype, str)}"
+            )
     dtype = np.float32 if all(dtype == np.float32 for dtype in frame.dtypes) else np.float64
     values = numeric.to_numpy(dtype=dtype, na_value=np.nan)
     if mask.any():
@@ -162,9 +164,9 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
             values[:, column] = known.encoded(k, frame.iloc[:, column], name)
     rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
     for k, (column, (choices, _)) in enumerate(rows._choices.items()):
-        if not isinstance(choices, np.dtype) and listed(choices) != list(known.values[k]):
-            got = shown(frame.dtypes.iloc[column], str)
-            label = shown(frame.columns[column])
+        if not isinstance(choices, np.dtype) and python_values(choices) != list(known.values[k]):
+            got = short_repr(frame.dtypes.iloc[column], str)
+            label = short_repr(frame.columns[column])
             raise ValueError(
                 f"{name} must have a dtype for all known categories in column {label}, got {got};"
                 " give it the dtype of the neighborhood's data"
@@ -182,8 +184,10 @@ def check_names(names: tuple[str, ...] | None, known: tuple[str, ...] | None, na
     if names is None or known is None or names == known:
         return
     missing, more = ([each for each in a if each not in b] for a, b in ((known, names), (names, known)))
-    got = f"none of {shown(missing)}" if missing else shown(more) if more else "another order"
-    raise ValueError(f"{name} must have the columns that the neighborhood was made of, {shown(list(known))}, got {got}")
+    got = f"none of {short_repr(missing)}" if missing else short_repr(more) if more else "another order"
+    raise ValueError(
+        f"{name} must have the columns that the neighborhood was made of, {short_repr(list(known))}, got {got}"
+    )
 
 
 def _width(dtype: Any) -> int:
@@ -194,14 +198,14 @@ def _width(dtype: Any) -> int:
 # --- other kinds of rows
 
 
-@quiet
+@ignoring_float_errors
 def as_arrays(X: object, name: str = "X") -> Rows:
     """Return an array of numbers with 2 or more dimensions as `Rows`, of its own dtype."""
     if as_frame(X, name) is not None:
         raise TypeError(f"{name} must be an array, got a DataFrame; pass {name}.to_numpy()")
     array = as_dense(X, name)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {shown(array.dtype, str)}")
+        raise TypeError(f"{name} must hold real numbers, got dtype {short_repr(array.dtype, str)}")
     check_unmasked(X, name)
     if array.ndim < 2:
         raise ValueError(f"{name} must have 2 dimensions or more, got shape {array.shape}")
@@ -211,7 +215,7 @@ def as_arrays(X: object, name: str = "X") -> Rows:
     return Rows(np.require(array, array.dtype.newbyteorder("="), ["C", "A"]))
 
 
-@quiet
+@ignoring_float_errors
 def as_sparse_rows(X: Any, name: str = "X") -> Rows:
     """Return a sparse matrix or array of scipy as `Rows`: csr, each entry once and in order, none of them 0."""
     if not is_sparse(X):
@@ -224,7 +228,7 @@ def as_sparse_rows(X: Any, name: str = "X") -> Rows:
     try:
         matrix.check_format(full_check=True)
     except ValueError as error:
-        raise ValueError(f"{name} must be a valid sparse matrix: {shown(error, str)}") from None
+        raise ValueError(f"{name} must be a valid sparse matrix: {short_repr(error, str)}") from None
     if not matrix.has_canonical_format or not matrix.data.all():
         matrix = matrix.copy() if matrix is X else matrix
         matrix.sum_duplicates()
@@ -246,7 +250,7 @@ def as_texts(X: Any, name: str = "X") -> Rows:
         raise ValueError(f"{name} must not be empty")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"{name} must hold str alone, got {shown(text)} at position {position}")
+            raise TypeError(f"{name} must hold str alone, got {short_repr(text)} at position {position}")
     values = np.empty(len(texts), object)
     values[:] = texts
     return Rows(values)
@@ -264,7 +268,7 @@ def as_any_rows(X: Any, name: str = "X") -> Rows:
     return as_rows(array, name) if array.ndim <= 2 else as_arrays(array, name)
 
 
-@quiet
+@ignoring_float_errors
 def as_dtype(values: Any, dtype: Any, what: str) -> Any:
     """Return finite values, an array or a csr matrix, in a floating dtype that can hold them."""
     cast = values.astype(dtype, copy=False)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_array, as_frame, as_names, dask_client, shown, told
+from normlime_fast._checks import Array, as_array, as_frame, as_names, dask_client, error_text, short_repr
 from normlime_fast._inputs.labels import savable, unified, without
 from normlime_fast._inputs.rows import Rows, joined
 
@@ -48,10 +48,10 @@ class Table:
         return self.whole.identity()
 
 
-def as_by(by: Any, total: int | None, skip: bool) -> By:
+def as_grouping(by: Any, total: int | None, skip: bool) -> By:
     """Return what a stream is to be grouped by, `total` rows as far as that is known."""
     if isinstance(by, str) and by != "target":
-        raise ValueError(f'by must be None, "target", a callable or one label per row, got {shown(by)}')
+        raise ValueError(f'by must be None, "target", a callable or one label per row, got {short_repr(by)}')
     if by is None or isinstance(by, str) or callable(by):
         known: By = by
         return known
@@ -76,7 +76,7 @@ def _known(labels: Array, name: str, first: int, skip: bool) -> Array:
         return savable(np.asarray(labels), name)
     if not skip:
         at = int(none.argmax())
-        raise no_label(name, first + at, shown(labels[at], str))
+        raise no_label(name, first + at, short_repr(labels[at], str))
     there = savable(np.asarray(labels[~none]), name) if not none.all() else np.zeros(1, bool)
     return np.ma.MaskedArray(there[np.maximum(np.cumsum(~none) - 1, 0)], none)
 
@@ -143,7 +143,7 @@ class _Reader:
             return None, None
         labels = None if self.by is None or isinstance(self.by, str) else self._labels(batch, rows.count)
         if self.refused is not None and self.like is not None:
-            rows = _together([standing_in(self.like, self.early, told(self.refused)), rows])
+            rows = _together([standing_in(self.like, self.early, error_text(self.refused)), rows])
             if labels is not None:
                 labels = _in_one_dtype([np.ma.MaskedArray(np.zeros(self.early, labels.dtype), True), labels])
         self.count, self.early, self.refused = self.count + rows.count, 0, None
@@ -161,7 +161,7 @@ class _Reader:
                 return None
             if not self.skip or not _has_columns_of(batch, self.like):
                 raise
-            return standing_in(self.like, length(batch), told(error))
+            return standing_in(self.like, length(batch), error_text(error))
         if self.like is None:
             at = 0 if rows.usable is None else int(rows.usable.argmax())
             self.like = replace(rows.take(np.array([at])), usable=None, fault=None)  # not all of the batch

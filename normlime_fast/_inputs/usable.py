@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import as_array, as_frame, is_sparse, told
+from normlime_fast._checks import as_array, as_frame, error_text, is_sparse
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import UNUSABLE, length
 
@@ -43,7 +43,7 @@ def usable_rows(checked: Checked, X: Any, name: str = "X", most: int | None = UN
             look(begin, len(usable))
         rows = _checked_numbers(checked, _part_of(table, np.flatnonzero(usable)), name)
         stands = np.maximum(np.cumsum(usable) - 1, 0)
-        return replace(rows.take(stands), usable=usable, fault=told(error))
+        return replace(rows.take(stands), usable=usable, fault=error_text(error))
 
 
 def _as_table(X: Any, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from normlime_fast._checks import shown
+from normlime_fast._checks import short_repr
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.binned import Binned
 from normlime_fast._neighborhoods.custom import Custom, Perturbs
@@ -34,5 +34,5 @@ def as_neighborhood(neighborhood: Any) -> Neighborhood:
         return Custom(neighborhood)
     raise TypeError(
         "neighborhood must be a Gaussian, Pool, Binned, Mask or an object with perturb and n_features, got"
-        f" {shown(neighborhood) if isinstance(neighborhood, type) else type(neighborhood).__name__}"
+        f" {short_repr(neighborhood) if isinstance(neighborhood, type) else type(neighborhood).__name__}"
     )

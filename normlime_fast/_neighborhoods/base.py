@@ -23,8 +23,8 @@ class Batch(NamedTuple):
     """Instances whose samples the model predicts together."""
 
     rows: slice  # of the block
-    numbers: Array  # (instances,)
-    sets: Array  # (m,) uint64: the numbers of their sets of samples
+    instance_ids: Array  # (instances,)
+    set_ids: Array  # (m,) uint64: which sets of samples, keys of their random numbers
     starts: Array  # (m + 1,): at which of these instances each set begins, and where the last one ends
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, quiet, shown
+from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows
 from normlime_fast._neighborhoods.base import Features
@@ -42,7 +42,7 @@ class Binned(SharedPoints):
     _data: Rows = field(repr=False)  # none of it but how rows look
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def from_data(
         cls,
         X: ArrayLike,
@@ -92,7 +92,7 @@ class Binned(SharedPoints):
         [['age <= 35', 'work = Private']]
         """
         if not isinstance(features, str) or features not in ("column", "bin"):
-            raise ValueError(f'features must be "column" or "bin", got {shown(features)}')
+            raise ValueError(f'features must be "column" or "bin", got {short_repr(features)}')
         proximity = Proximity(width, kernel)
         categories = Categories.from_data(X, categorical)
         rows = as_rows(X, categories=categories)

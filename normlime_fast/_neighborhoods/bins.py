@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_count, as_numbers, quiet, shown
+from normlime_fast._checks import Array, as_count, as_numbers, ignoring_float_errors, short_repr
 from normlime_fast._inputs.categories import Categories, column_at
 from normlime_fast._inputs.rows import Rows
 
@@ -31,7 +31,7 @@ class Interval(NamedTuple):
         """Return the bins of the values."""
         return np.searchsorted(self.edges, values)
 
-    @quiet
+    @ignoring_float_errors
     def draw(self, codes: Array, uniform: Array) -> Array:
         """Return a value of each bin: quantiles of its truncated normal.
 
@@ -74,7 +74,7 @@ class Bins:
         return f"<Bins: {', '.join(str(len(column.names)) for column in self.columns)}>"
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def from_data(cls, rows: Rows, quantiles: int = 4, edges: Mapping[int | str, ArrayLike] | None = None) -> "Bins":
         """Cut continuous columns at quantiles, as lime does, or at the user's own edges of columns by name or position.
 
@@ -134,17 +134,17 @@ class Bins:
 def _own_edges(edges: Mapping[int | str, ArrayLike], rows: Rows, names: tuple[str, ...]) -> dict[int, Array]:
     """Return the user's edges by number of column."""
     if not isinstance(edges, Mapping):
-        raise TypeError(f"edges must be a dict of columns and their edges, got {shown(edges)}")
+        raise TypeError(f"edges must be a dict of columns and their edges, got {short_repr(edges)}")
     own = {}
     for key, values in edges.items():
         j = column_at(key, len(names), None if rows.frame is None else rows.frame.columns)
         if j is None:
-            raise ValueError(f"edges must be of columns of X, by name or position, got {shown(key)}")
+            raise ValueError(f"edges must be of columns of X, by name or position, got {short_repr(key)}")
         if j in own:
             raise ValueError(f"edges must have every column once, got column {names[j]} twice")
         own[j] = as_numbers(values, f"edges of column {names[j]}", ndim=(1,)).astype(np.float64)
         if (np.diff(own[j]) <= 0).any():
-            raise ValueError(f"edges of column {names[j]} must ascend, got {shown(own[j].tolist())}")
+            raise ValueError(f"edges of column {names[j]} must ascend, got {short_repr(own[j].tolist())}")
     return own
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_array, as_count, as_numbers, quiet, shown
+from normlime_fast._checks import Array, as_array, as_count, as_numbers, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
 from normlime_fast._neighborhoods.base import Features, Neighborhood
 from normlime_fast._neighborhoods.samplers import InstanceSampler, InstanceSamples
@@ -81,10 +81,12 @@ class Custom(Neighborhood):
 
         return InstanceSampler(draw, n_samples, d)
 
-    @quiet
+    @ignoring_float_errors
     def _checked(self, returned: object, n: int, d: int, rows: Rows) -> InstanceSamples:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
-            raise TypeError(f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {shown(returned)}")
+            raise TypeError(
+                f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {short_repr(returned)}"
+            )
         inputs, Z = returned[0], np.require(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32, ["C", "W"])
         if Z.shape != (n, d):
             raise ValueError(f"perturb must return Z of shape ({n}, {d}), got {Z.shape}")

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from normlime_fast._checks import Array, as_count, as_numbers, as_positive, as_seed, quiet, shown
+from normlime_fast._checks import Array, as_count, as_numbers, as_positive, as_seed, ignoring_float_errors, short_repr
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, names_of
 from normlime_fast._kernels import categories as redraws
@@ -64,7 +64,7 @@ class Gaussian(Neighborhood):
 
     def __post_init__(self) -> None:
         if not isinstance(self.categories, Categories | None):
-            raise TypeError(f"categories must be those that from_data finds, got {shown(self.categories)}")
+            raise TypeError(f"categories must be those that from_data finds, got {short_repr(self.categories)}")
         if self.categories is None and names_of(self.scale) is not None:
             object.__setattr__(self, "categories", Categories(table=names_of(self.scale)))
         scale = as_numbers(self.scale, "scale", ndim=(0, 1)).astype(np.float64)
@@ -73,10 +73,10 @@ class Gaussian(Neighborhood):
         scale.setflags(write=False)
         object.__setattr__(self, "scale", scale if scale.ndim else float(scale))
         if not isinstance(self.sampling, str) or self.sampling not in ("iid", "sobol"):
-            raise ValueError(f'sampling must be "iid" or "sobol", got {shown(self.sampling)}')
+            raise ValueError(f'sampling must be "iid" or "sobol", got {short_repr(self.sampling)}')
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def from_data(
         cls,
         X: ArrayLike,
@@ -129,13 +129,13 @@ class Gaussian(Neighborhood):
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.categories)
 
-    @quiet
+    @ignoring_float_errors
     def _check(self, rows: Rows) -> None:
         self._scale_for(rows)
         if self.sampling == "sobol":
             _check_sobol_columns(rows.values.shape[1])
 
-    @quiet
+    @ignoring_float_errors
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> ArraySampler:
         """Return what makes the samples of these rows, after a look at whether they leave it room."""
         d = rows.values.shape[1]
@@ -180,7 +180,7 @@ def _dtype(rows: Rows, k: int) -> str:
     return "float32" if rows.float32[k] else "float64"
 
 
-@quiet
+@ignoring_float_errors
 def _least(float32: Array, sizes: Array) -> Array:
     """Scales below which noise is rounded away from numbers of these sizes: half of their spacing.
 
@@ -291,10 +291,10 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     except TypeError:
         known = False
     if not known:
-        raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}")
+        raise ValueError(f"dtype must be float32 or float64, got {short_repr(dtype)}")
     try:
         out = np.empty(dimensions, dtype)
     except ValueError as error:
-        raise ValueError(f"shape must be possible for an array, got {shown(dimensions)}: {error}") from None
+        raise ValueError(f"shape must be possible for an array, got {short_repr(dimensions)}: {error}") from None
     gaussian.fill(as_seed(rng), np.uint64(0), np.uint64(gaussian.STREAM), np.uint64(0), out.reshape(-1))
     return out

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_nonnegative, as_numbers, as_positive, quiet, shown
+from normlime_fast._checks import Array, as_nonnegative, as_numbers, as_positive, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_texts, check_names, names_of
 from normlime_fast._neighborhoods.base import Features, Neighborhood
 from normlime_fast._neighborhoods.masking import Draws, filled, rendered, segmented, sparse, texts
@@ -94,23 +94,23 @@ class Mask(Neighborhood):
         object.__setattr__(self, "baseline", _as_baseline(self.baseline))
         object.__setattr__(self, "segments", as_segments(self.segments))
         if self.render is not None and not callable(self.render):
-            raise TypeError(f"render must be callable, got {shown(self.render)}")
+            raise TypeError(f"render must be callable, got {short_repr(self.render)}")
         probability, width = as_nonnegative(self.probability, "probability"), as_positive(self.width, "width")
         if not 0.0 < probability < 1.0:
-            raise ValueError(f"probability must be between 0 and 1, got {shown(self.probability)}")
+            raise ValueError(f"probability must be between 0 and 1, got {short_repr(self.probability)}")
         object.__setattr__(self, "probability", probability)
         object.__setattr__(self, "width", width)
         if not isinstance(self.scheme, str) or self.scheme not in ("bernoulli", "text"):
-            raise ValueError(f'scheme must be "bernoulli" or "text", got {shown(self.scheme)}')
+            raise ValueError(f'scheme must be "bernoulli" or "text", got {short_repr(self.scheme)}')
         if not isinstance(self.kernel, str) or self.kernel not in ("exponential", "uniform"):
-            raise ValueError(f'kernel must be "exponential" or "uniform", got {shown(self.kernel)}')
+            raise ValueError(f'kernel must be "exponential" or "uniform", got {short_repr(self.kernel)}')
         if self.feature_names is not None:
             if isinstance(self.feature_names, str) or not isinstance(self.feature_names, Iterable):
-                raise TypeError(f"feature_names must be a list of str, got {shown(self.feature_names)}")
+                raise TypeError(f"feature_names must be a list of str, got {short_repr(self.feature_names)}")
             object.__setattr__(self, "feature_names", tuple(map(str, self.feature_names)))
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def from_data(cls, X: ArrayLike, **options: Any) -> "Mask":
         """Take the mean of data as the baseline: of every column, or the mean image.
 
@@ -232,15 +232,15 @@ class Mask(Neighborhood):
             names = rows.feature_names if self.segments is None else None
         return Features(n_features, names if self.feature_names is None else tuple(self.feature_names))
 
-    @quiet
+    @ignoring_float_errors
     def _check(self, rows: Rows) -> None:
         values = rows.values
         if self._words is None and not isinstance(values, np.ndarray):
             for name, value in (("segments", self.segments), ("render", self.render)):
                 if value is not None:
-                    raise ValueError(f"{name} must be None for sparse rows, got {shown(value)}")
+                    raise ValueError(f"{name} must be None for sparse rows, got {short_repr(value)}")
             if not isinstance(self.baseline, float) or self.baseline != 0.0:
-                raise ValueError(f"baseline must be 0 for sparse rows, got {shown(self.baseline)}")
+                raise ValueError(f"baseline must be 0 for sparse rows, got {short_repr(self.baseline)}")
         elif self._words is None:
             if values.dtype.itemsize > 8:
                 raise TypeError(f"X must hold numbers of at most 8 bytes, got dtype {values.dtype}")
@@ -252,7 +252,7 @@ class Mask(Neighborhood):
         if names is not None and len(names) != n_features:
             raise ValueError(f"feature_names must have {n_features} names, got {len(names)}")
 
-    @quiet
+    @ignoring_float_errors
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> ArraySampler | InstanceSampler:
         chance = min(max(round(self.probability * 2.0**32), 1), 2**32 - 1) if self.scheme == "bernoulli" else 0
         draws = Draws(seed, n_samples, np.uint32(chance), self.width if self.kernel == "exponential" else None)
@@ -273,7 +273,7 @@ def _as_baseline(baseline: Any) -> Any:
     if isinstance(baseline, str):
         if baseline not in ("blur", "segment_mean"):
             raise ValueError(
-                f'baseline must be a number, an array, "blur", "segment_mean" or callable, got {shown(baseline)}'
+                f'baseline must be a number, an array, "blur", "segment_mean" or callable, got {short_repr(baseline)}'
             )
         return baseline
     if callable(baseline):

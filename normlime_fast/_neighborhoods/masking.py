@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, quiet
+from normlime_fast._checks import Array, as_array, ignoring_float_errors
 from normlime_fast._inputs.rows import as_dtype
 from normlime_fast._kernels import masks
 from normlime_fast._neighborhoods.samplers import ArraySampler, InstanceSampler, InstanceSamples
@@ -26,7 +26,7 @@ class Draws:
     chance: np.uint32  # as masks.draw takes it
     width: float | None  # of the exponential kernel; None: all weights are equal
 
-    @quiet
+    @ignoring_float_errors
     def table(self, d: int) -> Array:
         """Weights by the number of features that are on; none if they are all equal."""
         if self.width is None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from normlime_fast._checks import Array, quiet, shown
+from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Ask, Features, Neighborhood, check_samples
@@ -78,7 +78,7 @@ class SharedPoints(Neighborhood):
         """Return what is needed once the points are chosen, and goes to other processes."""
         return self
 
-    @quiet
+    @ignoring_float_errors
     def _prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> "AnsweredPoints":
         """Choose the points and call the model for them."""
         points = self._points(seed, n_samples)
@@ -159,5 +159,7 @@ def check_alike(rows: Rows, data: Rows) -> None:
     """Refuse instances that are of another kind than the data that a neighborhood was made of."""
     check_names(rows.feature_names, data.feature_names, "X")
     if (rows.frame is None) != (data.frame is None) or rows.values.shape[1:] != data.values.shape[1:]:
-        kinds = [shown(list(each.feature_names or [f"{each.values.shape[1]} columns"]), str) for each in (data, rows)]
+        kinds = [
+            short_repr(list(each.feature_names or [f"{each.values.shape[1]} columns"]), str) for each in (data, rows)
+        ]
         raise ValueError(f"X must have the columns that the neighborhood was made of, {kinds[0]}, got {kinds[1]}")

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_numbers, quiet
+from normlime_fast._checks import Array, as_numbers, ignoring_float_errors
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, check_names, names_of
 from normlime_fast._kernels import gaussian
@@ -45,7 +45,7 @@ class Pool(SharedPoints):
     _counted: ClassVar[str] = "the number of points of the pool"
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def from_data(
         cls,
         X: ArrayLike,
@@ -109,7 +109,7 @@ class Pool(SharedPoints):
         return cls(center, scale, proximity, data)
 
     @classmethod
-    @quiet
+    @ignoring_float_errors
     def gaussian(
         cls,
         mean: ArrayLike,
@@ -168,7 +168,7 @@ class Pool(SharedPoints):
     def _check(self, rows: Rows) -> None:
         check_alike(rows, self._data)
 
-    @quiet
+    @ignoring_float_errors
     def _coordinates(self, values: Array) -> Array:
         """Standardise the columns; categories stay as they are."""
         counts = self.scale > 0.0

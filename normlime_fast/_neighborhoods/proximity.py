@@ -6,7 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, as_count, as_nonnegative, as_positive, quiet, shown
+from normlime_fast._checks import (
+    Array,
+    as_array,
+    as_count,
+    as_nonnegative,
+    as_positive,
+    ignoring_float_errors,
+    short_repr,
+)
 from normlime_fast._messages import Message, Term
 
 Kernel = Literal["gaussian", "exponential"] | Callable[[Array], Array]
@@ -52,9 +60,9 @@ class Proximity:
     def __post_init__(self) -> None:
         known = isinstance(self.kernel, str) and self.kernel in ("gaussian", "exponential")
         if not known and not callable(self.kernel):
-            raise ValueError(f'kernel must be "gaussian", "exponential" or a callable, got {shown(self.kernel)}')
+            raise ValueError(f'kernel must be "gaussian", "exponential" or a callable, got {short_repr(self.kernel)}')
         if isinstance(self.width, str) and self.width != "auto":
-            raise ValueError(Message(Term("width"), f' must be a number or "auto", got {shown(self.width)}'))
+            raise ValueError(Message(Term("width"), f' must be a number or "auto", got {short_repr(self.width)}'))
         if self.width is not None and not isinstance(self.width, str):
             object.__setattr__(self, "width", as_positive(self.width, "width"))
         if self.nearest is not None:
@@ -65,7 +73,7 @@ class Proximity:
             raise ValueError(f"share must be larger than 0 and below 1, got {share}")
         object.__setattr__(self, "share", share)
 
-    @quiet
+    @ignoring_float_errors
     def weights(self, squares: Array, d: int) -> Array:
         """Return the weights, at most 1, of samples at these squared distances in d columns; the instance is first."""
         near = squares <= FAR

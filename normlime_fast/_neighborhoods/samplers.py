@@ -17,7 +17,7 @@ from normlime_fast._neighborhoods.base import Batch, Inputs, Samples, check_samp
 
 def _samples(Z: Array, weights: Array, batch: Batch, piece: slice) -> Samples:
     """Return some sets of a batch, of arrays that have room for all; or weights that are the same in every set."""
-    stop = min(piece.stop, len(batch.sets))
+    stop = min(piece.stop, len(batch.set_ids))
     here = slice(piece.start, stop)
     return Samples(piece.start, stop, Z[here], weights if len(weights) == 1 else weights[here])
 
@@ -75,12 +75,12 @@ class ArrayBuffer:
         here = slice(starts[0], starts[-1])
         of_block = slice(batch.rows.start + here.start, batch.rows.start + here.stop)
         _, _, Z, weights = _samples(self.Z, self.weights, batch, piece)
-        self.sampler.perturb(batch.sets[piece], starts - starts[0], of_block, Z, weights, self.samples[here])
+        self.sampler.perturb(batch.set_ids[piece], starts - starts[0], of_block, Z, weights, self.samples[here])
 
     def inputs(self, batch: Batch) -> Inputs:
         """Return what the model is to predict: the samples of all instances."""
         used = self.samples[: batch.starts[-1]]
-        return Inputs(used.reshape(-1, *used.shape[2:]), np.ones(len(batch.numbers), bool))
+        return Inputs(used.reshape(-1, *used.shape[2:]), np.ones(len(batch.instance_ids), bool))
 
     def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
         """Return what the model predicted, by targets."""
@@ -138,12 +138,12 @@ class InstanceBuffer:
 
     def draw(self, batch: Batch, piece: slice) -> None:
         """Draw some sets of a batch, of one instance each."""
-        for k in range(piece.start, min(piece.stop, len(batch.sets))):
+        for k in range(piece.start, min(piece.stop, len(batch.set_ids))):
             try:
-                self.drawn[k] = self.sampler.draw(int(batch.sets[k]), batch.rows.start + k)
+                self.drawn[k] = self.sampler.draw(int(batch.set_ids[k]), batch.rows.start + k)
             except Exception as error:  # of the user's code
                 with suppress(Exception):  # some are frozen
-                    error.add_note(f"normlime_fast: the neighborhood was working on instance {batch.numbers[k]}")
+                    error.add_note(f"normlime_fast: the neighborhood was working on instance {batch.instance_ids[k]}")
                 raise
 
     def inputs(self, batch: Batch) -> Inputs | None:
@@ -164,21 +164,21 @@ class InstanceBuffer:
         return Y.reshape(-1, n_samples)
 
     def _featured(self, batch: Batch) -> Array:
-        return np.array([drawn.Z.shape[1] > 0 for drawn in self.drawn[: len(batch.sets)]])
+        return np.array([drawn.Z.shape[1] > 0 for drawn in self.drawn[: len(batch.set_ids)]])
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Return what is to be fitted of some sets of a batch."""
-        for k in range(piece.start, min(piece.stop, len(batch.sets))):
+        for k in range(piece.start, min(piece.stop, len(batch.set_ids))):
             drawn = self.drawn[k]
             yield Samples(k, k + 1, drawn.Z[None], self.equal if drawn.weights is None else drawn.weights[None])
 
     def most_features(self, batch: Batch) -> int:
         """Return how many features an instance of the batch has at most."""
-        return max(int(drawn.Z.shape[1]) for drawn in self.drawn[: len(batch.sets)])
+        return max(int(drawn.Z.shape[1]) for drawn in self.drawn[: len(batch.set_ids)])
 
     def columns(self, batch: Batch) -> list[Any] | None:
         """Return which features those of each instance are."""
-        columns = [drawn.columns for drawn in self.drawn[: len(batch.sets)]]
+        columns = [drawn.columns for drawn in self.drawn[: len(batch.set_ids)]]
         return None if all(each is None for each in columns) else columns
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, as_numbers, shown
+from normlime_fast._checks import Array, as_array, as_numbers, short_repr
 
 BLUR = 0.1  # the standard deviation of a blur, as a share of the height
 
@@ -17,7 +17,9 @@ def as_segments(segments: Any) -> Any:
         return segments
     array = np.array(as_array(segments, "segments"))
     if array.dtype.kind not in "iu" or array.size == 0:
-        raise TypeError(f"segments must be an integer or two, an array of labels or callable, got {shown(segments)}")
+        raise TypeError(
+            f"segments must be an integer or two, an array of labels or callable, got {short_repr(segments)}"
+        )
     if array.min() < 0:
         raise ValueError(f"segments must be numbers of at least 0, got {array.min()}")
     array.setflags(write=False)
@@ -58,7 +60,7 @@ class Segments:
         if labels.shape != row.shape[:2] or labels.dtype.kind not in "iub":
             raise ValueError(
                 f"segments must return integer labels of an image's shape, {row.shape[:2]},"
-                f" got shape {labels.shape} and dtype {shown(labels.dtype, str)}"
+                f" got shape {labels.shape} and dtype {short_repr(labels.dtype, str)}"
             )
         return cls._spread(np.unique(labels, return_inverse=True)[1].reshape(labels.shape), row.shape)
 

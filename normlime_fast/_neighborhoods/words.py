@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, shown
+from normlime_fast._checks import Array, short_repr
 from normlime_fast._inputs.rows import as_texts
 from normlime_fast._kernels import masks
 
@@ -30,7 +30,7 @@ class Words:
     def of_documents(cls, documents: object, tokenizer: Any) -> "Words":
         """Take all words of documents as the vocabulary, sorted."""
         if tokenizer is not None and not callable(tokenizer):
-            raise TypeError(f"tokenizer must be callable, got {shown(tokenizer)}")
+            raise TypeError(f"tokenizer must be callable, got {short_repr(tokenizer)}")
         words = cls({}, re.compile(r"\w+"), tokenizer, None)
         found = {word for text in as_texts(documents, "documents").values for _, _, word in words._places(text)}
         if not found:
@@ -42,11 +42,13 @@ class Words:
     def of_vectorizer(cls, vectorizer: Any) -> "Words":
         """Take the vocabulary of scikit-learn's CountVectorizer or TfidfVectorizer, and how it finds words."""
         if not all(hasattr(vectorizer, name) for name in ("analyzer", "build_preprocessor", "get_feature_names_out")):
-            raise TypeError(f"vectorizer must be a CountVectorizer or TfidfVectorizer, got {shown(vectorizer)}")
+            raise TypeError(f"vectorizer must be a CountVectorizer or TfidfVectorizer, got {short_repr(vectorizer)}")
         if vectorizer.analyzer != "word":
-            raise ValueError(f"vectorizer must find words, got analyzer {shown(vectorizer.analyzer)}; pass a tokenizer")
+            raise ValueError(
+                f"vectorizer must find words, got analyzer {short_repr(vectorizer.analyzer)}; pass a tokenizer"
+            )
         if not hasattr(vectorizer, "vocabulary_"):
-            raise ValueError(f"vectorizer must be fitted, got {shown(vectorizer)}")
+            raise ValueError(f"vectorizer must be fitted, got {short_repr(vectorizer)}")
         columns = {str(word): column for column, word in enumerate(vectorizer.get_feature_names_out())}
         pattern = re.compile(vectorizer.token_pattern or r"\w+")
         return cls(columns, pattern, vectorizer.tokenizer, vectorizer.build_preprocessor())
@@ -79,7 +81,7 @@ def _pieces(text: str, tokens: Iterable[str]) -> Iterator[tuple[int, int]]:
     for token in tokens:
         start = text.find(token, stop) if isinstance(token, str) else -1
         if start < 0:
-            raise ValueError(f"tokenizer must return pieces of the text in their order, got {shown(token)}")
+            raise ValueError(f"tokenizer must return pieces of the text in their order, got {short_repr(token)}")
         stop = start + len(token)
         if token:
             yield start, stop

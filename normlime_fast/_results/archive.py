@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from normlime_fast._checks import shown
+from normlime_fast._checks import short_repr
 from normlime_fast._inputs.labels import LABEL
 from normlime_fast._results.schema import SCHEMAS, FileSchema
 
@@ -262,7 +262,7 @@ def labels_out(groups: Array | None) -> tuple[Array | None, list[Any] | None]:
     for label in labels:
         if type(label) not in (str, int, float, bool) or (type(label) is float and not math.isfinite(label)):
             raise TypeError(
-                f"groups must be numbers, strings, bools or NumPy's dates to be saved, got {shown(label)} of type"
+                f"groups must be numbers, strings, bools or NumPy's dates to be saved, got {short_repr(label)} of type"
                 f" {type(label).__name__}"
             )
     return None, labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normlime_fast._checks import Array, quiet, shown
+from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 from normlime_fast._results.export import Ranked, to_json, top_features
 from normlime_fast._results.groups import is_counted
 
@@ -41,7 +41,7 @@ def importance_line(result: "Importance") -> str:
 
 
 def _of(row: Ranked) -> str:
-    feature = f"column {row.feature}" if isinstance(row.feature, int) else shown(row.feature, str)
+    feature = f"column {row.feature}" if isinstance(row.feature, int) else short_repr(row.feature, str)
     return feature if row.group is None else f"{_text(row.group)}: {feature}"
 
 
@@ -52,7 +52,7 @@ def _groups(groups: Array | None) -> list[str]:
     return [f"{counted(len(groups), 'group')} ({some}{', ...' if len(groups) > 3 else ''})"]
 
 
-@quiet
+@ignoring_float_errors
 def local_line(local: "LocalExplanations") -> str:
     """Say what LocalExplanations are of."""
     n, d = local.weights.shape
@@ -83,7 +83,7 @@ def html(line: str, result: "Importance | None", caption: str = "") -> str:
     heads = [*["group"] * grouped, "feature", result.kind, "", *["standard error"] * with_error, "count"]
     lines = [said, f"<table>{caption}<thead>{_row('th', heads)}</thead><tbody>"]
     for row in rows:
-        names = [escape(text) for text in ([_text(row.group)] * grouped + [shown(row.feature, str)])]
+        names = [escape(text) for text in ([_text(row.group)] * grouped + [short_repr(row.feature, str)])]
         style = f"height:0.8em;width:{abs(row.value) / largest * 8:.2f}em;background:{COLOURS[row.value < 0]}"
         errors = [] if row.stderr is None else ["&ndash;" if math.isnan(row.stderr) else f"{row.stderr:.2g}"]
         cells = [*names, f"{row.value:.4g}", f'<div style="{style}"></div>', *errors, f"{row.count:,}"]
@@ -107,4 +107,4 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 def _text(label: object) -> str:
     """Return a label as people read it."""
-    return shown(to_json(label) if isinstance(label, np.generic) else label, str)
+    return short_repr(to_json(label) if isinstance(label, np.generic) else label, str)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_count, needed, shown
+from normlime_fast._checks import Array, as_count, import_optional, short_repr
 from normlime_fast._results.groups import target_labels, to_python
 from normlime_fast._types import Layout, LocalLayout
 
@@ -46,7 +46,7 @@ def _labels(groups: Array | None) -> list[Any]:
 def importance_frame(result: "Importance", layout: Layout) -> Any:
     """Return an Importance as a pandas DataFrame."""
     _check_layout(layout, get_args(Layout))
-    pandas = needed("pandas", "to_frame", "pandas")
+    pandas = import_optional("pandas", "to_frame", "pandas")
     d = result.values.shape[-1]
     names = list(range(d)) if result.feature_names is None else list(result.feature_names)
     if layout == "wide":
@@ -65,7 +65,7 @@ def importance_frame(result: "Importance", layout: Layout) -> Any:
 def local_frame(local: "LocalExplanations", layout: LocalLayout) -> Any:
     """Return LocalExplanations as a pandas DataFrame."""
     _check_layout(layout, get_args(LocalLayout))
-    pandas = needed("pandas", "to_frame", "pandas")
+    pandas = import_optional("pandas", "to_frame", "pandas")
     weights = local.weights
     keys = {"instance": local.instance, "target": target_labels(local.target, local.target_names)}
     used = np.diff(weights.indptr)
@@ -123,4 +123,4 @@ def to_json(value: object) -> Any:
 
 def _check_layout(layout: object, known: tuple[str, ...]) -> None:
     if not isinstance(layout, str) or layout not in known:
-        raise ValueError(f"layout must be one of {', '.join(known)}, got {shown(layout)}")
+        raise ValueError(f"layout must be one of {', '.join(known)}, got {short_repr(layout)}")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_labels, shown
+from normlime_fast._checks import Array, as_labels, short_repr
 from normlime_fast._status import Status
 
 
@@ -15,19 +15,19 @@ def grouped(instance: Array, target: Array, by: str | ArrayLike | None) -> Array
         return None
     if isinstance(by, str):
         if by != "target":
-            raise ValueError(f'by must be None, "target" or one label per instance, got {shown(by)}')
+            raise ValueError(f'by must be None, "target" or one label per instance, got {short_repr(by)}')
         return target
-    numbers, position = by_instance(instance)
-    return as_labels(by, "by", len(numbers), "instance")[position]
+    instance_ids, position = by_instance(instance)
+    return as_labels(by, "by", len(instance_ids), "instance")[position]
 
 
 def by_instance(instance: Array) -> tuple[Array, Array]:
     """Return the instances, each once, in the order of X, and which of them every explanation is of."""
-    numbers, first, position = np.unique(instance, return_index=True, return_inverse=True)
+    instance_ids, first, position = np.unique(instance, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    return numbers[order], place[position]
+    return instance_ids[order], place[position]
 
 
 def is_counted(status: Array) -> Array:

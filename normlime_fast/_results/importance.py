@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_count, as_probability, quiet
+from normlime_fast._checks import Array, as_count, as_probability, ignoring_float_errors
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.selection import as_one_object, column_of
@@ -105,7 +105,7 @@ class Importance(Saved):
         """Return this importance as one object; `values` has the numbers."""
         return as_one_object(self, dtype)
 
-    @quiet
+    @ignoring_float_errors
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:
         """Return confidence intervals of the values, from Student's t distribution, corrected for skewness.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, check_unmasked, shown
+from normlime_fast._checks import Array, as_array, check_unmasked, short_repr
 
 _COMPARED = 10_000  # names that a wrong one is compared with; of 2^24 hashed words all would take a minute
 
@@ -27,7 +27,7 @@ def rows_at(rows: Any, n: int) -> slice | Array:
     if not isinstance(rows, bool | np.bool_) and hasattr(type(rows), "__index__") and np.ndim(rows) == 0:
         place = operator.index(rows)
         if not -n <= place < n:
-            raise IndexError(f"row {shown(place)} is out of range for {n} explanations")
+            raise IndexError(f"row {short_repr(place)} is out of range for {n} explanations")
         return slice(place % n, place % n + 1)
     places = _as_places(rows)
     if places.dtype.kind == "b":
@@ -45,13 +45,13 @@ def rows_at(rows: Any, n: int) -> slice | Array:
 def _as_places(rows: Any) -> Array:
     expected = "rows must be an integer, a slice, a boolean mask or an array of integers"
     if rows is None or isinstance(rows, str | bytes | tuple | set | dict | bool | np.bool_) or rows is Ellipsis:
-        raise TypeError(f"{expected}, got {shown(rows)}")
+        raise TypeError(f"{expected}, got {short_repr(rows)}")
     check_unmasked(rows, "rows")
     places = as_array(rows, "rows")
     if places.size == 0 and isinstance(rows, list):
         return places.astype(np.int64)  # of nothing, NumPy makes floats
     if places.ndim == 0 or places.dtype.kind not in "biu":
-        raise TypeError(f"{expected}, got {shown(rows)}")
+        raise TypeError(f"{expected}, got {short_repr(rows)}")
     return places
 
 
@@ -82,7 +82,7 @@ def as_target_ids(wanted: Any, ids: Array, names: tuple[str, ...] | None) -> lis
     for one in _listed(wanted, "target"):
         if isinstance(one, str):
             if names is None:
-                raise KeyError(f"targets have no names, got {shown(one)}; use their numbers")
+                raise KeyError(f"targets have no names, got {short_repr(one)}; use their numbers")
             found.append(position_of(one, names, "target"))
         else:
             found.append(_as_id(one, "target"))
@@ -97,7 +97,7 @@ def _listed(wanted: Any, name: str) -> list[Any]:
     if isinstance(wanted, str) or not hasattr(type(wanted), "__iter__"):
         return [wanted]
     if isinstance(wanted, bytes | set | dict):
-        raise TypeError(f"{name} must be an id or a list of ids, got {shown(wanted)}")
+        raise TypeError(f"{name} must be an id or a list of ids, got {short_repr(wanted)}")
     return list(wanted)
 
 
@@ -109,22 +109,22 @@ def _as_id(value: Any, name: str) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an id or a list of ids, got {shown(value)}") from None
+        raise TypeError(f"{name} must be an id or a list of ids, got {short_repr(value)}") from None
 
 
 def column_of(feature: Any, names: tuple[str, ...] | None, d: int) -> int:
     """Return the column of a feature: by its name or, where features have none, by its number."""
     if isinstance(feature, str):
         if names is None:
-            raise KeyError(f"features have no names, got {shown(feature)}; use a number from 0 to {d - 1}")
+            raise KeyError(f"features have no names, got {short_repr(feature)}; use a number from 0 to {d - 1}")
         return position_of(feature, names, "feature")
     if isinstance(feature, bool | np.bool_) or not hasattr(type(feature), "__index__") or np.ndim(feature):
-        raise TypeError(f"a feature must be {'its number' if names is None else 'its name'}, got {shown(feature)}")
+        raise TypeError(f"a feature must be {'its number' if names is None else 'its name'}, got {short_repr(feature)}")
     column = operator.index(feature)
     if names is not None:
-        raise KeyError(f"features go by their names, got {shown(column)}; use values[..., {shown(column)}]")
+        raise KeyError(f"features go by their names, got {short_repr(column)}; use values[..., {short_repr(column)}]")
     if not 0 <= column < d:
-        raise KeyError(f"there is no feature {shown(column)}; use a number from 0 to {d - 1}")
+        raise KeyError(f"there is no feature {short_repr(column)}; use a number from 0 to {d - 1}")
     return column
 
 
@@ -134,16 +134,16 @@ def position_of(name: str, names: tuple[str, ...], what: str) -> int:
     if count == 1:
         return names.index(name)
     if count:
-        raise KeyError(f"there are {count} {what}s of the name {shown(name)}; use their numbers")
+        raise KeyError(f"there are {count} {what}s of the name {short_repr(name)}; use their numbers")
     near = get_close_matches(name, islice(names, _COMPARED), n=3) or [
         one for one in names if one.lower() == name.lower()
     ]
-    hint = f"did you mean {' or '.join(map(shown, near))}?" if near else f"there are {_first(names)}"
-    raise KeyError(f"there is no {what} {shown(name)}; {hint}")
+    hint = f"did you mean {' or '.join(map(short_repr, near))}?" if near else f"there are {_first(names)}"
+    raise KeyError(f"there is no {what} {short_repr(name)}; {hint}")
 
 
 def _first(names: tuple[str, ...]) -> str:
-    return ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
+    return ", ".join(map(short_repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def as_one_object(result: object, dtype: Any = None) -> Array:

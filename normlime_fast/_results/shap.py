@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_explained, as_frame, as_names, is_sparse, needed, quiet
+from normlime_fast._checks import (
+    Array,
+    as_explained,
+    as_frame,
+    as_names,
+    ignoring_float_errors,
+    import_optional,
+    is_sparse,
+)
 from normlime_fast._results.groups import by_instance, is_counted, to_python
 
 if TYPE_CHECKING:
@@ -15,14 +23,14 @@ _SHAP = ("shap", "to_shap", '"normlime-fast[shap]"')
 _Names = tuple[str, ...] | None
 
 
-@quiet
+@ignoring_float_errors
 def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
     """Return local explanations as `LocalExplanations.to_shap` says."""
-    shap = needed(*_SHAP)
+    shap = import_optional(*_SHAP)
     d = local.weights.shape[1]
-    numbers, rows = by_instance(local.instance)  # rows of X, for every explanation
+    instance_ids, rows = by_instance(local.instance)  # rows of X, for every explanation
     names = local.feature_names
-    data, names = (None, names) if X is None else _as_data(X, (len(numbers), d), names)
+    data, names = (None, names) if X is None else _as_data(X, (len(instance_ids), d), names)
     there = np.flatnonzero(is_counted(local.status))
     if not there.size:
         raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6 to 9")
@@ -48,10 +56,10 @@ def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
     return shap.Explanation(values, base, data, feature_names=_names(names, d), output_names=outputs)
 
 
-@quiet
+@ignoring_float_errors
 def importance_to_shap(importance: "Importance") -> Any:
     """Return an importance as `Importance.to_shap` says."""
-    shap = needed(*_SHAP)
+    shap = import_optional(*_SHAP)
     names = _names(importance.feature_names, importance.values.shape[-1])
     what = importance.kind if importance.sign == "absolute" else f"{importance.sign} {importance.kind}"
 

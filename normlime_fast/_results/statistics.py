@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, get_
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_array, as_count, as_flag, as_labels, check_unmasked, quiet, shown
+from normlime_fast._checks import (
+    Array,
+    as_array,
+    as_count,
+    as_flag,
+    as_labels,
+    check_unmasked,
+    ignoring_float_errors,
+    short_repr,
+)
 from normlime_fast._inputs.labels import unified
 from normlime_fast._kernels import aggregation
 from normlime_fast._messages import Message, Term
@@ -75,7 +84,7 @@ class ImportanceStatistics(Saved):
     def __repr__(self) -> str:
         return f"<ImportanceStatistics: {display.statistics_line(self)}>"
 
-    @quiet
+    @ignoring_float_errors
     def merge(self, other: "ImportanceStatistics") -> "ImportanceStatistics":
         """Return the statistics of both inputs together; groups with the same label are added.
 
@@ -114,7 +123,7 @@ class ImportanceStatistics(Saved):
             explanations[rows] += as_counts(part.explanations, "explanations")
         return ImportanceStatistics(sums, explanations, groups, self.feature_names)
 
-    @quiet
+    @ignoring_float_errors
     def importance(
         self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1, shrink: bool = False
     ) -> Importance:
@@ -173,9 +182,9 @@ class ImportanceStatistics(Saved):
         """
         min_count = as_count(min_count, "min_count")
         if not isinstance(kind, str) or kind not in _FORMULAS:
-            raise ValueError(Message(Term("kind"), f" must be one of {', '.join(_FORMULAS)}, got {shown(kind)}"))
+            raise ValueError(Message(Term("kind"), f" must be one of {', '.join(_FORMULAS)}, got {short_repr(kind)}"))
         if not isinstance(sign, str) or sign not in _SIGNS:
-            raise ValueError(Message(Term("sign"), f" must be one of {', '.join(_SIGNS)}, got {shown(sign)}"))
+            raise ValueError(Message(Term("sign"), f" must be one of {', '.join(_SIGNS)}, got {short_repr(sign)}"))
         formula = _FORMULAS[kind]
         if formula.root and sign == "net":
             got = f" must be absolute, positive or negative for kind {kind!r}, a root, got 'net'"
@@ -243,7 +252,7 @@ def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tu
     return mean, np.sqrt(variance), np.where(flat & (n > 2), 0.0, np.clip(skewness, -np.sqrt(n), np.sqrt(n)))
 
 
-@quiet
+@ignoring_float_errors
 def aggregate(
     weights: Any, groups: ArrayLike | None = None, *, feature_names: Iterable[str] | None = None
 ) -> ImportanceStatistics:
@@ -284,7 +293,7 @@ def aggregate(
     return sum_weights(matrix, labels, names)
 
 
-@quiet
+@ignoring_float_errors
 def sum_weights(
     matrix: "csr_array", groups: Array | None, names: tuple[str, ...] | None = None
 ) -> ImportanceStatistics:
@@ -369,7 +378,7 @@ def _as_csr(weights: Any) -> "csr_array":
     try:
         matrix = csr_array(weights)
     except (TypeError, ValueError, OverflowError):
-        got = f"{type(weights).__name__} of dtype {shown(getattr(weights, 'dtype', 'object'), str)}"
+        got = f"{type(weights).__name__} of dtype {short_repr(getattr(weights, 'dtype', 'object'), str)}"
         raise TypeError(f"weights must be a matrix of numbers that csr_array takes, got {got}") from None
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
         raise ValueError(f"{expected} {matrix.shape}")

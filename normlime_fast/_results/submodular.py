@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_count, quiet
+from normlime_fast._checks import Array, as_count, ignoring_float_errors
 from normlime_fast._results.columns import narrowed
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels, to_python
 
@@ -32,7 +32,7 @@ class Picked(NamedTuple):
     coverage: Array
 
 
-@quiet
+@ignoring_float_errors
 def submodular_pick(
     local: "LocalExplanations", budget: int, by: str | ArrayLike | None = None
 ) -> Picked | dict[Any, Picked]:

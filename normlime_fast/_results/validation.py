@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from normlime_fast._checks import Array, quiet
+from normlime_fast._checks import Array, ignoring_float_errors
 from normlime_fast._status import SKIPPED, Status
 from normlime_fast._types import Kind, Sign
 
@@ -40,7 +40,7 @@ def validate_local(local: "LocalExplanations") -> None:
     _check_rows(local)
 
 
-@quiet
+@ignoring_float_errors
 def _check_rows(local: "LocalExplanations") -> None:
     failed = np.isin(local.status, SKIPPED)
     for name in ("intercept", "r2", "prediction"):
@@ -69,7 +69,7 @@ def as_counts(numbers: Array, name: str) -> Array:
     return numbers.astype(np.int64)
 
 
-@quiet
+@ignoring_float_errors
 def validate_importance(result: "Importance") -> None:
     """Raise ValueError if this is no Importance."""
     if result.counts.shape != result.values.shape or (
@@ -106,7 +106,7 @@ def validate_importance(result: "Importance") -> None:
         raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")
 
 
-@quiet
+@ignoring_float_errors
 def validate_statistics(result: "ImportanceStatistics") -> None:
     """Raise ValueError if these are no ImportanceStatistics."""
     if result.groups is None and len(result.sums) != 1:

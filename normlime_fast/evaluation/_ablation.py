@@ -16,8 +16,8 @@ from normlime_fast._checks import (
     as_probability,
     as_seed,
     check_finite,
-    quiet,
-    shown,
+    ignoring_float_errors,
+    short_repr,
 )
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
 from normlime_fast._model import Model, target_names
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Fill = float | str | Array | Callable[[Array], ArrayLike]
 
 
-class Drop(NamedTuple):
+class AblationRow(NamedTuple):
     """One row of `Ablation.summary`."""
 
     fill: str
@@ -89,8 +89,8 @@ class Ablation:
         means: Array = np.where(others, self.drops, 0.0).sum(axis=2) / others.sum(axis=1)
         return means
 
-    @quiet
-    def summary(self, confidence: float = 0.9, by_class: bool = False) -> list[Drop]:
+    @ignoring_float_errors
+    def summary(self, confidence: float = 0.9, by_class: bool = False) -> list[AblationRow]:
         """Return the mean drops by the own and by other maps, and the difference with its interval.
 
         Parameters
@@ -123,7 +123,7 @@ class Ablation:
                 n, mean = len(own), float((own - others).mean())
                 half = float(half_width([(deviation(own - others, 0) ** 2 / n, n)], confidence))
                 found.append(
-                    Drop(fill, group, float(own.mean()), float(others.mean()), mean, mean - half, mean + half, n)
+                    AblationRow(fill, group, float(own.mean()), float(others.mean()), mean, mean - half, mean + half, n)
                 )
         return found
 
@@ -157,7 +157,7 @@ class Ablation:
         n_fills, n_images, n_maps = self.drops.shape
         parts = [counted(n_images, "image"), counted(n_maps, "map"), f"k = {self.k}", counted(n_fills, "fill")]
         found = [
-            f"{shown(row.fill, str)}: own {row.own:.3f}, others {row.others:.3f},"
+            f"{short_repr(row.fill, str)}: own {row.own:.3f}, others {row.others:.3f},"
             f" difference {row.difference:.3f} [{row.low:.3f}, {row.high:.3f}]"
             for row in self.summary()[:3]
         ]
@@ -249,7 +249,7 @@ def class_ablation(
     map_of = np.full(n_outputs, -1)
     map_of[mapped] = np.arange(len(sizes))
     if (map_of[columns] < 0).all():
-        raise ValueError(f"labels must have classes that have maps, {shown(mapped.tolist())}, got none of them")
+        raise ValueError(f"labels must have classes that have maps, {short_repr(mapped.tolist())}, got none of them")
     here = np.arange(n), columns
     before = ask(flat.copy(), n_outputs)[here]
     drops = np.empty((len(fills), n, len(sizes)))
@@ -294,15 +294,15 @@ def _named(fill: Any) -> dict[str, Any]:
         return {fill: fill}
     if callable(fill):
         return {getattr(fill, "__name__", "callable"): fill}
-    return {"row" if hasattr(fill, "__len__") else shown(fill, str): fill}
+    return {"row" if hasattr(fill, "__len__") else short_repr(fill, str): fill}
 
 
 def _as_fill(fill: Any, name: str, flat: Array, shape: tuple[int, ...]) -> Array:
     """Return what to put there, (1, d) or (n, d), in the dtype of X."""
-    what, n = f"fill {shown(name)}", len(flat)
+    what, n = f"fill {short_repr(name)}", len(flat)
     if isinstance(fill, str):
         if fill != "mean":
-            raise ValueError(f'fill must be numbers, "mean" or a callable, or a dict of these, got {shown(fill)}')
+            raise ValueError(f'fill must be numbers, "mean" or a callable, or a dict of these, got {short_repr(fill)}')
         means: Array = flat.mean(axis=0, keepdims=True)
         return means
     allowed: tuple[tuple[int, ...], ...] = ((), shape, flat.shape[1:])
@@ -323,18 +323,20 @@ def _labels_of_outputs(classes: ArrayLike | None, predict: Predict, n_outputs: i
         return None if names is None else list(names)
     known = to_python(as_labels(classes, "classes", n_outputs, "output of predict"))
     if len({str(label) for label in known}) < n_outputs:
-        raise ValueError(f"classes must differ, got {shown(known)}")
+        raise ValueError(f"classes must differ, got {short_repr(known)}")
     return known
 
 
 def _outputs_of(labels: Array, known: list[Any] | None, n_outputs: int, name: str) -> Array:
     """Return which output each label is of."""
     if known is None and labels.dtype.kind not in "iu":
-        got = f"got {shown(labels[0], str)}; pass classes=, the labels of the outputs"
+        got = f"got {short_repr(labels[0], str)}; pass classes=, the labels of the outputs"
         raise TypeError(f"{name} must be numbers of the model's outputs, {got}")
     outputs = range(n_outputs) if known is None else known
     place = {str(label): j for j, label in enumerate(outputs)}
     for label in to_python(labels):
         if str(label) not in place:
-            raise ValueError(f"{name} must be among the outputs' labels, {shown(list(outputs))}, got {shown(label)}")
+            raise ValueError(
+                f"{name} must be among the outputs' labels, {short_repr(list(outputs))}, got {short_repr(label)}"
+            )
     return np.array([place[str(label)] for label in to_python(labels)])

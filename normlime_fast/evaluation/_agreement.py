@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_count, as_seed, quiet, shown
+from normlime_fast._checks import Array, as_count, as_seed, ignoring_float_errors, short_repr
 from normlime_fast._results.display import counted
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels, to_python
@@ -23,7 +23,7 @@ Unused = Literal["keep", "drop"]
 MEASURES = ("jaccard", "kendall", "spearman", "pearson")
 
 
-class Measured(NamedTuple):
+class AgreementRow(NamedTuple):
     """One row of `Agreement.summary`."""
 
     measure: str
@@ -71,8 +71,8 @@ class Agreement:
     groups: Array | None = None
     names: tuple[str, ...] | None = None
 
-    @quiet
-    def summary(self) -> list[Measured]:
+    @ignoring_float_errors
+    def summary(self) -> list[AgreementRow]:
         """Return the mean and the spread of each measure over the pairs, for each group if there are groups.
 
         Pairs share results, and splits share instances: they are not independent, so that `std` is no base for a
@@ -87,7 +87,7 @@ class Agreement:
         for measure in MEASURES:
             values = getattr(self, measure).reshape(len(self.pairs), -1)
             for group, column in zip([None] if self.groups is None else to_python(self.groups), values.T, strict=True):
-                found.append(Measured(measure, group, *_described(column)))
+                found.append(AgreementRow(measure, group, *_described(column)))
         return found
 
     def to_frame(self) -> "pandas.DataFrame":
@@ -113,7 +113,7 @@ class Agreement:
         frame: pandas.DataFrame = to_dataframe(columns)
         return frame
 
-    @quiet
+    @ignoring_float_errors
     def __repr__(self) -> str:
         parts = [counted(len(self.pairs), "pair"), counted(self.n_features, "feature")]
         if self.groups is not None:
@@ -262,7 +262,7 @@ def _coded(labels: Array | None, n: int) -> tuple[Array, Array]:
     return np.unique(labels, return_inverse=True)
 
 
-@quiet
+@ignoring_float_errors
 def _compared(
     each: Iterator[Array],
     pairs: list[tuple[int, int]],
@@ -316,5 +316,5 @@ def _described(values: Array) -> tuple[float, float, float, float, int]:
 
 def _as_drop(unused: object) -> bool:
     if not isinstance(unused, str) or unused not in get_args(Unused):
-        raise ValueError(f'unused must be "keep" or "drop", got {shown(unused)}')
+        raise ValueError(f'unused must be "keep" or "drop", got {short_repr(unused)}')
     return unused == "drop"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_probability, quiet, shown
+from normlime_fast._checks import Array, as_probability, ignoring_float_errors, short_repr
 from normlime_fast._results.display import counted, importance_line
 from normlime_fast._results.importance import Importance, without_skew
 from normlime_fast._results.statistics import ImportanceStatistics
@@ -70,7 +70,7 @@ class BlockIntervals:
         return f"<BlockIntervals: {self.level:.4g} of up to {most}; {importance_line(self.importance)}>"
 
 
-@quiet
+@ignoring_float_errors
 def interval_by_blocks(
     blocks: Iterable[ImportanceStatistics],
     level: float = 0.9,
@@ -151,11 +151,11 @@ def interval_by_blocks(
 def _as_blocks(blocks: Any) -> list[ImportanceStatistics]:
     expected = "must be ImportanceStatistics, as aggregate or NormLIME.statistics returns them"
     if isinstance(blocks, ImportanceStatistics) or not isinstance(blocks, Iterable):
-        raise TypeError(f"blocks must be a list of ImportanceStatistics, one a block, got {shown(blocks)}")
+        raise TypeError(f"blocks must be a list of ImportanceStatistics, one a block, got {short_repr(blocks)}")
     parts = list(blocks)
     for i, part in enumerate(parts):
         if not isinstance(part, ImportanceStatistics):
-            raise TypeError(f"blocks[{i}] {expected}, got {shown(part)}")
+            raise TypeError(f"blocks[{i}] {expected}, got {short_repr(part)}")
     if not parts:
         raise ValueError("blocks must be at least 1, better 10, got 0")
     return parts

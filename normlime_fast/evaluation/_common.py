@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_names, as_numbers, check_finite, needed, quiet, shown
+from normlime_fast._checks import (
+    Array,
+    as_names,
+    as_numbers,
+    check_finite,
+    ignoring_float_errors,
+    import_optional,
+    short_repr,
+)
 from normlime_fast._results.importance import Importance
 
 
@@ -58,7 +66,7 @@ def _names(one: Any, name: str) -> tuple[str, ...] | None:
     if index.dtype.kind not in "iu" or sorted(index) != list(range(len(index))):
         return as_names(index)
     if not index.is_monotonic_increasing:
-        raise ValueError(f"{name} must be in the order of the features, got the index {shown(index.tolist())}")
+        raise ValueError(f"{name} must be in the order of the features, got the index {short_repr(index.tolist())}")
     return None  # what pandas has where nobody gives names
 
 
@@ -69,14 +77,14 @@ def _check_names(of_each: list[tuple[str, ...] | None], name: str) -> None:
             raise ValueError(f"{name} must have the same feature_names, got {len(known[0])} and {len(names)}")
         for j, (one, other) in enumerate(zip(known[0], names, strict=True)):
             if one != other:
-                got = f"got {shown(one)} and {shown(other)} for feature {j}"
+                got = f"got {short_repr(one)} and {short_repr(other)} for feature {j}"
                 raise ValueError(f"{name} must have the same feature_names in the same order, {got}")
 
 
 def _check_alike(of_each: list[Any], name: str, what: str) -> None:
     for one in of_each[1:]:
         if one != of_each[0]:
-            raise ValueError(f"{name} must have {what}, got {shown(of_each[0])} and {shown(one)}")
+            raise ValueError(f"{name} must have {what}, got {short_repr(of_each[0])} and {short_repr(one)}")
 
 
 def order_with_ties(sizes: Array, rng: np.random.Generator) -> Array:
@@ -92,7 +100,7 @@ def top(sizes: Array, k: int) -> Array:
     return found & (sizes >= np.partition(sizes, -k)[-k]) if k < len(sizes) else found
 
 
-@quiet
+@ignoring_float_errors
 def pearson(a: Array, b: Array) -> float:
     """Return the correlation of two arrays; NaN if one is constant or has fewer than two numbers."""
     if len(a) < 2:
@@ -143,7 +151,7 @@ def _inversions(ranks: Array) -> int:
     return total
 
 
-@quiet
+@ignoring_float_errors
 def half_width(variances: list[tuple[Array, int]], confidence: float) -> Array:
     """Return half the length of Student's interval of a mean with these variances (each of so many values) in sum.
 
@@ -172,4 +180,4 @@ def deviation(values: Array, axis: int) -> Array:
 
 def to_dataframe(columns: dict[str, Any]) -> Any:
     """Return columns as a pandas DataFrame."""
-    return needed("pandas", "to_frame", "pandas").DataFrame(columns)
+    return import_optional("pandas", "to_frame", "pandas").DataFrame(columns)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_array, as_executor, as_numbers, as_probability, as_seed, quiet, shown
+from normlime_fast._checks import (
+    Array,
+    as_array,
+    as_executor,
+    as_numbers,
+    as_probability,
+    as_seed,
+    ignoring_float_errors,
+    short_repr,
+)
 from normlime_fast._engine import executors
 from normlime_fast._engine.progress import reporter
-from normlime_fast._errors import attach
+from normlime_fast._errors import attach_partial_result
 from normlime_fast._results.display import counted
 from normlime_fast._types import Progress
 from normlime_fast.evaluation._common import deviation, half_width, importances, order_with_ties, to_dataframe
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 TrainAndScore = Callable[[Array, int], float]
 
 
-class Gain(NamedTuple):
+class RetrainingRow(NamedTuple):
     """One row of `Retrained.summary`."""
 
     level: float
@@ -71,8 +80,8 @@ class Retrained:
         """Scores minus the baseline of the same seed; where the score is an error, above 0 is worse."""
         return self.scores - self.baseline
 
-    @quiet
-    def summary(self, confidence: float = 0.9) -> list[Gain]:
+    @ignoring_float_errors
+    def summary(self, confidence: float = 0.9) -> list[RetrainingRow]:
         """Return the mean gain of each level, its interval, and the spread over replicates and over seeds apart.
 
         Parameters
@@ -107,7 +116,7 @@ class Retrained:
         mean, half = gains.mean(axis=(1, 2)), half_width(parts, confidence)
         half = np.where(self.n_kept == self.ranking.shape[1], 0.0, half)  # nothing removed: no gain, for certain
         columns = (self.levels, self.n_kept, mean, mean - half, mean + half, *spreads, self.tied.mean(axis=1))
-        return [Gain(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        return [RetrainingRow(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return a pandas DataFrame with one row per level, replicate and seed.
@@ -135,7 +144,7 @@ class Retrained:
         frame: pandas.DataFrame = to_dataframe(columns)
         return frame
 
-    @quiet
+    @ignoring_float_errors
     def __repr__(self) -> str:
         shape = self.scores.shape
         parts = [counted(n, noun) for n, noun in zip(shape, ("level", "replicate", "seed"), strict=True)]
@@ -223,10 +232,10 @@ def keep_and_retrain(
     removed, n_kept = _as_levels(levels, d)
     known_seeds = _as_seeds(seeds)
     if not callable(train_and_score):
-        raise TypeError(f"train_and_score must be callable, got {shown(train_and_score)}")
+        raise TypeError(f"train_and_score must be callable, got {short_repr(train_and_score)}")
     executor = as_executor(executor)
     if finished is not None and (not isinstance(finished, Retrained) or finished.ranking.shape[1] != d):
-        raise ValueError(f"finished must be a Retrained of {counted(d, 'feature')}, got {shown(finished)}")
+        raise ValueError(f"finished must be a Retrained of {counted(d, 'feature')}, got {short_repr(finished)}")
     generator = np.random.default_rng(as_seed(rng))
     ranking = np.stack([order_with_ties(row, generator) for row in sizes])
     tied = np.array([[_tied(row, n) for row in sizes] for n in n_kept])
@@ -274,7 +283,7 @@ def _filled(
                     take(i, train_and_score(*call))
         except BaseException as error:
             note = f"{done} of {len(keys)} scores are in this exception's .finished; pass it as finished= to go on"
-            attach(error, result, note)
+            attach_partial_result(error, result, note)
             raise
     return result
 
@@ -311,7 +320,7 @@ def _as_levels(levels: Any, d: int) -> tuple[Array, Array]:
         levels = [tenth / 10 for tenth in range(1, 10) if np.rint(tenth / 10 * d) < d]
     array = as_numbers(levels, "levels", ndim=(1,)).astype(np.float64)
     if array[0] < 0 or array[-1] >= 1 or (np.diff(array) <= 0).any():
-        raise ValueError(f"levels must ascend from 0 or more to below 1, got {shown(array.tolist())}")
+        raise ValueError(f"levels must ascend from 0 or more to below 1, got {short_repr(array.tolist())}")
     n_kept = d - np.rint(array * d).astype(np.int64)
     if n_kept[-1] == 0:
         raise ValueError(f"levels must leave a feature of {d}, got {array[-1]:g}, which removes all")
@@ -321,16 +330,16 @@ def _as_levels(levels: Any, d: int) -> tuple[Array, Array]:
 def _as_seeds(seeds: Any) -> tuple[int, ...]:
     array = as_array(seeds, "seeds")
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise TypeError(f"seeds must be a sequence of integers, got {shown(seeds)}")
+        raise TypeError(f"seeds must be a sequence of integers, got {short_repr(seeds)}")
     if len(np.unique(array)) < len(array):
-        raise ValueError(f"seeds must differ, got {shown(seeds)}")
+        raise ValueError(f"seeds must differ, got {short_repr(seeds)}")
     return tuple(array.tolist())
 
 
 def _as_score(score: Any) -> float:
     array = as_array(score, "what train_and_score returns")
     if array.ndim or array.dtype.kind not in "fiub":
-        raise TypeError(f"train_and_score must return a number, got {shown(score)}")
+        raise TypeError(f"train_and_score must return a number, got {short_repr(score)}")
     if not np.isfinite(array):
         raise ValueError(f"train_and_score must return a finite number, got {array}")
     return float(array)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_count, shown
+from normlime_fast._checks import Array, as_count, short_repr
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._types import Kind
@@ -101,7 +101,7 @@ def group_bars(
     _common.require_importance(importance, "group_bars", True, "bars")
     k = as_count(k, "k")
     if not isinstance(features, str) or features not in ("shared", "own"):
-        raise ValueError(f'features must be "shared" or "own", got {shown(features)}')
+        raise ValueError(f'features must be "shared" or "own", got {short_repr(features)}')
     groups = _common.groups_of(importance)
     values, counts, least = importance.values, importance.counts, importance.min_count
     if features == "shared":
@@ -184,10 +184,10 @@ def compare_kinds(
     _common.require_local(local, "compare_kinds")
     k = as_count(k, "k")
     if isinstance(kinds, str) or not isinstance(kinds, Sequence) or not kinds:
-        raise TypeError(f"kinds must be a list of kinds, got {shown(kinds)}")
+        raise TypeError(f"kinds must be a list of kinds, got {short_repr(kinds)}")
     results = [local.importance(kind, min_count=min_count) for kind in kinds]
     if len(set(kinds)) < len(kinds):
-        raise ValueError(f"kinds must have every kind once, got {shown(kinds)}")
+        raise ValueError(f"kinds must have every kind once, got {short_repr(kinds)}")
     _common.require_importance(results[0], "compare_kinds", None)
     sizes = np.array([np.abs(result.values).max() for result in results])
     scaled = np.array([result.values for result in results]) / np.where(sizes > 0, sizes, 1.0)[:, None]

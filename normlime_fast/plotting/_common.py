@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, needed, shown
+from normlime_fast._checks import Array, import_optional, short_repr
 from normlime_fast._results import display
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
@@ -38,7 +38,7 @@ WEIGHT = f"weight w ({_UNIT})"
 
 def check_library(function: str) -> None:
     """Refuse to draw where matplotlib is missing."""
-    needed("matplotlib", function, '"normlime-fast[plot]"')
+    import_optional("matplotlib", function, '"normlime-fast[plot]"')
 
 
 def require_importance(result: object, function: str, grouped: bool | None, other: str = "") -> None:
@@ -76,17 +76,17 @@ def labels_of(names: tuple[str, ...] | None, columns: Iterable[int], most: int =
     numbers = list(columns)
     if names is None:
         return [f"feature {j}" for j in numbers]
-    labels = _told_apart([names[j] for j in numbers], numbers, most)
+    labels = _distinct_labels([names[j] for j in numbers], numbers, most)
     return [label or f"feature {j}" for label, j in zip(labels, numbers, strict=True)]
 
 
 def groups_of(importance: Importance, most: int = 18) -> list[str]:
     """Return what titles and axes call the groups."""
     groups = [] if importance.groups is None else [str(group) for group in importance.groups]
-    return _told_apart(groups, range(len(groups)), most)
+    return _distinct_labels(groups, range(len(groups)), most)
 
 
-def _told_apart(texts: list[str], numbers: Sequence[int], most: int) -> list[str]:
+def _distinct_labels(texts: list[str], numbers: Sequence[int], most: int) -> list[str]:
     """Return the texts as `flat` does; where different ones would look the same, with their numbers at the end."""
     labels = [flat(text, most) for text in texts]
     alike = Counter(label for label, _ in set(zip(labels, texts, strict=True)))
@@ -246,5 +246,5 @@ def shape_of(shape: Any) -> tuple[int, int]:
         if height != int(height) or width != int(width) or min(height, width) < 1:
             raise ValueError
     except (TypeError, ValueError):
-        raise ValueError(f"shape must be a height and a width, two integers, got {shown(shape)}") from None
+        raise ValueError(f"shape must be a height and a width, two integers, got {short_repr(shape)}") from None
     return int(height), int(width)

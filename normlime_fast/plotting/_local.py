@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, as_count, as_explained, as_frame, as_names, is_sparse, shown
+from normlime_fast._checks import Array, as_array, as_count, as_explained, as_frame, as_names, is_sparse, short_repr
 from normlime_fast._inputs.categories import column_at
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import by_instance, is_counted
@@ -187,8 +187,8 @@ def _as_target(local: LocalExplanations, target: int | str) -> int:
         return names.index(target)
     if isinstance(target, numbers.Integral) and not isinstance(target, bool) and target in explained:
         return int(target)
-    among = shown(explained if names is None else [names[number] for number in explained])
-    raise ValueError(f"target must be one that was explained, of {among}, got {shown(target)}")
+    among = short_repr(explained if names is None else [names[number] for number in explained])
+    raise ValueError(f"target must be one that was explained, of {among}, got {short_repr(target)}")
 
 
 def _row_of(local: LocalExplanations, instance: int, target: int | str | None) -> int:
@@ -196,15 +196,15 @@ def _row_of(local: LocalExplanations, instance: int, target: int | str | None) -
     number = as_count(instance, "instance", 0)
     rows = np.flatnonzero(local.instance == number)
     if not rows.size:
-        some = shown(np.unique(local.instance)[:5].tolist())
+        some = short_repr(np.unique(local.instance)[:5].tolist())
         raise ValueError(f"instance must be one that was explained, as {some}, got {number}")
     if target is not None:
         wanted = _as_target(local, target)
         rows = rows[local.target[rows] == wanted]
         if not rows.size:
-            raise ValueError(f"target must be one that instance {number} was explained for, got {shown(target)}")
+            raise ValueError(f"target must be one that instance {number} was explained for, got {short_repr(target)}")
     if len(rows) > 1:
-        targets = shown(local.target[rows].tolist())
+        targets = short_repr(local.target[rows].tolist())
         raise ValueError(f"target must say which explanation of instance {number}, of the targets {targets}")
     return int(rows[0])
 
@@ -231,7 +231,7 @@ def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
     else:
         values = as_array(x, "x").ravel().tolist() if not isinstance(x, str) else []
     if len(values) != d:
-        raise ValueError(f"x must be one row of {d} values, one per feature, got {shown(type(x).__name__, str)}")
+        raise ValueError(f"x must be one row of {d} values, one per feature, got {short_repr(type(x).__name__, str)}")
     if frame is None or names is None:
         return values
     return [values[at] for at in _order(frame.columns, names)]
@@ -244,7 +244,9 @@ def _order(columns: Any, names: tuple[str, ...]) -> list[int]:
         place = {name: at for at, name in enumerate(found)}
         return [place[name] for name in names]
     if found != names and list(columns) != list(range(len(names))):
-        raise ValueError(f"x must have the names of the features, {shown(list(names))}, got {shown(list(found))}")
+        raise ValueError(
+            f"x must have the names of the features, {short_repr(list(names))}, got {short_repr(list(found))}"
+        )
     return list(range(len(names)))
 
 
@@ -314,7 +316,7 @@ class _Values:
         self.table: Any = None
         if X is None:
             if np.size(categorical):
-                raise ValueError(f"categorical must be columns of X, got {shown(categorical)} and no X")
+                raise ValueError(f"categorical must be columns of X, got {short_repr(categorical)} and no X")
             return
         instances, self.rows = by_instance(local.instance)  # rows of X, for every explanation
         shape = len(instances), local.weights.shape[1]
@@ -355,8 +357,8 @@ class _Values:
 
 def _as_columns(categorical: Any, d: int, frame: Any) -> set[int]:
     if isinstance(categorical, str) or not hasattr(categorical, "__iter__"):
-        raise TypeError(f"categorical must be a list of columns, got {shown(categorical)}")
+        raise TypeError(f"categorical must be a list of columns, got {short_repr(categorical)}")
     columns = {column_at(entry, d, None if frame is None else frame.columns): entry for entry in categorical}
     if None in columns:
-        raise ValueError(f"categorical must hold names or positions of columns of X, got {shown(columns[None])}")
+        raise ValueError(f"categorical must hold names or positions of columns of X, got {short_repr(columns[None])}")
     return {column for column in columns if column is not None}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, as_count, shown
+from normlime_fast._checks import Array, as_array, as_count, short_repr
 from normlime_fast._results.importance import Importance
 from normlime_fast.plotting import _common
 
@@ -130,7 +130,7 @@ def _places(d: int, shape: Any, segments: Any) -> Array:
         return np.arange(d).reshape(size)
     labels = as_array(segments, "segments")
     if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "iu":
-        got = f"shape {labels.shape} and dtype {shown(labels.dtype, str)}"
+        got = f"shape {labels.shape} and dtype {short_repr(labels.dtype, str)}"
         raise TypeError(f"segments must be a 2-D map of integers, got {got}")
     if size not in (None, labels.shape):
         raise ValueError(f"shape must be that of segments, {labels.shape}, got {size}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_count, as_seed, shown
+from normlime_fast._checks import Array, as_count, as_seed, short_repr
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import is_counted
 from normlime_fast._results.importance import Importance
@@ -78,7 +78,7 @@ def stability(
     if k > MOST_LINES:
         raise ValueError(f"k must be at most {MOST_LINES}, the number of lines that can be told apart, got {k}")
     if not isinstance(quantity, str) or quantity not in ("value", "rank"):
-        raise ValueError(f'quantity must be "value" or "rank", got {shown(quantity)}')
+        raise ValueError(f'quantity must be "value" or "rank", got {short_repr(quantity)}')
     there = np.flatnonzero(is_counted(local.status))
     if len(there) < 2:
         raise ValueError(f"stability needs at least 2 explanations, got {len(there)}")

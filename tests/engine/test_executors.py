@@ -647,5 +647,5 @@ def test_partitions_need_the_executor_of_their_client():
 
 
 def test_an_exception_that_does_not_travel_says_the_same():
-    error = executors.portable(AwkwardError("this", "that"))
+    error = executors.make_picklable(AwkwardError("this", "that"))
     assert str(pickle.loads(pickle.dumps(error))) == "AwkwardError: this and that"

@@ -209,7 +209,7 @@ class StarBuffer:
         self.samples[piece.start : stop] = values[:, None] + self.sampler.step * self.sampler.Z
 
     def inputs(self, batch):
-        m = len(batch.numbers)
+        m = len(batch.instance_ids)
         return Inputs(self.samples[:m].reshape(-1, self.samples.shape[2]), np.ones(m, bool))
 
     def outputs(self, batch, predicted, own, targets):
@@ -218,7 +218,7 @@ class StarBuffer:
         return outputs.swapaxes(1, 2).reshape(m * t, -1)  # all targets
 
     def fits(self, batch, piece):
-        stop = min(piece.stop, len(batch.sets))
+        stop = min(piece.stop, len(batch.set_ids))
         Z = np.repeat(self.sampler.Z[None], stop - piece.start, axis=0)
         yield Samples(piece.start, stop, Z, np.ones((1, Z.shape[1])))
 

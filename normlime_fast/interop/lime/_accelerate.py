@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from normlime_fast._checks import Array, needed
+from normlime_fast._checks import Array, import_optional
 from normlime_fast.interop.lime import _fits
 from normlime_fast.interop.lime._explanations import from_lime
 
@@ -155,7 +155,7 @@ def accelerate(explainer: _Explainer) -> _Explainer:
     >>> [(feature, round(weight, 3)) for feature, weight in explanation.as_list()]
     [('-0.59 < 1 <= 0.10', 0.805), ('-0.13 < 0 <= 0.53', 0.459)]
     """
-    needed("lime", "accelerate", '"normlime-fast[lime]"')
+    import_optional("lime", "accelerate", '"normlime-fast[lime]"')
     from lime.lime_base import LimeBase
 
     base = getattr(explainer, "base", None)

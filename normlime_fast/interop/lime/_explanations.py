@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_index, as_targets, is_sparse, quiet, shown
+from normlime_fast._checks import Array, as_index, as_targets, ignoring_float_errors, is_sparse, short_repr
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._status import Status
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Axis = Literal["column", "bin"]
 
 
-@quiet
+@ignoring_float_errors
 def from_lime(
     explanations: Iterable[Any],
     *,
@@ -69,7 +69,7 @@ def from_lime(
     array([1, 2, 0])
     """
     if not isinstance(features, str) or features not in get_args(Axis):
-        raise ValueError(f'features must be "column" or "bin", got {shown(features)}')
+        raise ValueError(f'features must be "column" or "bin", got {short_repr(features)}')
     wanted = as_targets(targets)
     if isinstance(explanations, Mapping) or not isinstance(explanations, Iterable):
         raise TypeError(f"explanations must be a list of lime's, got a {type(explanations).__name__}")
@@ -202,7 +202,7 @@ def _common(what: str, given: list[_Explained], values: list[Any]) -> Any:
     """Return the value that all have."""
     for one, value in zip(given, values, strict=True):
         if value != values[0]:
-            got = f"{shown(values[0], str)} at position 0 and {shown(value, str)} at position {one.position}"
+            got = f"{short_repr(values[0], str)} at position 0 and {short_repr(value, str)} at position {one.position}"
             raise ValueError(f"explanations must {what}, got {got}")
     return values[0]
 
@@ -252,7 +252,7 @@ def _before_value(names: Sequence[str]) -> str:
     for position, name in enumerate(names):
         common = {start for start in common if name.startswith(f"{start}=")}
         if not common:
-            got = f"{shown(names[0], str)} at position 0 and {shown(name, str)} at position {position}"
+            got = f"{short_repr(names[0], str)} at position 0 and {short_repr(name, str)} at position {position}"
             raise ValueError(f"explanations must have the same columns, got {got}")
     return max(common, key=len)
 
