@@ -16,6 +16,7 @@ from normlime_fast._checks import (
     Array,
     as_count,
     as_executor,
+    as_flag,
     as_index,
     as_jobs,
     as_nonnegative,
@@ -80,6 +81,10 @@ class NormLIME:
     selection : {"lasso_path", "highest_weights"}, default "lasso_path"
         How the features of an explanation are chosen: by K-LASSO, or as lime does for more than 6 by default, by the
         largest weights of a ridge regression on all; see `fit_surrogates`.
+    standardize : bool, default True
+        Whether features are chosen as if all varied by the same amount in the samples, so that neither units nor the
+        share of a rare category decide. False is lime's way: features that vary more come first. The weights that
+        result are those of the features as they are.
     targets : {"predicted", "all"}, int or list of int, default "predicted"
         Which outputs to explain: for every instance the largest one, all, or those numbered. A model with one output
         has target 0.
@@ -131,6 +136,7 @@ class NormLIME:
         n_features: int | None = 10,
         n_samples: int = 5000,
         selection: Literal["lasso_path", "highest_weights"] = "lasso_path",
+        standardize: bool = True,
         targets: str | int | ArrayLike = "predicted",
         ridge: float = 0.0,
         tol: float = 1e-4,
@@ -146,6 +152,7 @@ class NormLIME:
         self.n_features = None if n_features is None else as_count(n_features, "n_features")
         self.n_samples = as_count(n_samples, "n_samples")
         self.selection = as_selection(selection)
+        self.standardize = as_flag(standardize, "standardize")
         self.targets = as_targets(targets)
         self.ridge = as_nonnegative(ridge, "ridge")
         self.tol = as_nonnegative(tol, "tol")
@@ -156,8 +163,8 @@ class NormLIME:
         self._any_seed = rng is None
 
     def __repr__(self) -> str:
-        given = ("n_features", "n_samples", "selection", "targets", "ridge", "shared_samples", "n_jobs", "batch_size")
-        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
+        given = ("n_features", "n_samples", "selection", "standardize", "targets", "ridge", "shared_samples")
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*given, "n_jobs", "batch_size"))
         return f"<NormLIME: {short_repr(self.predict)}, {short_repr(self.neighborhood)}, {settings}>"
 
     def _settings(self) -> Settings:
@@ -167,6 +174,7 @@ class NormLIME:
             n_features=self.n_features,
             n_samples=self.n_samples,
             selection=self.selection,
+            standardize=self.standardize,
             targets=self.targets,
             ridge=self.ridge,
             tol=self.tol,

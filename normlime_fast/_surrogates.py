@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_count, as_nonnegative, as_numbers, ignoring_float_errors, short_repr
+from normlime_fast._checks import (
+    Array,
+    as_count,
+    as_flag,
+    as_nonnegative,
+    as_numbers,
+    ignoring_float_errors,
+    short_repr,
+)
 from normlime_fast._kernels import surrogate
 from normlime_fast._messages import Message
 from normlime_fast._status import SKIPPED, Status
@@ -76,6 +84,7 @@ def fit_samples(
     ridge: float,
     tol: float,
     selection: str = "lasso_path",
+    standardize: bool = True,
     least_effective: float = 0.0,
 ) -> None:
     """Fit every output of Y (outputs, n; overwritten); starts[k] to starts[k + 1] are those of the samples Z[k] (n, d).
@@ -83,9 +92,9 @@ def fit_samples(
     `weights` (m, n), or (1, n) for all sets, are at most 1; `ridge` is scikit-learn's `alpha` with these weights; the
     room in `fits` may be wider than n_features. Sets of an effective sample size below `least_effective` have no fit.
     """
-    penalties = ridge, tol, SELECTIONS[selection]
+    options = ridge, tol, SELECTIONS[selection], standardize, float(least_effective)
     out = fits.features, fits.coefficients, fits.summaries
-    surrogate.fit(Z, Y, starts, weights, n_features, *penalties, float(least_effective), *out)
+    surrogate.fit(Z, Y, starts, weights, n_features, *options, *out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +132,13 @@ def fit_surrogates(
     ridge: float = 0.0,
     tol: float = 1e-4,
     selection: str = "lasso_path",
+    standardize: bool = True,
 ) -> Surrogates:
     """Fit K-LASSO surrogates to your own samples: select by the LASSO path, refit by least squares (Eq. 1).
 
-    By default, the features selected are the support at the largest penalty alpha at which
-    ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha ||w||_1`` has `n_features` of them, with normalised weights p, and Z and Y
-    centred. All targets share the Gram matrix of Z.
+    By default, the features selected are the support at the largest penalty alpha at which the minimum of
+    ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha sum_j s_j |w_j|`` has `n_features` of them, with normalised weights p, Z and
+    Y centred, and s_j the weighted standard deviation of column j. All targets share the Gram matrix of Z.
 
     Parameters
     ----------
@@ -149,6 +159,10 @@ def fit_surrogates(
         How features are selected. "highest_weights" takes the largest absolute weights of a ridge regression (``alpha``
         0.01) on all features, as lime does. lime multiplies these weights by the instance's own values first, which
         are 1 where features are indicators; where they are continuous, here the weights alone count.
+    standardize : bool, default True
+        Select features as if all columns of Z had a standard deviation of 1: then a column counts by what it explains,
+        whatever its unit, and however rare an indicator is. If False, all s_j above are 1, as in lime. The refit, its
+        `ridge` and `coef` are those of Z as it is either way, and columns without variance are never selected.
 
     Returns
     -------
@@ -184,24 +198,27 @@ def fit_surrogates(
         raise ValueError(f"Y must have one row per row of Z, {n}, got shape {outputs.shape}")
     K = d if n_features is None else as_count(n_features, "n_features")
     ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
-    ridge_of_all = SELECTIONS[as_selection(selection)]
+    ridge_of_all, standardize = SELECTIONS[as_selection(selection)], as_flag(standardize, "standardize")
     weights, largest = _normalised(sample_weight, n)
     if largest > 0:  # a sample without weight must not set the scale of the others
         samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
     centred, center, size, spread = _centred(samples, weights)
-    penalties = np.ldexp(np.array([ridge, ridge_of_all]) / (largest or 1.0), -2 * (size + spread))
+    penalties = np.array([ridge, ridge_of_all]) / (largest or 1.0)
+    of_scaled = np.array([True, not standardize])  # those of standardised columns do not depend on their scale
+    penalties = np.ldexp(penalties, np.where(of_scaled, -2 * (size + spread), 0))
     ridge, ridge_of_all = np.minimum(penalties, [np.inf, 1e100]).tolist()  # an infinite one would leave nothing to rank
     Y_by_target = np.array(outputs.reshape(len(samples), -1).T, np.float64, order="C")
     starts, K = np.array([0, len(Y_by_target)]), min(K, d)
     fits = Fits.empty(len(Y_by_target), K)
     out = fits.features, fits.coefficients, fits.summaries
-    surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, ridge, tol, ridge_of_all, 0.0, *out)
+    options = ridge, tol, ridge_of_all, standardize, 0.0
+    surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, *options, *out)
     summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))
     coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
     coef = np.ldexp(coef, -spread)
     intercept = summary["intercept"] - coef @ center
-    coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], size + spread)
+    coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], 0 if standardize else size + spread)
     fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
     status = np.where(fits_float64, summary["status"], Status.OVERFLOW)
     warn_of(status, stacklevel=3)  # one more for the decorator

@@ -92,6 +92,12 @@ def lime_problem(seed):
     return Z, y, distances, K, rng.uniform(0.3, 2.0) * np.sqrt(d)
 
 
+def standardized(Z, weights):
+    """Columns centred and scaled to unit variance by hand."""
+    rows, _, p = reference.centred(Z, np.zeros(len(Z)), weights)
+    return rows / np.sqrt(p @ rows**2)
+
+
 def supports_on_path(Z, y, weights, K):
     """(K-LASSO's support, lime's): inside the path's first segment with K members, and at its last knot with at most K.
 
@@ -116,7 +122,7 @@ def test_lime_selects_and_fits_the_same():
             Z, y[:, None], distances, 0, K, feature_selection="lasso_path"
         )
         weights = proximity(distances)
-        ours = fit_surrogates(Z, y, n_features=K, sample_weight=weights, ridge=1.0)
+        ours = fit_surrogates(Z, y, n_features=K, sample_weight=weights, ridge=1.0, standardize=False)
         coef = np.zeros(Z.shape[1])
         for feature, weight in explanation:
             coef[feature] = weight
@@ -185,9 +191,11 @@ def test_constant_columns_are_never_selected(constant):
 def test_fewer_samples_than_features(n, d, K):
     Z, rng = samples(n, d)
     y = rng.normal(size=n)
-    fitted = fit_surrogates(Z, y, n_features=K)
-    assert support(fitted) == supports_on_path(Z, y, np.ones(n), K)[0]
-    assert fitted.status[0] == 0
+    for standardize in (False, True):
+        fitted = fit_surrogates(Z, y, n_features=K, standardize=standardize)
+        columns = standardized(Z, np.ones(n)) if standardize else Z
+        assert support(fitted) == supports_on_path(columns, y, np.ones(n), K)[0]
+        assert fitted.status[0] == 0
 
 
 @pytest.mark.parametrize(("n", "d"), [(3, 5), (8, 30), (20, 30)])
@@ -266,19 +274,23 @@ def test_output_whose_range_overflows():
 # --- extreme numbers
 
 
+@pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("factor", [1e300, 1e-300, -1.0, 2.0**-1000])
 @pytest.mark.parametrize("of", ["y", "Z", "both", "weights"])
-def test_extreme_scales_change_nothing_but_the_scale(of, factor):
+def test_extreme_scales_change_nothing_but_the_scale(of, factor, standardize):
     Z, y = linear()
     weights = np.random.default_rng(1).exponential(size=200)
-    plain = fit_surrogates(Z, y, n_features=2, sample_weight=weights)
+    options = {"n_features": 2, "standardize": standardize}
+    plain = fit_surrogates(Z, y, sample_weight=weights, **options)
     of_y, of_z = factor if of in ("y", "both") else 1.0, factor if of in ("Z", "both") else 1.0
     weights *= abs(factor) if of == "weights" else 1.0
-    fitted = fit_surrogates(of_z * Z, of_y * y, n_features=2, sample_weight=weights)
+    fitted = fit_surrogates(of_z * Z, of_y * y, sample_weight=weights, **options)
     np.testing.assert_allclose(fitted.coef / of_y * of_z, plain.coef, rtol=1e-10)
     np.testing.assert_allclose(fitted.intercept / of_y, plain.intercept, rtol=1e-10)
     np.testing.assert_allclose(fitted.r2, plain.r2, rtol=1e-10)
-    if of != "both":  # alpha is of the size of both: 1e600
+    if standardize:
+        np.testing.assert_allclose(fitted.alpha / abs(of_y), plain.alpha, rtol=1e-8)
+    elif of != "both":  # alpha is of the size of both: 1e600
         np.testing.assert_allclose(fitted.alpha / abs(of_y) / abs(of_z), plain.alpha, rtol=1e-8)
     assert fitted.status[0] == 0
 

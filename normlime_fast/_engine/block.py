@@ -251,6 +251,7 @@ class _BlockExplainer:
             ridge=settings.ridge,
             tol=settings.tol,
             selection=settings.selection,
+            standardize=settings.standardize,
             least_effective=K + 2,
         )
 

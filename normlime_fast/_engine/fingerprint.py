@@ -23,7 +23,7 @@ DEEP = 3  # functions in closures of functions, whose names must do further down
 def fingerprint(settings: Settings, identity: dict[str, Any], instance_ids: Array, size: int) -> dict[str, Any]:
     """Everything but the model that explanations depend on, by names that the user knows."""
     neighborhood = settings.neighborhood
-    names = ("n_features", "n_samples", "targets", "selection", "ridge", "tol", "shared_samples")
+    names = ("n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples")
     return {
         "normlime_fast": installed_version(),
         **{name: _plain(getattr(settings, name)) for name in names},

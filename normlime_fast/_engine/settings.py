@@ -18,6 +18,7 @@ class Settings:
     n_features: int | None
     n_samples: int
     selection: str
+    standardize: bool
     targets: str | Array
     ridge: float
     tol: float

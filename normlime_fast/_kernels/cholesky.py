@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast._kernels.jit import kernel
-from normlime_fast._kernels.moments import Gram
+from normlime_fast._kernels.moments import COLLINEAR, Gram
 
 Array = NDArray[Any]
-
-COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the earlier ones before it counts as none
 
 
 # Sums in any order: what comes in is finite, and so are the flags' results.

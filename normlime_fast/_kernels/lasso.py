@@ -1,6 +1,7 @@
 """K-LASSO from weighted moments: coordinate descent at a point of the path, and the walk along it to K features.
 
-For centred features z, centred outputs y and weights p divided by their sum (Eq. 1 and 2 of the paper), with
+For centred features z, centred outputs y and weights p divided by their sum (Eq. 1 and 2 of the paper), with z scaled
+to unit variance or left as it is,
 
     G = sum_i p_i z_i z_i'     c = sum_i p_i z_i y_i     rho = c - G w     yy = sum_i p_i y_i^2
 
@@ -14,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast._kernels.bits import bits64, float64
-from normlime_fast._kernels.cholesky import COLLINEAR, append_row, factor, substitute
+from normlime_fast._kernels.cholesky import append_row, factor, substitute
 from normlime_fast._kernels.codes import FEWER_FEATURES, NOT_CONVERGED, OK
 from normlime_fast._kernels.jit import kernel
-from normlime_fast._kernels.moments import KNOWN, WANTED, Gram, want
+from normlime_fast._kernels.moments import COLLINEAR, KNOWN, WANTED, Gram, want
 
 Array = NDArray[Any]
 

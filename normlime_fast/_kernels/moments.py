@@ -2,9 +2,9 @@
 
     mean = sum_i p_i z_i      c = sum_i p_i z_i y_i      G = sum_i p_i z_i z_i' - mean mean'
 
-with weights p that are divided by their sum. Only the columns of G that come near a support are ever computed, unless
-they are so few that all pairs cost no more. Where all p_i are 1, G is symmetric to the last bit, so that it does not
-matter which way a value was computed.
+with weights p that are divided by their sum. Standardised, they are those of the columns divided by their standard
+deviation. Only the columns of G that come near a support are ever computed, unless they are so few that all pairs cost
+no more. Where all p_i are 1, G is symmetric to the last bit, so that it does not matter which way a value was computed.
 """
 
 from typing import Any, NamedTuple
@@ -19,17 +19,21 @@ Array = NDArray[Any]
 
 UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
 
+COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the earlier ones before it counts as none; or of
+# its mean square: the variance before it counts as constant
+
 ALL = 2.5  # all pairs of features cost no more, in the first pass, than the columns of 1 / ALL of them in a second
 
 
 class Gram(NamedTuple):
-    """The Gram matrix as far as it is known, and what its missing columns are computed from."""
+    """The Gram matrix of scaled columns as far as it is known, and what its missing columns are computed from."""
 
     values: Array  # (d, d); row j holds column j (symmetric) where state[j] is KNOWN
     state: Array  # (d,) int64
-    features: Array  # Z (n, d); columns without variance are welcome
+    features: Array  # Z (n, d), not scaled; columns without variance are welcome
     weights: Array  # p (n,)
-    mean: Array  # (d,) weighted mean of Z
+    mean: Array  # (d,) weighted mean of the scaled columns
+    scale: Array  # (d,) what the columns are multiplied by; where standardised, 0 for those without variance
 
 
 @kernel
@@ -61,11 +65,35 @@ def _rows_from(Z: Array, first: int) -> Array:
     return last
 
 
+@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
+def _add_squares(rows: Array, weights: Array, tile: Array, squares: Array) -> None:
+    """squares += sums of p_i z_i^2 over a tile, each added up as `add_products` does, to the bit."""
+    d = squares.size
+    for j in range(d):
+        tile[j] = 0.0
+    whole = weights.size // 4 * 4
+    for i in range(0, whole, 4):  # four rows at a time, so that sums are not read and written for each
+        p0, p1, p2, p3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        z0, z1, z2, z3 = rows[i * d :], rows[(i + 1) * d :], rows[(i + 2) * d :], rows[(i + 3) * d :]
+        for j in range(d):
+            total = tile[j] + p0 * z0[j] * z0[j]
+            total += p1 * z1[j] * z1[j]
+            total += p2 * z2[j] * z2[j]
+            tile[j] = total + p3 * z3[j] * z3[j]
+    for i in range(whole, weights.size):
+        z = rows[i * d :]
+        for j in range(d):
+            tile[j] += weights[i] * z[j] * z[j]
+    for j in range(d):
+        squares[j] += tile[j]
+
+
 @kernel
-def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
+def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) -> Array:
     """Weighted means of z_i, of y_ki z_i for every row k of Y, and of z_ia z_i for every a of columns: a row each.
 
-    The d first columns of the result count. Where `columns` are all d, only those from a on.
+    The d first columns of the result count. Where `columns` are all d, only those from a on. `squares` (d,), unless it
+    is empty, gets the weighted means of z_i^2.
     """
     n, d = Z.shape
     first = Y.shape[0] + 1
@@ -73,6 +101,7 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
     everything = columns.size == d
     left = np.zeros((TILE, _round_up(first + (width if everything else columns.size), HIGH)))
     sums = np.zeros((left.shape[1], width))
+    scratch = np.empty(squares.size)
     total = 0.0
     for tile in range(0, n, TILE):
         rows = min(TILE, n - tile)
@@ -90,9 +119,13 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
                 for k in range(columns.size):
                     packed[k] = weight * z[np.uint64(columns[k])]
         add_products(left, right, d, rows, first if everything else sums.shape[0], sums)
+        if squares.size and not everything:
+            _add_squares(right, weights[tile : tile + rows], scratch, squares)
     for k in range(sums.shape[0]):
         for j in range(sums.shape[1]):
             sums[k, j] /= total
+    for j in range(squares.size):
+        squares[j] = sums[first + j, j] if everything else squares[j] / total
     return sums
 
 
@@ -105,7 +138,7 @@ def _enter(gram: Gram, columns: Array, sums: Array) -> None:
         a = columns[k]
         gram.state[a] = KNOWN
         for j in range(a if everything else 0, d):
-            gram.values[a, j] = sums[k, j] - gram.mean[a] * gram.mean[j]
+            gram.values[a, j] = sums[k, j] * (gram.scale[a] * gram.scale[j]) - gram.mean[a] * gram.mean[j]
             if everything:
                 gram.values[j, a] = gram.values[a, j]
 
@@ -143,19 +176,31 @@ def fetch(gram: Gram) -> None:
         for j in range(d):
             gram.state[j] = WANTED if gram.state[j] == UNKNOWN else gram.state[j]
     columns = _listed(gram.state, WANTED)
-    _enter(gram, columns, moments(gram.features, np.empty((0, gram.weights.size)), gram.weights, columns)[1:])
+    sums = moments(gram.features, np.empty((0, gram.weights.size)), gram.weights, columns, np.empty(0))
+    _enter(gram, columns, sums[1:])
 
 
 @kernel(inline="always")
-def observe(Z: Array, Y: Array, weights: Array, n_features: int, values: Array) -> tuple[Gram, Array]:
+def observe(
+    Z: Array, Y: Array, weights: Array, n_features: int, standardize: bool, values: Array
+) -> tuple[Gram, Array]:
     """Begin the Gram matrix of Z in `values` (d, d), for paths to K features; and c of every row of Y, (rows, >= d)."""
     d = Z.shape[1]
     guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
     everything = ALL * Y.shape[0] * guess >= d
     state = np.zeros(d, np.int64)
     columns = _listed(state, UNKNOWN if everything else KNOWN)
-    sums = moments(Z, Y, weights, columns)
-    gram, c = Gram(values, state, Z, weights, sums[0, :d]), sums[1 : Y.shape[0] + 1]
+    squares = np.zeros(d if standardize else 0)
+    sums = moments(Z, Y, weights, columns, squares)
+    mean, c = sums[0, :d], sums[1 : Y.shape[0] + 1]
+    scale = np.ones(d)
+    for j in range(squares.size):
+        variance = squares[j] - mean[j] * mean[j]
+        scale[j] = 1.0 / np.sqrt(variance) if variance > COLLINEAR * squares[j] else 0.0
+        mean[j] *= scale[j]
+        for k in range(Y.shape[0]):
+            c[k, j] *= scale[j]
+    gram = Gram(values, state, Z, weights, mean, scale)
     if everything:
         _enter(gram, columns, sums[Y.shape[0] + 1 :])
     else:

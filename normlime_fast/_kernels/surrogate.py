@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normlime_fast._kernels.cholesky import COLLINEAR, factor, substitute
+from normlime_fast._kernels.cholesky import append_row, factor, substitute
 from normlime_fast._kernels.codes import CONSTANT_OUTPUT, FEWER_FEATURES, NO_WEIGHT, OK, OVERFLOW, TOO_FEW
 from normlime_fast._kernels.jit import kernel
 from normlime_fast._kernels.lasso import (
@@ -22,7 +22,7 @@ from normlime_fast._kernels.lasso import (
     start,
     support_of,
 )
-from normlime_fast._kernels.moments import Gram, fetch, observe
+from normlime_fast._kernels.moments import COLLINEAR, Gram, fetch, observe
 
 Array = NDArray[Any]
 
@@ -108,8 +108,10 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
     """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
     features, weights, summary = out
     support = support_of(path.w)
-    fitted = path.c[support]
-    substitute(factor(gram, support, ridge), fitted)
+    L = np.zeros((support.size, support.size))
+    for a in range(support.size):  # the ridge is on the weights of the columns as they are, not as they are scaled
+        append_row(L, gram, support, a, ridge * (gram.scale[support[a]] * gram.scale[support[a]]))
+    fitted = substitute(L, path.c[support])
     explained = 0.0
     intercept = summary.intercept
     largest = 0.0
@@ -120,8 +122,9 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
             explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
         if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NEGLIGIBLE * NEGLIGIBLE * yy:
             features[count] = support[a]
-            weights[count] = fitted[a] * summary.spread
-            intercept -= weights[count] * gram.mean[support[a]]
+            scaled = fitted[a] * summary.spread
+            weights[count] = scaled * gram.scale[support[a]]
+            intercept -= scaled * gram.mean[support[a]]
             largest = max(largest, abs(weights[count]))
             count += 1
     if np.isfinite(largest) and np.isfinite(intercept):
@@ -171,6 +174,7 @@ def fit(
     ridge: float,
     tol: float,
     ridge_of_all: float,
+    standardize: bool,
     least_effective: float,
     features: Array,
     coefficients: Array,
@@ -182,9 +186,11 @@ def fit(
     (outputs, at least n_features or d) go the selected features, ascending, and their refitted weights: the first
     `count` of each; into summaries (outputs,) the rest. Ridges are divided by the sum of the weights. Unless
     `ridge_of_all` is NaN, the features selected are those of the largest weights with this ridge on all features.
+    If `standardize`, they are selected as if all features had variance 1.
     """
     d = Z.shape[2]
     by_weight = not np.isnan(ridge_of_all) and n_features < d
+    standardize &= n_features < d  # or nothing is selected
     values = np.empty((d, d))
     squares = np.zeros(Y.shape[0])
     total = effective = 0.0
@@ -200,7 +206,7 @@ def fit(
             some_output |= summaries[row].status == OK
         if not some_output:
             continue
-        gram, c = observe(Z[k], Y[first:last], p, d if by_weight else n_features, values)
+        gram, c = observe(Z[k], Y[first:last], p, d if by_weight else n_features, standardize, values)
         chosen = _heaviest(gram, c, ridge_of_all / total, n_features) if by_weight else c
         for row in range(first, last):
             summary = summaries[row]

@@ -49,18 +49,19 @@ def start(Z, y, p, known=True):
     c, (_, d) = rows.T @ (p * target), Z.shape
     values = (rows.T * p) @ rows if known else np.full((d, d), np.nan)
     state = np.full(d, moments.KNOWN if known else moments.UNKNOWN)
-    gram = moments.Gram(values, state, np.full_like(Z, np.nan) if known else Z, p, p @ Z)
+    gram = moments.Gram(values, state, np.full_like(Z, np.nan) if known else Z, p, p @ Z, np.ones(d))
     return gram, lasso.start(c), p @ target**2
 
 
-def fit(Z, Y, p, K, ridge=0.0, tol=TOL):
+def fit(Z, Y, p, K, ridge=0.0, tol=TOL, ridge_of_all=np.nan, standardize=False):
     """`surrogate.fit` on m instances: dense weights (m, t, d) and summaries."""
     m, t, d = len(Z), Y.shape[1], Z.shape[2]
     features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, K))
     summaries = np.zeros(m * t, surrogate.SUMMARY)
     starts = np.arange(0, m * t + 1, t)
     out = features, coefficients, summaries
-    surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p[None], K, ridge, tol, np.nan, 0.0, *out)
+    options = ridge, tol, ridge_of_all, standardize, 0.0
+    surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p[None], K, *options, *out)
     features, coefficients = features.reshape(m, t, K), coefficients.reshape(m, t, K)
     summaries = summaries.reshape(m, t)
     w = np.zeros((m, t, d))
@@ -82,6 +83,51 @@ def test_support_is_that_of_the_first_segment_with_k_members(case, seed):
     # alphas of both are sums of n products: off by less than n roundings of what they sum
     slack = len(y) * np.finfo(float).eps * np.abs(y).max() * np.abs(Z).max()
     assert below - slack <= summaries["alpha"][0, 0] <= above + slack
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_standardized_support_is_that_of_columns_scaled_by_hand(case, ridge):
+    Z, y, p, K = problem(case)
+    decades = 1 if ridge else 4  # else the ridge leaves nothing of weights of small columns
+    Z = (Z * 10.0 ** np.random.default_rng(1).integers(-decades, decades + 1, size=Z.shape[1])).astype(Z.dtype)
+    rows, _, _ = reference.centred(Z.astype(np.float64), y, p)
+    deviation = np.sqrt(p @ rows**2)
+    support, above, below = first_segment(Z / deviation, y, p, K)
+    w, summaries = fit(Z[None], y[None, None], p, K, ridge, standardize=True)
+    np.testing.assert_array_equal(np.flatnonzero(w[0, 0]), support)
+    slack = len(y) * np.finfo(float).eps * np.abs(y).max() * np.abs(Z / deviation).max()
+    assert below - slack <= summaries["alpha"][0, 0] <= above + slack
+    # The ridge is on the weights of the columns as they are. Without one, least squares by SVD needs columns of one size.
+    unit = np.ones_like(deviation) if ridge else deviation
+    expected, intercept, r2 = reference.refit(Z / unit, y, p, support, ridge)
+    np.testing.assert_allclose(w[0, 0] * unit, expected, rtol=1e-8)
+    np.testing.assert_allclose([summaries["intercept"][0, 0], summaries["r2"][0, 0]], [intercept, r2], rtol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [5, 63, 64, 67, 1001])
+def test_mean_squares_are_the_diagonal_of_all_products_to_the_bit(n, dtype):
+    rng = np.random.default_rng(n)
+    Z, p = rng.normal(size=(n, 19)).astype(dtype), rng.random(n)
+    alone, of_all = np.zeros(19), np.zeros(19)
+    moments.moments(Z, np.empty((0, n)), p, np.array([3]), alone)
+    products = moments.moments(Z, np.empty((0, n)), p, np.arange(19), of_all)
+    assert alone.tobytes() == of_all.tobytes() == np.diag(products[1:, :19]).tobytes()
+    np.testing.assert_allclose(alone, p @ Z.astype(float) ** 2 / p.sum(), rtol=n * np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("ridge_of_all", [np.nan, 0.01])
+@pytest.mark.parametrize("d", [12, 90])
+def test_columns_without_variance_are_never_selected(d, ridge_of_all):
+    rng = np.random.default_rng(d)
+    Z = rng.normal(size=(400, d)).astype(np.float32)
+    Z[:, ::3] = 1e4 * rng.normal(size=Z[:, ::3].shape[1])
+    y, K = Z[:, 1] + 0.01 * rng.normal(size=400), d - d // 3 - 1
+    for standardize in (False, True):
+        w, _ = fit(Z[None], y[None, None], np.full(400, 1 / 400), K, 0.0, TOL, ridge_of_all, standardize)
+        assert np.count_nonzero(w) > K // 2
+        assert not w[..., ::3].any()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -232,7 +278,7 @@ def test_an_output_without_a_fit_wants_no_columns():
     rng = np.random.default_rng(0)
     Z, Y = rng.normal(size=(2000, 160)), np.zeros((2, 2000))
     Y[0] = Z[:, 155:] @ np.ones(5)
-    gram, _ = moments.observe(Z, Y - Y.mean(axis=1, keepdims=True), np.ones(2000), 5, np.empty((160, 160)))
+    gram, _ = moments.observe(Z, Y - Y.mean(axis=1, keepdims=True), np.ones(2000), 5, False, np.empty((160, 160)))
     known = np.flatnonzero(gram.state == moments.KNOWN)
     assert set(range(155, 160)) <= set(known)
     assert len(known) < 20
