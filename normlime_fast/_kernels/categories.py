@@ -1,4 +1,4 @@
-"""Categories drawn by their frequency, by the same counter-based generator as normal variates (see gaussian.py).
+"""Categories kept or drawn by their frequency, by the same counter-based generator as normal variates (gaussian.py).
 
 Every draw is a function of (seed, set of samples, position) alone: draws of a set come in blocks of 256 counters, and
 within a block word number v of counter i stands at v * 256 + i.
@@ -32,10 +32,24 @@ def _guide(firsts: Array, cumulative: Array, guide: Array) -> None:
 
 
 @kernel
+def _position(numbers: Array, first: int, last: int, number: float) -> int:
+    """Where `number` is among numbers[first:last], which ascend; -1 if it is not."""
+    stop = last
+    while first < stop:
+        middle = (first + stop) // 2
+        if numbers[middle] < number:
+            first = middle + 1
+        else:
+            stop = middle
+    return first if first < last and numbers[first] == number else -1
+
+
+@kernel
 def redraw(
     seed: u64,
     sets: Array,
     X: Array,
+    keep: float,
     columns: Array,
     firsts: Array,
     cumulative: Array,
@@ -46,13 +60,21 @@ def redraw(
     """Draw the categorical columns of every sample; the other columns are left as they are.
 
     The categories of columns[c] are numbers[t], firsts[c] <= t < firsts[c + 1], and cumulative[t] is the share of those
-    up to t. inputs (m, n, d) gets the numbers; Z (m, n, d) gets 0 where it is that of the instance, X (m, d), else -1.
+    up to t. A sample has the instance's own category, of X (m, d), with probability `keep`, else one of the others by
+    their shares; where keep is 0, any by their shares. inputs (m, n, d) gets the numbers; Z (m, n, d) gets 0 where it
+    is that of the instance, else -1.
     """
     m, n, _ = Z.shape
     words = np.empty(4 * COUNTERS, np.uint32)
     guide = np.empty((columns.size, 256), np.int64)
     _guide(firsts, cumulative, guide)
+    own = np.empty(columns.size, np.int64)
+    below, share = np.zeros(columns.size), np.zeros(columns.size)  # of all: the categories before its own, and its own
     for k in range(m):
+        for c in range(columns.size):
+            own[c] = _position(numbers, firsts[c], firsts[c + 1], X[k, columns[c]])
+            below[c] = cumulative[own[c] - 1] if own[c] > firsts[c] else 0.0
+            share[c] = cumulative[own[c]] - below[c] if own[c] >= 0 and keep > 0.0 else 0.0
         used = words.size
         first = 0
         for i in range(n):
@@ -61,11 +83,18 @@ def redraw(
                     random_words(seed, sets[k], u64(CATEGORY), first, words)
                     used = 0
                     first += COUNTERS
-                word = words[used]
+                uniform = words[used] * 2.0**-32
                 used += 1
-                t, last = guide[c, word >> u32(24)], firsts[c + 1] - 1
-                while t < last and word * 2.0**-32 >= cumulative[t]:
-                    t += 1
                 j = columns[c]
+                if uniform < keep:
+                    inputs[k, i, j] = X[k, j]
+                    Z[k, i, j] = f32(0.0)
+                    continue
+                uniform = (uniform - keep) / (1.0 - keep) * (1.0 - share[c])
+                if uniform >= below[c]:  # shares of the others, without a gap for its own
+                    uniform += share[c]
+                t, last = guide[c, int(min(uniform * 256.0, 255.0))], firsts[c + 1] - 1
+                while t < last and uniform >= cumulative[t]:
+                    t += 1
                 inputs[k, i, j] = numbers[t]
-                Z[k, i, j] = f32(0.0) if numbers[t] == X[k, j] else f32(-1.0)
+                Z[k, i, j] = f32(0.0) if t == own[c] else f32(-1.0)

@@ -8,7 +8,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from normlime_fast._checks import Array, as_count, as_numbers, as_positive, as_seed, ignoring_float_errors, short_repr
+from normlime_fast._checks import (
+    Array,
+    as_count,
+    as_nonnegative,
+    as_numbers,
+    as_positive,
+    as_seed,
+    ignoring_float_errors,
+    short_repr,
+)
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, names_of
 from normlime_fast._kernels import categories as redraws
@@ -40,14 +49,19 @@ class Gaussian(Neighborhood):
         n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. The
         points are scipy's, for at most 21,201 columns, and may change with its version.
     categories : Categories, optional
-        Columns that hold categories: `from_data` finds them. A category is drawn anew for every sample, by its share of
-        the data, and the surrogate sees z = 0 where it is the instance's and z = -1 where it is another: the weight is
-        the effect of having the instance's category.
+        Columns that hold categories: `from_data` finds them. The surrogate sees z = 0 where a sample has the instance's
+        category and z = -1 where it has another: the weight is the effect of having the instance's category, compared
+        with the others by their shares of the data.
+    keep : float, default 0.5
+        Share of the samples in which a categorical column keeps the instance's category; in the rest it is one of the
+        others, by their shares of the data. So the effect of a category is estimated equally well however rare it is.
+        With 0, categories are drawn by their shares of the data whatever the instance has.
 
     Raises
     ------
     TypeError, ValueError
-        If `scale` is not numeric, not finite, negative, or neither a number nor 1-D, or `sampling` is another.
+        If `scale` is not numeric, not finite, negative, or neither a number nor 1-D, `sampling` is another, or `keep`
+        is not in [0, 1).
         `explain` refuses rows to which noise cannot be added: where it overflows, or is less than half the distance
         between neighbouring floating-point numbers (64 for float32 near 1e9) and would be rounded away.
 
@@ -61,6 +75,7 @@ class Gaussian(Neighborhood):
     scale: Array | float
     sampling: Literal["iid", "sobol"] = "iid"
     categories: Categories | None = None
+    keep: float = 0.5
 
     def __post_init__(self) -> None:
         if not isinstance(self.categories, Categories | None):
@@ -74,6 +89,10 @@ class Gaussian(Neighborhood):
         object.__setattr__(self, "scale", scale if scale.ndim else float(scale))
         if not isinstance(self.sampling, str) or self.sampling not in ("iid", "sobol"):
             raise ValueError(f'sampling must be "iid" or "sobol", got {short_repr(self.sampling)}')
+        keep = as_nonnegative(self.keep, "keep")
+        if keep >= 1:
+            raise ValueError(f"keep must be below 1, or no category would ever change, got {keep}")
+        object.__setattr__(self, "keep", keep)
 
     @classmethod
     @ignoring_float_errors
@@ -84,6 +103,7 @@ class Gaussian(Neighborhood):
         *,
         sampling: Literal["iid", "sobol"] = "iid",
         categorical: Sequence[int | str] = (),
+        keep: float = 0.5,
     ) -> "Gaussian":
         """Take the column standard deviations of data, times `width`, as the scale.
 
@@ -100,6 +120,8 @@ class Gaussian(Neighborhood):
             See `Gaussian`.
         categorical : sequence of int or str, optional
             Columns, by position or name, that hold categories: numbers, or strings in a DataFrame.
+        keep : float, default 0.5
+            See `Gaussian`.
 
         Returns
         -------
@@ -109,7 +131,7 @@ class Gaussian(Neighborhood):
         ------
         TypeError, ValueError
             If `X` is not a finite 2-D array of numbers but for its categories, a column's spread overflows, `width` is
-            not positive, or `categorical` names no column of `X`.
+            not positive, `categorical` names no column of `X`, or `keep` is not in [0, 1).
 
         Examples
         --------
@@ -124,7 +146,7 @@ class Gaussian(Neighborhood):
         scale[scale < width * _least(rows.float32, np.abs(rows.values).max(axis=0))] = (
             0.0  # constant except for rounding
         )
-        return cls(scale, sampling, categories if categories.columns or categories.table else None)
+        return cls(scale, sampling, categories if categories.columns or categories.table else None, keep)
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.categories)
@@ -149,7 +171,7 @@ class Gaussian(Neighborhood):
                 quasirandom.draw(seed, sets, points, Z)
             gaussian.perturb(seed, sets, starts, X, scale, points is not None, Z, inputs)
             if redraw is not None:
-                redraws.redraw(seed, sets, X, *redraw, Z, inputs)
+                redraws.redraw(seed, sets, X, self.keep, *redraw, Z, inputs)
 
         return ArraySampler(perturb, n_samples, d, weighted=False, shares_sets=redraw is None)
 

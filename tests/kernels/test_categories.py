@@ -9,7 +9,7 @@ SHARES = ([0.5, 0.5], [1.0], [0.05, 0.15, 0.8], np.diff(np.linspace(0, 1, 601) *
 COLUMNS = (1, 3, 4, 6)
 
 
-def redraw(sets, n=300, *, seed=1, dtype=np.float64, own=0, shares=SHARES, columns=COLUMNS):
+def redraw(sets, n=300, *, seed=1, dtype=np.float64, own=0, keep=0.0, shares=SHARES, columns=COLUMNS):
     """Samples of instances whose categories are number `own` of each column; category t stands as 10 t - 7."""
     sets = np.array(sets, np.uint64)
     d = columns[-1] + 2
@@ -19,7 +19,7 @@ def redraw(sets, n=300, *, seed=1, dtype=np.float64, own=0, shares=SHARES, colum
     numbers = np.concatenate([10.0 * np.arange(len(share)) - 7 for share in shares])
     X = np.full((len(sets), d), 10 * own - 7, dtype)
     columns = np.array(columns)
-    categories.redraw(np.uint64(seed), sets, X, columns, firsts, cumulative, numbers, Z, inputs)
+    categories.redraw(np.uint64(seed), sets, X, keep, columns, firsts, cumulative, numbers, Z, inputs)
     rest = np.setdiff1d(np.arange(d), columns)
     assert np.isnan(Z[:, :, rest]).all()
     assert np.isnan(inputs[:, :, rest]).all()
@@ -87,7 +87,7 @@ def test_every_set_is_compared_with_its_own_instance():
     X = np.array([[0.0], [1.0]])
     Z, inputs = np.empty((2, 50, 1), np.float32), np.empty((2, 50, 1))
     arguments = np.array([0]), np.array([0, 2]), np.array([0.5, 1.0]), np.array([0.0, 1.0])
-    categories.redraw(np.uint64(1), np.array([8, 9], np.uint64), X, *arguments, Z, inputs)
+    categories.redraw(np.uint64(1), np.array([8, 9], np.uint64), X, 0.0, *arguments, Z, inputs)
     np.testing.assert_array_equal(Z + 1, inputs == X[:, None])
     assert set(np.unique(Z)) == {-1.0, 0.0}
 
@@ -97,3 +97,49 @@ def test_shares_that_sum_to_less_than_1():
     _, drawn = redraw(range(20), 5000, shares=[[0.25, 0.25], [0.5, 0.5]], columns=(0, 1))
     low, high = binom.interval(1 - 1e-9, 100_000, 0.75)
     assert low <= (drawn[:, :, 0] == 1).sum() <= high
+
+
+# --- categories that are kept
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("own", [0, 1, 2])
+def test_the_own_category_is_kept_and_others_are_drawn_by_their_shares(own, keep):
+    """Counts are binomial: each outside its central interval of probability 1 - 1e-9."""
+    shares, n = [0.05, 0.15, 0.8], 100_000
+    Z, drawn = redraw(range(20), n // 20, own=own, keep=keep, shares=[shares], columns=(0,))
+    np.testing.assert_array_equal(Z == 0, drawn == own)
+    others = np.where(np.arange(3) == own, 0.0, shares)
+    expected = np.where(np.arange(3) == own, keep, (1 - keep) * others / others.sum())
+    low, high = binom.interval(1 - 1e-9, n, expected)
+    counts = np.bincount(drawn.ravel().astype(int), minlength=3)
+    assert (low <= counts).all()
+    assert (counts <= high).all()
+
+
+def test_draws_of_others_are_quantiles_of_philox():
+    shares = np.array([0.05, 0.15, 0.3, 0.5])
+    uniform = uniforms(1, 7, 900)
+    for own in range(4):
+        others = np.delete(np.arange(4), own)
+        borders = np.cumsum(shares[others])[:-1] / shares[others].sum()
+        expected = np.where(uniform < 0.25, own, others[np.searchsorted(borders, (uniform - 0.25) / 0.75, "right")])
+        _, drawn = redraw([7], 900, own=own, keep=0.25, shares=[shares], columns=(0,))
+        np.testing.assert_array_equal(drawn[0, :, 0], expected)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 1 - 2.0**-52])
+def test_the_only_category_there_is_never_changes(keep):
+    Z, drawn = redraw(range(5), keep=keep, shares=[[1.0]], columns=(0,))
+    assert not Z.any()
+    assert not drawn.any()
+
+
+def test_a_category_without_a_share_is_kept_as_it_is():
+    Z, drawn = redraw([0], 5000, own=9, keep=0.5, shares=[[0.5, 0.5]], columns=(0,))
+    np.testing.assert_array_equal(Z == 0, drawn == 9)
+    assert set(np.unique(drawn)) == {0, 1, 9}
+    low, high = binom.interval(1 - 1e-9, 5000, [0.25, 0.25, 0.5])
+    counts = np.array([(drawn == t).sum() for t in (0, 1, 9)])
+    assert (low <= counts).all()
+    assert (counts <= high).all()

@@ -98,7 +98,7 @@ def test_standardized_support_is_that_of_columns_scaled_by_hand(case, ridge):
     np.testing.assert_array_equal(np.flatnonzero(w[0, 0]), support)
     slack = len(y) * np.finfo(float).eps * np.abs(y).max() * np.abs(Z / deviation).max()
     assert below - slack <= summaries["alpha"][0, 0] <= above + slack
-    # The ridge is on the weights of the columns as they are. Without one, least squares by SVD needs columns of one size.
+    # The ridge is on weights of columns as they are. Without one, least squares by SVD needs columns of one size.
     unit = np.ones_like(deviation) if ridge else deviation
     expected, intercept, r2 = reference.refit(Z / unit, y, p, support, ridge)
     np.testing.assert_allclose(w[0, 0] * unit, expected, rtol=1e-8)
