@@ -21,6 +21,10 @@ def additive(rows):
     return 0.5 * rows["age"] - rows["pay"].astype(float) + effects
 
 
+def bonus(rows):
+    return rows["age"] + 10.0 * (rows["shop"] == "rare")
+
+
 def explain(X=FRAME[:8], predict=additive, how=None, **options):
     options = {"n_features": None, "n_samples": 500, "rng": 0} | options
     return nlf.NormLIME(predict, nlf.Gaussian.from_data(FRAME, **CATEGORICAL, **how or {}), **options).explain(X)
@@ -71,7 +75,7 @@ def test_samples_have_the_dtypes_and_categories_of_the_instances():
 
 @pytest.mark.parametrize("sampling", ["iid", "sobol"])
 def test_categories_are_drawn_by_their_shares_and_by_themselves(sampling):
-    asked, _ = samples(FRAME[:20], how={"sampling": sampling})
+    asked, _ = samples(FRAME[:20], how={"sampling": sampling, "keep": 0.0})
     drawn = pd.concat(asked)
     for column in ("work", "rank", "size"):
         for category, share in FRAME[column].value_counts(normalize=True).items():
@@ -82,6 +86,31 @@ def test_categories_are_drawn_by_their_shares_and_by_themselves(sampling):
         [*indicators, np.repeat(0, 10_000) + drawn["age"] - np.repeat(FRAME["age"][:20], 500).to_numpy()]
     )
     assert_allclose(pairs, np.eye(4), atol=5 / np.sqrt(10_000))
+
+
+def test_half_of_the_samples_keep_the_category_of_the_instance():
+    asked, _ = samples(FRAME[:20])
+    for column in ("work", "rank", "size"):
+        kept = np.array([rows[column].to_numpy() == x for rows, x in zip(asked, FRAME[column][:20], strict=True)])
+        assert kept.mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / 10_000))  # five standard errors
+
+
+@pytest.mark.parametrize("sampling", ["iid", "sobol"])
+def test_the_effect_of_a_category_of_share_1e_4_is_found_by_every_seed(sampling):
+    X = pd.DataFrame({"age": np.random.default_rng(0).normal(size=20_000), "shop": "big"})
+    X.loc[:1, "shop"] = "rare"
+    neighborhood = nlf.Gaussian.from_data(X, categorical=["shop"], sampling=sampling)
+    for seed in range(20):
+        explainer = nlf.NormLIME(bonus, neighborhood, n_features=1, n_samples=2000, rng=seed)
+        weights = explainer.explain(X[:1]).weights.toarray()[0]
+        # age is noise of 1 in 2,000 samples, half of them with the category; five standard errors of the difference
+        assert_allclose(weights, [0, 10], atol=5 * np.sqrt(4 / 2000))
+
+
+@pytest.mark.parametrize("keep", [-0.1, 1.0, 1.5, np.nan, "half", None])
+def test_bad_keep(keep):
+    with pytest.raises((TypeError, ValueError), match=r"^keep must be (below 1|finite and at least 0|a number)"):
+        nlf.Gaussian.from_data(FRAME[["age", "pay"]], keep=keep)
 
 
 def test_continuous_columns_are_those_of_a_neighborhood_without_categories():
@@ -99,15 +128,19 @@ def test_continuous_columns_are_those_of_a_neighborhood_without_categories():
     assert_allclose(np.array(moved).std(axis=1), alone.std(axis=1), rtol=0.2)  # sqrt(1 / 1000), five times, and more
 
 
-def test_shared_samples_share_draws_but_not_what_they_mean():
-    """Instances of a set draw the same categories; whether these are an instance's own is a matter of its own."""
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_shared_samples_share_draws_but_not_what_they_mean(keep):
+    """Instances of a set draw the same categories, or keep their own at the same time."""
     X = FRAME[:8]
-    asked, shared = samples(X, shared_samples=4)
+    asked, shared = samples(X, how={"keep": keep}, shared_samples=4)
     for column in ("work", "rank", "size"):
+        drawn = [rows[column].to_numpy() for rows in asked]
+        if keep:
+            drawn = [rows == x for rows, x in zip(drawn, X[column], strict=True)]
         for first in (0, 4):
             for k in range(first + 1, first + 4):
-                assert_array_equal(asked[k][column], asked[first][column])
-        assert (asked[0][column].to_numpy() != asked[4][column].to_numpy()).any()
+                assert_array_equal(drawn[k], drawn[first])
+        assert (drawn[0] != drawn[4]).any()
     for k, rows in enumerate(asked):  # the same as of samples of its own: least squares on what it was shown
         x = X.iloc[k]
         matches = [rows[column].to_numpy() == x[column] for column in ("work", "rank", "size")]
