@@ -1,6 +1,6 @@
 """How stable the global importance S is over seeds, and how far from its limit, against the rows the model is asked.
 
-    python -m benchmarks.stability [--quick] [--adult NPZ]
+    python -m benchmarks.studies.stability [--quick] [--adult NPZ]
 
 The same instances are explained under many seeds; only rng differs. Compared are S of any two seeds, and S of a seed
 with that of a run with many more rows (the limit of that neighborhood), by the Jaccard index of their most important
@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import hypergeom
 
-from benchmarks.compare import processor
-from benchmarks.measuring import table
-from benchmarks.stability_study import (
+from benchmarks.common.measuring import table
+from benchmarks.comparison.report import processor
+from benchmarks.studies.stability_study import (
     QUICK,
     Agreement,
     Curve,
@@ -271,11 +271,11 @@ def report(studies: list[Study], plan: Plan, minutes: float, advice: str = "") -
         f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "scipy", "numba", "lightgbm")
     )
     made = (
-        f"Written by `python -m benchmarks.stability` on {datetime.date.today()} in {minutes:.0f} minutes, on "
+        f"Written by `python -m benchmarks.studies.stability` on {datetime.date.today()} in {minutes:.0f} minutes, on "
         f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}."
     )
     measured = MEASURED.format(instances=plan.instances, seeds=plan.seeds, min_count=least_count(plan.instances))
-    plot = "![Agreement of S against model rows](images/stability.png)"
+    plot = "![Agreement of S against model rows](stability.png)"
     parts = [
         "# Stability of the global importance",
         made,
@@ -287,7 +287,9 @@ def report(studies: list[Study], plan: Plan, minutes: float, advice: str = "") -
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stability", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.stability", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="few rows, and a synthetic table alone")
     parser.add_argument("--adult", metavar="NPZ", help="X, y, category_names; by default from OpenML")
     options = parser.parse_args(arguments)
@@ -299,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = report(found, Plan(), (time.perf_counter() - start) / 60, recommendation(*found, Plan()))
     print(page)
     (HERE / "STABILITY.md").write_text(page, encoding="utf-8")
-    draw(found, HERE / "images" / "stability.png")
+    draw(found, HERE / "stability.png")
     return 0
 
 

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 
 import normlime_fast as nlf
-from benchmarks import compare, compare_accelerate, compare_kernels, compare_lime, compare_runs, growth, models
-from benchmarks.measuring import Clocked, Result, SkipError, quick
+from benchmarks.common import workloads
+from benchmarks.common.measuring import Clocked, Result, SkipError, quick
+from benchmarks.comparison import accelerated_lime, against_lime, growth, kernels, report, runs
 from normlime_fast.interop.lime._accelerate import AcceleratedBase
 
 SETTINGS = quick()
 
 
-@pytest.mark.parametrize("name", compare.ROWS)
+@pytest.mark.parametrize("name", report.ROWS)
 def test_row_runs_and_its_answers_are_right(name):
     try:
-        lines = list(compare.ROWS[name].measure(SETTINGS))
+        lines = list(report.ROWS[name].measure(SETTINGS))
     except SkipError as reason:
         pytest.skip(str(reason))
     assert lines
@@ -35,8 +36,8 @@ def test_growth_runs_and_its_answers_are_right(axis, tmp_path):
     assert min(line.ours) > 0
     assert growth.MEANING[axis] in growth.as_table([line])
     if axis in growth.WITH_PEERS:
-        growth.draw([line], tmp_path / "images" / "time.png")
-        assert (tmp_path / "images" / "time.png").read_bytes().startswith(b"\x89PNG")
+        growth.draw([line], tmp_path / "time.png")
+        assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_exponent_of_a_power_law():
@@ -49,7 +50,7 @@ def test_report_gives_every_line_its_verdict():
         "memory": [Result(what="small", figure=1.04, at_most=1.05), Result(what="large", figure=1.06, at_most=1.05)],
         "first": [Result(what="informing", figure=3.0), Result.skip("absent", "no such package")],
     }
-    page = compare.report(results, [], 1.0)
+    page = report.report(results, [], 1.0)
     rows = {
         cells[2].strip(): cells[8].strip() for cells in (row.split("|") for row in page.splitlines()) if len(cells) > 9
     }
@@ -71,18 +72,18 @@ def test_wrong_answer_has_no_time(monkeypatch):
         yield Result(what="right", figure=1.0)
         raise AssertionError("2 is not 3")
 
-    row = compare.ROWS["normals"]._replace(measure=measure)
-    monkeypatch.setitem(compare.ROWS, "normals", row)
-    results = compare.measured(["normals"], SETTINGS)
+    row = report.ROWS["normals"]._replace(measure=measure)
+    monkeypatch.setitem(report.ROWS, "normals", row)
+    results = report.measured(["normals"], SETTINGS)
     right, wrong = results["normals"]
-    assert (compare.verdict(right), compare.verdict(wrong)) == ("", "**WRONG**")
-    assert "2 is not 3" in compare.report(results, [], 1.0)
+    assert (report.verdict(right), report.verdict(wrong)) == ("", "**WRONG**")
+    assert "2 is not 3" in report.report(results, [], 1.0)
 
 
 @pytest.fixture(scope="module")
 def explained():
     """A model of four columns, an instance, its exact weights, the right features."""
-    model = models.decaying(40, 2)
+    model = workloads.decaying(40, 2)
     x = np.zeros(40)
     weights, _ = model.expected(x, 1.0, 1)
     return model, x, weights, np.sort(np.argsort(-np.abs(weights))[:2])
@@ -111,9 +112,9 @@ def test_check_notices_wrong_weights(explained, mistake):
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])
 def test_check_of_discretised_lime_notices_wrong_weights(monkeypatch, factor):
-    model = models.decaying(10, 5)
+    model = workloads.decaying(10, 5)
     X = np.random.default_rng(0).standard_normal((500, 10))
-    lime = compare_runs.Lime(model, X, 5000, 8, defaults=True)
+    lime = runs.Lime(model, X, 5000, 8, defaults=True)
     features, weights = lime.explain(X[0])
     monkeypatch.setattr(lime, "explain", lambda x: (features, factor * weights))
     if factor == 1.0:
@@ -124,24 +125,24 @@ def test_check_of_discretised_lime_notices_wrong_weights(monkeypatch, factor):
 
 
 def test_check_of_a_whole_run_notices_wrong_weights():
-    model, X = models.decaying(10, 3), np.zeros((2, 10))
-    recorded = compare_runs.Recorded(model)
+    model, X = workloads.decaying(10, 3), np.zeros((2, 10))
+    recorded = runs.Recorded(model)
     n, K = 500, 3
-    local = compare_runs.explainer(recorded, 1.0, n, K).explain(X)
-    compare_runs.assert_fitted(recorded, X, 1.0, local, n, K)
+    local = runs.explainer(recorded, 1.0, n, K).explain(X)
+    runs.assert_fitted(recorded, X, 1.0, local, n, K)
     local.weights.data[0] *= 1 + 1e-6
     with pytest.raises(AssertionError):
-        compare_runs.assert_fitted(recorded, X, 1.0, local, n, K)
+        runs.assert_fitted(recorded, X, 1.0, local, n, K)
 
 
 def test_check_of_k_lasso_notices_other_features_and_a_loose_gap():
-    p = compare_kernels.problem(500, 20, 3, 2)
-    solved = [compare_kernels.lars(p, 3)(k, p.grids[k], 0.0) for k in range(2)]
-    assert compare_kernels.largest_gap(p, solved) < 1e-10
+    p = kernels.problem(500, 20, 3, 2)
+    solved = [kernels.lars(p, 3)(k, p.grids[k], 0.0) for k in range(2)]
+    assert kernels.largest_gap(p, solved) < 1e-10
     loose = [(0.9 * w, alpha) for w, alpha in solved]
     other = [(w + 1e-9 * (w == 0), alpha) for w, alpha in solved]  # within the gap
-    assert compare_kernels.largest_gap(p, loose) is None
-    assert compare_kernels.largest_gap(p, other) is None
+    assert kernels.largest_gap(p, loose) is None
+    assert kernels.largest_gap(p, other) is None
 
 
 @pytest.mark.parametrize(
@@ -151,20 +152,20 @@ def test_check_of_k_lasso_notices_other_features_and_a_loose_gap():
 )
 def test_check_beside_lime_notices_other_explanations(mistake):
     right = [("b", -0.5), ("a", 1.0)]
-    compare_lime.assert_same([("a", 1.0), ("b", -0.5 + 5e-7)], right)
+    against_lime.assert_same([("a", 1.0), ("b", -0.5 + 5e-7)], right)
     with pytest.raises(AssertionError):
-        compare_lime.assert_same(mistake, right)
+        against_lime.assert_same(mistake, right)
 
 
 def test_checks_beside_lime_notice_another_kernel(monkeypatch):
-    case = next(compare_lime.tabular_cases(SETTINGS, 5))
+    case = next(against_lime.tabular_cases(SETTINGS, 5))
     wider = nlf.Pool.gaussian(*np.ones((2, 12)), kernel="exponential", width=2.7).proximity  # lime's: 0.75 sqrt(12)
     object.__setattr__(case.explainer.keywords["neighborhood"], "proximity", wider)
     with pytest.raises(AssertionError, match="same draws"):
-        compare_lime.assert_same_points(case)
+        against_lime.assert_same_points(case)
     monkeypatch.setattr(nlf.Mask, "text", partial(nlf.Mask.text, width=0.3))
     with pytest.raises(AssertionError, match="same draws"):
-        list(compare_lime.texts(SETTINGS))
+        list(against_lime.texts(SETTINGS))
 
 
 @pytest.mark.parametrize("mistake", [lambda pairs: pairs[:-1], lambda pairs: [(j, w * 1.00001) for j, w in pairs]])
@@ -175,21 +176,21 @@ def test_check_of_accelerated_lime_notices_other_explanations(monkeypatch, mista
         intercept, pairs, *rest = explain(self, *arguments, **options)
         return intercept, mistake(pairs), *rest
 
-    case = next(compare_accelerate.tables(SETTINGS))
-    assert compare_accelerate.both(case, SETTINGS).figure > 0
+    case = next(accelerated_lime.tables(SETTINGS))
+    assert accelerated_lime.both(case, SETTINGS).figure > 0
     monkeypatch.setattr(AcceleratedBase, "explain_instance_with_data", wrong)
     with pytest.raises(AssertionError):
-        compare_accelerate.both(case, SETTINGS)
+        accelerated_lime.both(case, SETTINGS)
 
 
 def test_agreement_is_the_share_of_the_strongest_features():
     some = [[("a", -3.0), ("b", 2.0), ("c", 1.0)], [("a", 1.0)], []]
     others = [[("c", 3.0), ("a", 2.0), ("b", 1.0)], [("a", -1.0), ("b", 0.5)], [("a", 1.0)]]
-    assert compare_lime.agreement(some, others, 2) == 0.75  # a of a and b; a; the empty one does not count
+    assert against_lime.agreement(some, others, 2) == 0.75  # a of a and b; a; the empty one does not count
 
 
 def test_clock_stands_still_while_the_model_computes(monkeypatch):
     ticks = iter([0.0, 1.0, 11.0, 12.0])  # start, model from 1 to 11, end
-    monkeypatch.setattr("benchmarks.measuring.time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("benchmarks.common.measuring.time.perf_counter", lambda: next(ticks))
     model = Clocked(lambda X: X)
     assert model.own(lambda: model(0), 2) == 1.0  # 2 of 12 s, for each of 2

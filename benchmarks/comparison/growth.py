@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks import models
-from benchmarks.compare_runs import Lime, explainer
-from benchmarks.measuring import Clocked, Settings, cores, interleaved, seconds, spell, table
+from benchmarks.common import workloads
+from benchmarks.common.measuring import Clocked, Settings, cores, interleaved, seconds, spell, table
+from benchmarks.comparison.runs import Lime, explainer
 
 COMMON = {"n": 5000, "d": 30, "K": 10, "instances": 10, "targets": 1, "threads": 1}
 AXES: dict[str, tuple[Sequence[int], dict[str, int]]] = {  # the points, and what differs from COMMON
@@ -48,12 +48,12 @@ def points_of(axis: str, settings: Settings) -> list[int]:
     return points[: max(2, round(settings.growth * len(points)))]
 
 
-def case(axis: str, point: int) -> tuple[Callable[[], float], dict[str, int], models.Sigmoids, np.ndarray]:
+def case(axis: str, point: int) -> tuple[Callable[[], float], dict[str, int], workloads.Sigmoids, np.ndarray]:
     """Own seconds at a point of an axis, an instance where the number of instances is fixed; checked once."""
     sizes = {**COMMON, **AXES[axis][1], axis: point}
     n, d, targets = sizes["n"], sizes["d"], sizes["targets"]
     K = min(sizes["K"], d // 2)
-    model = models.decaying(d, K, max(2, targets))
+    model = workloads.decaying(d, K, max(2, targets))
     X = np.random.default_rng(0).standard_normal((sizes["instances"], d))
     clocked = Clocked(model)
     options = {"targets": list(range(targets)), "n_jobs": sizes["threads"]}
@@ -67,13 +67,13 @@ def case(axis: str, point: int) -> tuple[Callable[[], float], dict[str, int], mo
     return lambda: clocked.own(lambda: run.explain(X), count), {**sizes, "K": K}, model, X
 
 
-def peers(sizes: dict[str, int], model: models.Sigmoids, X: np.ndarray) -> tuple[Callable[[], float], ...]:
+def peers(sizes: dict[str, int], model: workloads.Sigmoids, X: np.ndarray) -> tuple[Callable[[], float], ...]:
     """Lime's own seconds, and those of a LightGBM model of 200 trees on the rows of one instance."""
     n, d = sizes["n"], sizes["d"]
     data = np.random.default_rng(1).standard_normal((2000, d))
     lime = Lime(model, data, n, sizes["K"])
     lime.assert_continuous(X[0], data.std(axis=0))
-    predict = models.lightgbm(models.Table("", data, (model(data)[:, 1] > 0.5).astype(int)))
+    predict = workloads.lightgbm(workloads.Table("", data, (model(data)[:, 1] > 0.5).astype(int)))
     rows = np.random.default_rng(2).standard_normal((n, d))
     return lambda: lime.own_times(X[:1])[0], lambda: seconds(lambda: predict(rows))
 

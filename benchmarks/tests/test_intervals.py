@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from benchmarks import intervals
+from benchmarks.studies import intervals
 
 
 @pytest.fixture(scope="module")

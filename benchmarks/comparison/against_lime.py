@@ -20,8 +20,8 @@ from sklearn.metrics import pairwise_distances
 from sklearn.pipeline import make_pipeline
 
 import normlime_fast as nlf
-from benchmarks import models
-from benchmarks.measuring import Clocked, Result, Settings, SkipError, interleaved, seconds, spell
+from benchmarks.common import workloads
+from benchmarks.common.measuring import Clocked, Result, Settings, SkipError, interleaved, seconds, spell
 
 lime_image.tqdm = lambda rows: rows  # no progress bar, which would take time
 
@@ -156,7 +156,7 @@ def len_of(X: Any) -> int:
 # --- tables
 
 
-def tabular_lime(data: models.Table, n: int, selection: str, binned: bool, seed: int) -> Lime:
+def tabular_lime(data: workloads.Table, n: int, selection: str, binned: bool, seed: int) -> Lime:
     lime = LimeTabularExplainer(
         data.X,
         categorical_features=data.categorical if binned else None,
@@ -189,7 +189,7 @@ def assert_same_points(case: Case) -> None:
 def tabular_cases(settings: Settings, count: int) -> Iterator[Case]:
     try:
         data = settings.codes()
-        predict = models.both_classes(models.lightgbm(data))
+        predict = workloads.both_classes(workloads.lightgbm(data))
     except (ImportError, OSError) as error:
         raise SkipError(error) from error
     n = settings.n_samples
@@ -272,7 +272,7 @@ def masked(predict: Predict, mask: nlf.Mask, n: int, targets: object) -> nlf.Nor
 def images(settings: Settings) -> Iterator[Result]:
     try:
         data = settings.images()
-        network = models.cnn(data)
+        network = workloads.cnn(data)
     except (ImportError, OSError) as error:
         raise SkipError(error) from error
     n, side = settings.image_samples, 28

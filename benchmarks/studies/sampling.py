@@ -1,6 +1,6 @@
 """Model calls that Sobol points save: `sampling="sobol"` beside "iid", by the spread of explanations over seeds.
 
-    python -m benchmarks.sampling [--quick] [--adult NPZ]
+    python -m benchmarks.studies.sampling [--quick] [--adult NPZ]
 
 Instances are explained under many seeds. What is compared, at the same number of samples n:
 
@@ -22,8 +22,8 @@ import numpy as np
 from scipy.stats import t as student
 
 import normlime_fast as nlf
-from benchmarks import models
-from benchmarks.measuring import table
+from benchmarks.common import workloads
+from benchmarks.common.measuring import table
 
 FALSE_ALARM = 1e-6  # of the comparison of means; seeds are fixed
 
@@ -40,9 +40,9 @@ QUICK = Plan((256, 300), (1024, 4096), seeds=8, instances=4)
 
 
 class Case(NamedTuple):
-    data: models.Table
+    data: workloads.Table
     name: str
-    predict: models.Predict  # (n, d) to (n,)
+    predict: workloads.Predict  # (n, d) to (n,)
 
 
 class Spread(NamedTuple):
@@ -164,19 +164,19 @@ def study(case: Case, plan: Plan) -> Study:
     return Study(case, savings, b, unbalanced)
 
 
-def cases(adult: Callable[[], models.Table]) -> tuple[list[Case], list[str]]:
+def cases(adult: Callable[[], workloads.Table]) -> tuple[list[Case], list[str]]:
     """All pairs of data and model, and why some are missing."""
-    tables, found, skipped = [models.breast_cancer()], [], []
+    tables, found, skipped = [workloads.breast_cancer()], [], []
     try:
         tables.append(adult())
     except (OSError, ImportError) as reason:  # no network, no such file, no pandas
         skipped.append(f"adult: {reason}")
     for data in tables:
         try:
-            found.append(Case(data, "LightGBM", models.lightgbm(data, 100)))
+            found.append(Case(data, "LightGBM", workloads.lightgbm(data, 100)))
         except ImportError as reason:
             skipped.append(f"LightGBM on {data.name}: {reason}")
-        forest = models.random_forest(data)
+        forest = workloads.random_forest(data)
         found.append(Case(data, "random forest", lambda X, forest=forest: forest(X)[:, 1]))
     return found, skipped
 
@@ -184,8 +184,8 @@ def cases(adult: Callable[[], models.Table]) -> tuple[list[Case], list[str]]:
 def smooth() -> Case:
     """A sigmoid of five columns, where low-discrepancy points are at their best."""
     rng = np.random.default_rng(0)
-    model = models.Sigmoids(rng.standard_normal((5, 1)))
-    return Case(models.Table("5 normal columns", rng.standard_normal((500, 5)), np.zeros(500)), "sigmoid", model)
+    model = workloads.Sigmoids(rng.standard_normal((5, 1)))
+    return Case(workloads.Table("5 normal columns", rng.standard_normal((500, 5)), np.zeros(500)), "sigmoid", model)
 
 
 def named(case: Case) -> list[str]:
@@ -233,12 +233,12 @@ def report(studies: list[Study], skipped: list[str], plan: Plan) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.sampling", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="few samples, and a smooth function alone")
     parser.add_argument("--adult", metavar="NPZ", help="X, y, category_names; by default from OpenML")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else Plan()
-    found, skipped = ([], []) if options.quick else cases(lambda: models.adult(options.adult))
+    found, skipped = ([], []) if options.quick else cases(lambda: workloads.adult(options.adult))
     print(report([study(case, plan) for case in (smooth(), *found)], skipped, plan))
     return 0
 

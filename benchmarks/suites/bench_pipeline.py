@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import normlime_fast as nlf
-from benchmarks import stages
+from benchmarks.comparison import stages
 
 N, K, INSTANCES = 5000, 10, 5
 

@@ -1,6 +1,6 @@
 """Whether shrinking S makes it more repeatable, and more right: halves of the instances, and a truth from many more.
 
-    python -m benchmarks.shrinkage [--mnist NPZ]
+    python -m benchmarks.studies.shrinkage [--mnist NPZ]
 
 Rows are explained once. Twenty times, two disjoint draws of m of them give two S each: plain, of min_count=5, shrunk,
 and both. "halves" is Spearman's correlation between the two over features that both use, "halves, all" that over all.
@@ -23,8 +23,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 import normlime_fast as nlf
-from benchmarks import models
-from benchmarks.measuring import table
+from benchmarks.common import workloads
+from benchmarks.common.measuring import table
 
 DRAWS = 20
 KNOWN = 20  # explanations behind a truth
@@ -45,12 +45,12 @@ def centred_logits(classifier: MLPClassifier, X: np.ndarray) -> np.ndarray:
 
 def cases(mnist: str | None) -> Iterator[Case]:
     """Explain a small network's log-probability of the predicted class."""
-    cancer = models.breast_cancer()
+    cancer = workloads.breast_cancer()
     sets = [("breast cancer", StandardScaler().fit_transform(cancer.X), cancer.y, 1.0, 3, 300, ((100, False),))]
     digits = load_digits()
     sets += [("digits", digits.data / 16, digits.target, 0.2, 5, 500, ((100, False), (300, True)))]
     if mnist is not None:
-        images = models.mnist(mnist)
+        images = workloads.mnist(mnist)
         sets += [("MNIST", images.X[:20_000], images.y[:20_000], 0.3, 20, 1000, ((150, False), (400, True)))]
     for name, X, y, sigma, n_features, n_samples, draws in sets:
         classifier = MLPClassifier((64,), max_iter=15 if name == "MNIST" else 200, random_state=0).fit(X, y)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from benchmarks import stability, stability_study
-from benchmarks.stability_study import QUICK, Agreement, Curve, Level
+from benchmarks.studies import stability, stability_study
+from benchmarks.studies.stability_study import QUICK, Agreement, Curve, Level
 
 
 @pytest.fixture(scope="module")
@@ -128,4 +128,4 @@ def test_whole_study_writes_its_page_and_plot(monkeypatch, capsys, tmp_path, sma
     monkeypatch.setattr(stability, "HERE", tmp_path)
     assert stability.main(["--adult", "none.npz"]) == 0
     assert (tmp_path / "STABILITY.md").read_text(encoding="utf-8") + "\n" == capsys.readouterr().out
-    assert (tmp_path / "images" / "stability.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert (tmp_path / "stability.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measuring import Result, Settings, SkipError, in_process, mebibytes, spell
+from benchmarks.common.measuring import Result, Settings, SkipError, in_process, mebibytes, spell
 
 STATUS = Path("/proc/self/status")  # Linux's; the peak of `resource` would be that of the parent where it is higher
 

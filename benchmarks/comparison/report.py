@@ -1,7 +1,7 @@
-"""The figures of this library beside its peers', in one run: python -m benchmarks.compare.
+"""The figures of this library beside its peers', in one run: python -m benchmarks.comparison.
 
-A whole run prints its report, and writes it as benchmarks/RESULTS.md with the plot benchmarks/images/time.png. It
-takes about eleven minutes on two cores; `--rows` and `--quick` only print.
+A whole run prints its report, and writes it as RESULTS.md with the plot time.png, here. It takes about eleven minutes
+on two cores; `--rows` and `--quick` only print.
 """
 
 import argparse
@@ -21,16 +21,9 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_info
 
-from benchmarks import (
-    compare_accelerate,
-    compare_kernels,
-    compare_lime,
-    compare_processes,
-    compare_runs,
-    growth,
-    models,
-)
-from benchmarks.measuring import ONE_THREAD, Result, Settings, SkipError, quick, table
+from benchmarks.common import workloads
+from benchmarks.common.measuring import ONE_THREAD, Result, Settings, SkipError, quick, table
+from benchmarks.comparison import accelerated_lime, against_lime, growth, kernels, processes, runs
 
 HERE = Path(__file__).parent
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "lime", "lightgbm", "onnxruntime", "skglm", "celer", "adelie")
@@ -46,76 +39,74 @@ EXACT = "weights within Monte-Carlo error (5 standard errors) of the exact ones,
 SAME = "on the same draws the same features, and weights to 1e-6 of the largest, as"
 ROWS = {
     "normals": Row(
-        compare_kernels.normals,
+        kernels.normals,
         "Random numbers are the raw material of every perturbed sample.",
         "mean, variance and Kolmogorov-Smirnov distance of both",
     ),
     "own": Row(
-        compare_runs.own_time,
+        runs.own_time,
         "What an explanation costs outside the model: drawing the samples, selecting the features, fitting.",
         f"{EXACT}; of lime's defaults, which explain bins, those of least squares on new draws from the same bins",
     ),
-    "own-wide": Row(
-        compare_runs.own_time_wide, "The same with many columns, such as the pixels of a small image.", EXACT
-    ),
+    "own-wide": Row(runs.own_time_wide, "The same with many columns, such as the pixels of a small image.", EXACT),
     "k-lasso": Row(
-        compare_kernels.k_lasso,
+        kernels.k_lasso,
         "Finding the K features of many outputs, once the correlations of the columns are known.",
         "every fit has the support that LARS finds, a duality gap of at most 1e-4 of y'y / 2",
     ),
     "run": Row(
-        compare_runs.whole_run,
+        runs.whole_run,
         "What a user waits for, over what calling the model alone takes: 1 would be explanations for nothing.",
         "the features of the first instance are those of LARS, its weights those of least squares",
     ),
     "lime-tables": Row(
-        compare_lime.tables,
+        against_lime.tables,
         "Tables as lime sees them, of categories as numbers: in bins, which is its default, and continuous. Ours draws"
         " one set of points for all instances, and asks the model about them once.",
         f"{SAME} lime, with the points that it drew for an instance",
     ),
-    "lime-reach": Row(compare_lime.reach, "Many rows by ours in the time of few by lime.", f"{SAME} lime"),
+    "lime-reach": Row(against_lime.reach, "Many rows by ours in the time of few by lime.", f"{SAME} lime"),
     "lime-images": Row(
-        compare_lime.images,
+        against_lime.images,
         "Squares of images switched off, as lime does with segments; both explain the predicted digit.",
         f"{SAME} lime's own fit, with masks read from what ours showed the model",
     ),
     "lime-texts": Row(
-        compare_lime.texts,
+        against_lime.texts,
         "Words of texts removed, as lime does. Sparse rows lose them after TF-IDF, so that the rest is not scaled"
         " anew.",
         f"{SAME} lime's own fit, with masks read from what ours showed the model",
     ),
     "lime-accelerated": Row(
-        compare_accelerate.accelerated,
+        accelerated_lime.accelerated,
         "lime itself, with and without `accelerate`. What is left is how lime draws its samples: most in bins and"
         " images, where it cuts and pastes.",
         f"{SAME} lime without",
     ),
     "aggregation": Row(
-        compare_kernels.aggregation,
+        kernels.aggregation,
         "From many local explanations to the importance of every feature for every class.",
         "the same S as scipy's",
     ),
     "threads": Row(
-        compare_runs.threads,
+        runs.threads,
         "What a second core brings, with a model that costs nothing: its outputs were recorded.",
         f"{EXACT}; the same bits",
     ),
-    "linear": Row(compare_runs.linear, "Whether many instances cost as much each as few.", EXACT),
+    "linear": Row(runs.linear, "Whether many instances cost as much each as few.", EXACT),
     "memory": Row(
-        compare_processes.memory,
+        processes.memory,
         "Whether memory stays the same however many rows are explained.",
         "every explanation has the strongest feature with its sign, and none that the model does not read",
     ),
     "stream": Row(
-        compare_processes.stream,
+        processes.stream,
         "Whether explanations that come in parts can be summed without keeping them.",
         "the sum of all |w| and the number of explanations",
     ),
-    "import": Row(compare_processes.import_time, "How long a program that only imports the library waits.", "nothing"),
+    "import": Row(processes.import_time, "How long a program that only imports the library waits.", "nothing"),
     "first": Row(
-        compare_processes.first_explain,
+        processes.first_explain,
         "How long the first explanation takes, compiled or loaded.",
         "the same bits in all processes",
     ),
@@ -234,7 +225,7 @@ Own time along one axis at a time, the other sizes fixed (K is at most d / 2); a
 The exponent is that of a power law fitted to all points; that of the last step says where it is heading.
 """
 PLOT = """\
-![Time per explanation against d and n](images/time.png)
+![Time per explanation against d and n](time.png)
 
 lime is continuous, around the instance, with lasso_path; the model is LightGBM, on the samples of one instance.
 """
@@ -242,9 +233,8 @@ lime is continuous, around the instance, with lasso_path; the model is LightGBM,
 
 def report(results: dict[str, list[Result]], lines: list[growth.Line], minutes: float) -> str:
     """The whole page, as Markdown."""
-    made = (
-        f"Written by `python -m benchmarks.compare`, not by hand, on {datetime.date.today()} in {minutes:.0f} minutes."
-    )
+    today = datetime.date.today()
+    made = f"Written by `python -m benchmarks.comparison`, not by hand, on {today} in {minutes:.0f} minutes."
     parts = ["# Results", made, surroundings(), INTRODUCTION]
     if results:
         parts += [f"{summary(results)}.", main_table(results), "## What the rows mean", explained(results)]
@@ -254,7 +244,7 @@ def report(results: dict[str, list[Result]], lines: list[growth.Line], minutes: 
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.comparison", description=__doc__.split("\n\n")[0])
     names = [*ROWS, GROWTH]
     parser.add_argument("--rows", nargs="+", choices=names, metavar="ROW", help=f"only these: {', '.join(names)}")
     parser.add_argument(
@@ -269,13 +259,16 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
     if any(os.environ.get(name) != count for name, count in ONE_THREAD.items()):  # which libraries read when imported
-        command = [sys.executable, "-m", "benchmarks.compare", *(sys.argv[1:] if arguments is None else arguments)]
+        command = [sys.executable, "-m", "benchmarks.comparison", *(sys.argv[1:] if arguments is None else arguments)]
         return subprocess.call(command, env={**os.environ, **ONE_THREAD})
     settings = quick() if options.quick else Settings()
     if not options.quick:
-        images, adult = functools.partial(models.mnist, options.mnist), functools.partial(models.adult, options.adult)
-        codes = functools.partial(models.adult_in_codes, options.adult)
-        reviews = functools.partial(models.reviews, options.reviews)
+        images, adult = (
+            functools.partial(workloads.mnist, options.mnist),
+            functools.partial(workloads.adult, options.adult),
+        )
+        codes = functools.partial(workloads.adult_in_codes, options.adult)
+        reviews = functools.partial(workloads.reviews, options.reviews)
         settings = dataclasses.replace(settings, images=images, adult=adult, codes=codes, reviews=reviews)
     start = time.perf_counter()
     results = measured([name for name in ROWS if not options.rows or name in options.rows], settings)
@@ -286,9 +279,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(page)
     if not (options.rows or options.quick):
         (HERE / "RESULTS.md").write_text(page, encoding="utf-8")
-        growth.draw(lines, HERE / "images" / "time.png")
+        growth.draw(lines, HERE / "time.png")
     return int(any(r.wrong for lines in results.values() for r in lines))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,6 +1,6 @@
 """How often 90 % intervals of an importance cover what they are for, and what none of them covers.
 
-    python -m benchmarks.intervals [--quick]    # writes INTERVALS.md, unless quick
+    python -m benchmarks.studies.intervals [--quick]    # writes INTERVALS.md, unless quick
 
 Explanations of many rows are made once, of models whose weights vary from row to row and which use more features than
 an explanation may have, so that some are in few explanations. Their S, and S_y by predicted class, is the truth. Then,
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 import normlime_fast as nlf
-from benchmarks.measuring import table
+from benchmarks.common.measuring import table
 from normlime_fast import evaluation
 
 D, K, LEVEL = 8, 3, 0.9
@@ -233,7 +233,7 @@ def null_feature(n_samples: int, n_features: int | None, plan: Plan, lot: int = 
 
 TEXT = """# Coverage of intervals
 
-Written by `python -m benchmarks.intervals`, not by hand.
+Written by `python -m benchmarks.studies.intervals`, not by hand.
 
 ## Independent explanations
 

@@ -9,8 +9,8 @@ from lime.lime_tabular import LimeTabularExplainer
 from sklearn.linear_model import lars_path
 
 import normlime_fast as nlf
-from benchmarks import models
-from benchmarks.measuring import (
+from benchmarks.common import workloads
+from benchmarks.common.measuring import (
     Clocked,
     Result,
     Settings,
@@ -25,12 +25,12 @@ from benchmarks.measuring import (
 TARGET = 1  # the probability of the second class
 
 
-def explainer(model: models.Predict, scale: object, n: int, n_features: int, **options: object) -> nlf.NormLIME:
+def explainer(model: workloads.Predict, scale: object, n: int, n_features: int, **options: object) -> nlf.NormLIME:
     settings = {"targets": TARGET, "rng": 0, **options}
     return nlf.NormLIME(model, nlf.Gaussian(scale), n_samples=n, n_features=n_features, **settings)
 
 
-def assert_ours(model: models.Sigmoids, X: np.ndarray, scale: object, local: nlf.LocalExplanations, n: int, K: int):
+def assert_ours(model: workloads.Sigmoids, X: np.ndarray, scale: object, local: nlf.LocalExplanations, n: int, K: int):
     for row, x in enumerate(X):
         weights = local.weights[[row]]
         model.assert_explained(x, scale, local.target[row], (weights.indices, weights.data), n, n_features=K)
@@ -39,7 +39,7 @@ def assert_ours(model: models.Sigmoids, X: np.ndarray, scale: object, local: nlf
 class Lime:
     """What lime explains, and what its answers should be."""
 
-    def __init__(self, model: models.Sigmoids, X: np.ndarray, n: int, n_features: int, *, defaults: bool = False):
+    def __init__(self, model: workloads.Sigmoids, X: np.ndarray, n: int, n_features: int, *, defaults: bool = False):
         self.model, self.X, self.n, self.n_features = model, X, n, n_features
         self.clocked = Clocked(model)
         options = {
@@ -92,7 +92,7 @@ class Lime:
 
 
 def own_time(settings: Settings) -> Iterator[Result]:
-    for load in (models.breast_cancer, settings.adult):
+    for load in (workloads.breast_cancer, settings.adult):
         try:
             data = load()
         except OSError as error:
@@ -100,10 +100,10 @@ def own_time(settings: Settings) -> Iterator[Result]:
         yield from own_time_of(data, settings)
 
 
-def own_time_of(data: models.Table, settings: Settings, K: int = 10) -> Iterator[Result]:
+def own_time_of(data: workloads.Table, settings: Settings, K: int = 10) -> Iterator[Result]:
     """Own time of ours and of both of lime's, the model being a logistic regression."""
-    model, n = models.logistic(data), settings.n_samples
-    X, scale = models.undecided(model, data.X, settings.instances), data.X.std(axis=0)
+    model, n = workloads.logistic(data), settings.n_samples
+    X, scale = workloads.undecided(model, data.X, settings.instances), data.X.std(axis=0)
     clocked = Clocked(model)
     ours = explainer(clocked, scale, n, K)
     limes = {
@@ -142,7 +142,7 @@ def own_time_of(data: models.Table, settings: Settings, K: int = 10) -> Iterator
 def own_time_wide(settings: Settings) -> Iterator[Result]:
     """K of many columns: beside lime, and beside the product Z'Z alone."""
     (d, K), n = settings.wide, settings.n_samples
-    model = models.decaying(d, K)
+    model = workloads.decaying(d, K)
     X = np.random.default_rng(0).standard_normal((500, d))
     some, scale = X[: settings.wide_instances], X.std(axis=0)
     clocked, lime = Clocked(model), Lime(model, X, n, K)
@@ -180,7 +180,7 @@ def own_time_wide(settings: Settings) -> Iterator[Result]:
 class Recorded:
     """A model's function that keeps its batches."""
 
-    def __init__(self, function: models.Predict) -> None:
+    def __init__(self, function: workloads.Predict) -> None:
         self.function = function
         self.batches: list[np.ndarray] = []
 
@@ -208,12 +208,12 @@ def assert_fitted(recorded: Recorded, X: np.ndarray, scale: object, local: nlf.L
 
 
 def whole_run(settings: Settings) -> Iterator[Result]:
-    data = models.breast_cancer()
+    data = workloads.breast_cancer()
     X, scale = data.X[: settings.instances], data.X.std(axis=0)
-    tabular: list[tuple[str, Callable[[models.Table], models.Predict], float]] = [
-        ("LightGBM, 200 trees", models.lightgbm, 1.05),
-        ("random forest, 100 trees", models.random_forest, 1.05),
-        ("logistic regression (scikit-learn pipeline)", models.logistic_regression, 1.6),
+    tabular: list[tuple[str, Callable[[workloads.Table], workloads.Predict], float]] = [
+        ("LightGBM, 200 trees", workloads.lightgbm, 1.05),
+        ("random forest, 100 trees", workloads.random_forest, 1.05),
+        ("logistic regression (scikit-learn pipeline)", workloads.logistic_regression, 1.6),
     ]
     for name, make, bar in tabular:
         what = f"{name}, {data.name}, d={X.shape[1]}, K=10"
@@ -225,7 +225,7 @@ def whole_run(settings: Settings) -> Iterator[Result]:
         yield from whole_run_of(what, predict, X, scale, 10, bar, settings)
     try:
         images = settings.images()
-        network = models.cnn(images)
+        network = workloads.cnn(images)
     except (ImportError, OSError) as error:
         yield Result.skip("whole run, CNN", f"{error}; MNIST comes from --mnist or from OpenML")
         return
@@ -237,7 +237,7 @@ def whole_run(settings: Settings) -> Iterator[Result]:
 
 
 def whole_run_of(
-    what: str, predict: models.Predict, X: np.ndarray, scale: object, K: int, bar: float, settings: Settings
+    what: str, predict: workloads.Predict, X: np.ndarray, scale: object, K: int, bar: float, settings: Settings
 ) -> Iterator[Result]:
     """Runs on one thread and on two, and the model alone, always on one, on copies of the same batches."""
     n, options = settings.n_samples, {"targets": "predicted"}
@@ -304,7 +304,7 @@ def threads(settings: Settings) -> Iterator[Result]:
 
 
 def threads_of(d: int, K: int, count: int, settings: Settings) -> Iterator[Result]:
-    model = models.decaying(d, K)
+    model = workloads.decaying(d, K)
     X = np.random.default_rng(0).standard_normal((count, d))
     outputs = []
 
@@ -343,7 +343,7 @@ def threads_of(d: int, K: int, count: int, settings: Settings) -> Iterator[Resul
 def linear(settings: Settings) -> Iterator[Result]:
     """Cost per instance from few to many; few columns, so that 100,000 instances take less than a minute."""
     d, K, n = 10, 5, settings.n_samples
-    model = models.decaying(d, K)
+    model = workloads.decaying(d, K)
     clocked = Clocked(model)
     X = np.random.default_rng(0).standard_normal((settings.linear[-1], d))
     ours = explainer(clocked, 1.0, n, K)

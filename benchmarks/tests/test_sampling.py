@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from benchmarks import sampling
+from benchmarks.studies import sampling
 
 
 @pytest.fixture(scope="module")

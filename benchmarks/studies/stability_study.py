@@ -1,4 +1,4 @@
-"""What `benchmarks.stability` measures: how much S varies over seeds, and how far it is from its limit."""
+"""What `benchmarks.studies.stability` measures: how much S varies over seeds, and how far it is from its limit."""
 
 import json
 import multiprocessing
@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import kendalltau
 
 import normlime_fast as nlf
-from benchmarks import models
-from benchmarks.measuring import cores
+from benchmarks.common import workloads
+from benchmarks.common.measuring import cores
 
 PARTS = 10  # of the instances, for what more instances average out
 LIMIT_SEED = 10**6  # none of the seeds
@@ -34,9 +34,9 @@ QUICK = Plan((1_000, 8_000), (500, 4_000), 40_000, 40_000, seeds=4, instances=20
 
 
 class Case(NamedTuple):
-    data: models.Table
+    data: workloads.Table
     categorical: list[int]
-    predict: models.Predict  # (n, d) to (n,)
+    predict: workloads.Predict  # (n, d) to (n,)
     n_features: int  # K
 
 
@@ -179,30 +179,30 @@ def curve(case: Case, way: Way, X: np.ndarray, plan: Plan) -> Curve:
     )
 
 
-def adult(path: str | None) -> tuple[models.Table, list[int]]:
-    """Census incomes in 13 columns, and which of them hold categories; see `models.adult`."""
+def adult(path: str | None) -> tuple[workloads.Table, list[int]]:
+    """Census incomes in 13 columns, and which of them hold categories; see `workloads.adult`."""
     folder = os.environ.get("NORMLIME_DATA")
     path = path or (str(Path(folder) / "adult.npz") if folder else None)
     if path is not None:
         with np.load(path) as file:
             categorical = sorted(int(column) for column in json.loads(str(file["category_names"])))
-            return models.Table("adult", file["X"], file["y"]), categorical
-    frame, y = models.fetch_openml("adult", version=2, as_frame=True, return_X_y=True)
+            return workloads.Table("adult", file["X"], file["y"]), categorical
+    frame, y = workloads.fetch_openml("adult", version=2, as_frame=True, return_X_y=True)
     frame = frame.drop(columns="education")  # education-num says the same
     categorical = [j for j, kind in enumerate(frame.dtypes) if kind == "category"]
     for name in frame.columns[categorical]:
         frame[name] = frame[name].cat.codes
-    return models.Table("adult", frame.to_numpy(float), (y == ">50K").to_numpy(int)), categorical
+    return workloads.Table("adult", frame.to_numpy(float), (y == ">50K").to_numpy(int)), categorical
 
 
 def adult_case(path: str | None) -> Case:
     data, categorical = adult(path)
-    return Case(data, categorical, models.lightgbm(data, 200), 5)
+    return Case(data, categorical, workloads.lightgbm(data, 200), 5)
 
 
 def breast_cancer_case() -> Case:
-    data = models.breast_cancer()
-    return Case(data, [], models.lightgbm(data, 100), 10)
+    data = workloads.breast_cancer()
+    return Case(data, [], workloads.lightgbm(data, 100), 10)
 
 
 def synthetic_case() -> Case:
@@ -210,8 +210,8 @@ def synthetic_case() -> Case:
     rng = np.random.default_rng(0)
     X = np.hstack([rng.standard_normal((600, 10)), rng.integers(3, size=(600, 2))])
     slopes = np.append(0.7 ** np.arange(10), [0.0, 0.0])
-    model = models.Sigmoids(slopes[:, None])
-    return Case(models.Table("synthetic table", X, np.zeros(600)), [10, 11], lambda X: model(X)[:, 0], 5)
+    model = workloads.Sigmoids(slopes[:, None])
+    return Case(workloads.Table("synthetic table", X, np.zeros(600)), [10, 11], lambda X: model(X)[:, 0], 5)
 
 
 def ways(case: Case) -> list[Way]:

@@ -1,4 +1,4 @@
-"""The time of each stage of a local fit, on one thread: python -m benchmarks.stages."""
+"""The time of each stage of a local fit, on one thread: python -m benchmarks.comparison.stages."""
 
 import os
 import platform

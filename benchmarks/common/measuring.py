@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import models
+from benchmarks.common import workloads
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -29,10 +29,10 @@ class SkipError(Exception):
 class Settings:
     """How much is measured, and on which data; the defaults are those of the issue."""
 
-    images: Callable[[], models.Images] = models.mnist
-    adult: Callable[[], models.Table] = models.adult
-    codes: Callable[[], models.Table] = models.adult_in_codes
-    reviews: Callable[[], models.Reviews] = models.reviews
+    images: Callable[[], workloads.Images] = workloads.mnist
+    adult: Callable[[], workloads.Table] = workloads.adult
+    codes: Callable[[], workloads.Table] = workloads.adult_in_codes
+    reviews: Callable[[], workloads.Reviews] = workloads.reviews
     rounds: int = 7
     slow_rounds: int = 3  # of what takes a second and more
     n_samples: int = 5000
@@ -59,10 +59,10 @@ class Settings:
 def quick() -> Settings:
     """Small sizes, and stand-ins for what would have to be downloaded: does every row run, is every answer right?"""
     return Settings(
-        images=models.enlarged_digits,
-        adult=models.synthetic_table,
-        codes=models.synthetic_codes,
-        reviews=models.synthetic_reviews,
+        images=workloads.enlarged_digits,
+        adult=workloads.synthetic_table,
+        codes=workloads.synthetic_codes,
+        reviews=workloads.synthetic_reviews,
         rounds=1,
         slow_rounds=1,
         n_samples=1000,

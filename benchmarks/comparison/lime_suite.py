@@ -1,4 +1,4 @@
-"""Run lime's own tests without and with `accelerate`: python -m benchmarks.lime_suite PATH_TO_A_CHECKOUT_OF_LIME.
+"""Run lime's own tests without and with `accelerate`: python -m benchmarks.comparison.lime_suite CHECKOUT_OF_LIME.
 
 Which tests pass must be the same; the exit code is 1 if it is not. Some fail in both: they download data, or expect
 older releases of what lime uses.
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import ROOT
+from benchmarks.common.measuring import ROOT
 
 REPORT = "NORMLIME_LIME_SUITE_REPORT"  # the file that the tests' process writes
 ACCELERATED = "NORMLIME_LIME_SUITE_ACCELERATED"  # "1" if its explainers are
@@ -71,7 +71,8 @@ def outcome_of(checkout: Path, accelerated: bool) -> dict[str, Any]:
         report = Path(folder, "report.json")
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         told = {REPORT: str(report), ACCELERATED: str(int(accelerated)), "PYTHONPATH": path}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.lime_suite", "-p", "no:cacheprovider"]
+        plugin = "benchmarks.comparison.lime_suite"  # this module
+        command = [sys.executable, "-m", "pytest", "-q", "-p", plugin, "-p", "no:cacheprovider"]
         finished = subprocess.run(
             [*command, "lime/tests"],
             cwd=checkout,

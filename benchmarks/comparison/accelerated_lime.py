@@ -12,9 +12,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from benchmarks import models
-from benchmarks.compare_lime import TARGET, Predict, assert_same
-from benchmarks.measuring import Clocked, Result, Settings, SkipError, medians, spell
+from benchmarks.common import workloads
+from benchmarks.common.measuring import Clocked, Result, Settings, SkipError, medians, spell
+from benchmarks.comparison.against_lime import TARGET, Predict, assert_same
 from normlime_fast.interop.lime import accelerate
 
 
@@ -60,7 +60,7 @@ def both(case: Case, settings: Settings) -> Result:
 
 def tables(settings: Settings) -> Iterator[Case]:
     data = settings.codes()
-    predict = models.both_classes(models.lightgbm(data))
+    predict = workloads.both_classes(workloads.lightgbm(data))
     some = list(data.X[np.random.default_rng(0).permutation(len(data.X))[: settings.peer_instances]])
     for binned in (True, False):
         for selection, K in (("none", 10), ("auto", 10), ("auto", 5), ("lasso_path", 10)):
@@ -81,7 +81,7 @@ def tables(settings: Settings) -> Iterator[Case]:
 
 def images(settings: Settings) -> Iterator[Case]:
     data, side = settings.images(), 28
-    network = models.cnn(data)
+    network = workloads.cnn(data)
     some = np.random.default_rng(0).permutation(len(data.X_test))[: settings.peer_instances]
     for grid, K in ((7, 10), (7, 5), (14, 10)):
         along = np.arange(side) * grid // side

@@ -11,9 +11,9 @@ from scipy.linalg import solve_triangular
 from sklearn.linear_model import lars_path_gram, lasso_path
 
 import normlime_fast as nlf
-from benchmarks.bench_aggregation import assert_equal, explanations, read, with_scipy
-from benchmarks.bench_gaussian import SIZE, assert_normal
-from benchmarks.measuring import Result, Settings, medians, seconds, spell, table
+from benchmarks.common.measuring import Result, Settings, medians, seconds, spell, table
+from benchmarks.suites.bench_aggregation import assert_equal, explanations, read, with_scipy
+from benchmarks.suites.bench_gaussian import SIZE, assert_normal
 from normlime_fast._kernels import gaussian, lasso, moments
 
 TOL = 1e-4  # duality gap, of half the output's sum of squares: that of NormLIME and of every peer
