@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -204,6 +205,14 @@ def table(header: list[str], rows: list[list[str]], right: Sequence[int]) -> str
 
 def mebibytes(count: float) -> str:
     return f"{count / 2**20:.1f} MiB"
+
+
+def processor() -> str:
+    try:
+        from cpuinfo import get_cpu_info
+    except ImportError:
+        return platform.processor() or platform.machine()
+    return str(get_cpu_info().get("brand_raw", platform.machine()))
 
 
 def cores() -> int:

@@ -134,5 +134,4 @@ def draw(lines: list[Line], path: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("ms per explanation, one thread")
     panels[0].legend(loc="upper left", frameon=False, fontsize="small")
-    path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=120)

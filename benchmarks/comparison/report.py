@@ -22,7 +22,7 @@ from typing import NamedTuple
 from threadpoolctl import threadpool_info
 
 from benchmarks.common import workloads
-from benchmarks.common.measuring import ONE_THREAD, Result, Settings, SkipError, quick, table
+from benchmarks.common.measuring import ONE_THREAD, Result, Settings, SkipError, processor, quick, table
 from benchmarks.comparison import accelerated_lime, against_lime, growth, kernels, processes, runs
 
 HERE = Path(__file__).parent
@@ -186,14 +186,6 @@ def explained(results: dict[str, list[Result]]) -> str:
         paragraphs += [f"\n{result.details}" for result in lines if result.details]
         paragraphs.append("")
     return "\n".join(paragraphs).replace("\n\n\n", "\n\n").rstrip()
-
-
-def processor() -> str:
-    try:
-        from cpuinfo import get_cpu_info
-    except ImportError:
-        return platform.processor() or platform.machine()
-    return str(get_cpu_info().get("brand_raw", platform.machine()))
 
 
 def surroundings() -> str:

@@ -5,11 +5,11 @@ import platform
 import statistics
 import time
 
-import cpuinfo
 import numba
 import numpy as np
 
 import normlime_fast as nlf
+from benchmarks.common.measuring import processor
 from normlime_fast._kernels import gaussian, lasso, moments, surrogate
 from normlime_fast._kernels.jit import kernel
 
@@ -111,7 +111,7 @@ def measure(n, d, n_features, runs):
 
 def main():
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"{cpuinfo.get_cpu_info().get('brand_raw', platform.machine())}, {os.cpu_count()} cores{load}")
+    print(f"{processor()}, {os.cpu_count()} cores{load}")
     print(f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}")
     results = [measure(*case, runs=15) for case in CASES]
     print(f"\n{'ms per local fit, one thread':<30}" + "".join(f"{f'd={d}, K={K}':>14}" for _, d, K in CASES))

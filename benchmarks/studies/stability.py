@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import hypergeom
 
-from benchmarks.common.measuring import table
-from benchmarks.comparison.report import processor
+from benchmarks.common.measuring import processor, table
 from benchmarks.studies.stability_study import (
     QUICK,
     Agreement,
@@ -134,7 +133,6 @@ def draw(studies: list[Study], path: Path) -> None:
             panel.grid(alpha=0.3)
         panels[0].set_ylabel("between seeds (solid), with the limit (dotted)")
         panels[1].legend(loc="lower right", frameon=False, fontsize="small")
-    path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
