@@ -9,7 +9,7 @@ import pytest
 import normlime_fast as nlf
 from benchmarks.common import workloads
 from benchmarks.common.measuring import Clocked, Result, SkipError, quick
-from benchmarks.comparison import accelerated_lime, against_lime, growth, kernels, report, runs
+from benchmarks.comparison import accelerated_lime, against_lime, growth, kernels, report, runs, stages
 from normlime_fast.interop.lime._accelerate import AcceleratedBase
 
 SETTINGS = quick()
@@ -194,3 +194,8 @@ def test_clock_stands_still_while_the_model_computes(monkeypatch):
     monkeypatch.setattr("benchmarks.common.measuring.time.perf_counter", lambda: next(ticks))
     model = Clocked(lambda X: X)
     assert model.own(lambda: model(0), 2) == 1.0  # 2 of 12 s, for each of 2
+
+
+def test_stages_script_still_fits_the_kernels():
+    times = stages.measure(n=200, d=12, n_features=3, runs=1)
+    assert sum(times.values()) == pytest.approx(2 * times["whole own time"])  # the whole is among its parts
