@@ -1,5 +1,9 @@
 """What the paper's experiments keep, and how they compare rankings: the parts that need no torch."""
 
+import gzip
+import json
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -31,6 +35,63 @@ def test_a_line_that_was_cut_off_costs_no_other(tmp_path, cut):
     lines.append(n=2)
     kept = [0, 1] if cut == 1 else [0]  # without its end of line it is still whole
     assert [line["n"] for line in lines] == [*kept, 2]
+
+
+def test_packed_lines_are_read_with_those_appended_since(tmp_path):
+    lines = Lines(tmp_path / "found.jsonl")
+    lines.pack()
+    assert not list(tmp_path.iterdir())
+    for n in (0, 0, 1):
+        lines.append(name="SmoothGrad²", n=n)
+    lines.pack()
+    assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl.gz"]
+    lines.append(name="LIME", n=2)
+    assert [line["n"] for line in lines] == [0, 0, 1, 2]
+    lines.pack()
+    assert [line["n"] for line in lines] == [0, 0, 1, 2]
+    text = gzip.decompress(lines.packed.read_bytes()).decode()
+    assert [json.loads(line) for line in text.splitlines()] == list(lines)
+    lines.write([{"n": 3}])
+    assert list(lines) == [{"n": 3}]
+    assert not lines.packed.exists()
+
+
+def test_packing_gives_the_same_bytes_whenever_it_is_done(tmp_path):
+    once, twice = Lines(tmp_path / "once.jsonl"), Lines(tmp_path / "twice.jsonl")
+    for n in range(20):
+        once.append(n=n)
+        twice.append(n=n)
+        if n == 10:
+            twice.pack()
+    once.pack()
+    twice.pack()
+    assert once.packed.read_bytes() == twice.packed.read_bytes()
+    assert once.packed.read_bytes()[4:8] == bytes(4)  # no time
+
+
+@pytest.mark.parametrize("stop", ["replace", "unlink"])
+def test_packing_that_was_stopped_costs_no_line_and_doubles_none(tmp_path, monkeypatch, stop):
+    lines = Lines(tmp_path / "found.jsonl")
+    lines.append(n=0)
+    lines.pack()
+    lines.append(n=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(lines.path), stop, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            lines.pack()
+    lines.append(n=2)
+    assert [line["n"] for line in lines] == [0, 1, 2]
+    lines.pack()
+    assert [line["n"] for line in lines] == [0, 1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl.gz"]
+
+
+def test_a_character_that_was_cut_off_costs_no_other_line(tmp_path):
+    lines = Lines(tmp_path / "found.jsonl")
+    lines.append(n=0)
+    lines.path.write_bytes(lines.path.read_bytes() + '{"name": "²'.encode()[:-1])
+    lines.append(n=1)
+    assert list(lines) == [{"n": 0}, {"n": 1}]
 
 
 @pytest.fixture
