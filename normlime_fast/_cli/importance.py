@@ -46,9 +46,7 @@ def importance(arguments: argparse.Namespace) -> None:
         result = local.importance(*options) if with_unused else local._used_importance(*options)[0]
     except (TypeError, ValueError, OSError) as error:
         raise UsageError(one_line(in_options(error))) from error
-    if hasattr(
-        sys.stdout, "reconfigure"
-    ):  # characters that it cannot encode are escaped; CSV is in UTF-8, which has all
+    if hasattr(sys.stdout, "reconfigure"):  # escape what it cannot encode; UTF-8 of CSV encodes everything
         exact = {"encoding": "utf-8", "newline": ""} if arguments.csv else {}  # line ends in names stay as they are
         sys.stdout.reconfigure(errors="backslashreplace", **exact)
     if arguments.json:
