@@ -134,7 +134,7 @@ class Graph:
             classes = list(outputs[0][0])
             self.names = tuple(str(name) for name in classes)
             outputs = [np.array([[row[name] for name in classes] for row in rows]) for rows in outputs]
-        for part in outputs:  # first values of a constant or of sums over rows would pass as outputs
+        for part in outputs:  # else values of a constant or of sums over rows would pass for outputs
             if part.shape[:1] != (self.batch or len(X),):
                 expected = f"{self.path} must return one row of outputs for each of {self.batch or len(X)} rows"
                 raise ValueError(f"{expected}, got shape {part.shape}")
