@@ -200,7 +200,7 @@ def _save_elsewhere(local: LocalExplanations, output: str) -> str:
         except Exception:  # any error, also MemoryError: the next path may still work
             continue
         return f"the {len(local.status):,} finished explanations are in {path}"
-    return "the finished explanations are lost: neither the output's folder nor the temporary folder is writable"
+    return "the finished explanations are lost: saving failed next to the output and in the temporary folder"
 
 
 def _progress(requested: bool) -> Callable[[int, int], None] | bool:
