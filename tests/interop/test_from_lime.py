@@ -337,7 +337,7 @@ REFUSED = [
     ),
     (lambda: [*images(), *images(by_row=False)], {}, "same segments, got others at position 3; explain with"),
     (lambda: [tabular()[0], made_of(tabular()[0], {1: [(0, np.nan)]})], {}, "finite weights, got nan at position 1"),
-    (lambda: [made_of(texts()[0], {1: []})], {}, "explanations must have weights, got none but 0"),
+    (lambda: [made_of(texts()[0], {1: []})], {}, "explanations must have weights, got only zeros"),
     (tabular, {"targets": 2}, r"must have target 2, got \[1\] at position 0"),
     (lambda: tabular(mode="regression"), {"targets": 1}, r"must have target 1, got \[0\] at position 0"),
     (lambda: images(top_labels=None), {"targets": "predicted"}, 'top_labels for targets="predicted", got none at pos'),
