@@ -34,13 +34,12 @@ def importance_line(result: "Importance") -> str:
     parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * (result.min_count > 1)
     parts += [counted(int(np.sum(result.explanations)), "explanation"), counted(result.values.shape[-1], "feature")]
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)
-    found = ", ".join(f"{_of(row)} ({row.value:.3g})" for row in first)
-    return (
-        f"{', '.join(parts + _groups(result.groups))}; first {found or f'none, as none is used by {result.min_count}'}"
-    )
+    features = ", ".join(f"{_feature_text(row)} ({row.value:.3g})" for row in first)
+    features = features or f"none, since no feature is used by {counted(result.min_count, 'explanation')}"
+    return f"{', '.join(parts + _groups(result.groups))}; first {features}"
 
 
-def _of(row: Ranked) -> str:
+def _feature_text(row: Ranked) -> str:
     feature = f"column {row.feature}" if isinstance(row.feature, int) else short_repr(row.feature, str)
     return feature if row.group is None else f"{_text(row.group)}: {feature}"
 

@@ -69,7 +69,7 @@ class LocalExplanations(Saved):
     >>> import numpy as np
     >>> import normlime_fast as nlf
     >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
-    >>> len(local), local[-1].instance, [one.r2.round(3).item() for one in local]
+    >>> len(local), local[-1].instance, [explanation.r2.round(3).item() for explanation in local]
     (2, array([1]), [1.0, 1.0])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     local.save(folder + "/local.npz")
@@ -235,9 +235,9 @@ class LocalExplanations(Saved):
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
-        found = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
+        fields = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
         d = self.weights.shape[1]
-        arrays: dict[str, Any] = {name: widened(one, columns, d) for name, one in found.items() if one is not None}
+        arrays: dict[str, Any] = {name: widened(a, columns, d) for name, a in fields.items() if a is not None}
         return replace(used, feature_names=None, **arrays)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
@@ -291,7 +291,7 @@ class LocalExplanations(Saved):
         >>> import numpy as np
         >>> import normlime_fast as nlf
         >>> explainer = nlf.NormLIME(lambda X: X @ [0.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=1, rng=0)
-        >>> [one["feature"] for one in explainer.explain(np.zeros((1, 3))).to_dict()["explanations"][0]["weights"]]
+        >>> [w["feature"] for w in explainer.explain(np.zeros((1, 3))).to_dict()["explanations"][0]["weights"]]
         [1]
         """
         return export.local_dict(self)
@@ -536,8 +536,8 @@ def _why_unknown(statuses: Array) -> str:
     if not statuses.size:
         return "got none"
     counts = {status: np.count_nonzero(statuses == status) for status in Status if not status.counted}
-    found = [f"{count} with status {status} ({status.cause})" for status, count in counts.items() if count]
-    return f"but all {statuses.size} are empty: {', '.join(found)}"
+    causes = [f"{count} with status {status} ({status.cause})" for status, count in counts.items() if count]
+    return f"but all {statuses.size} are empty: {', '.join(causes)}"
 
 
 def with_target_names(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:

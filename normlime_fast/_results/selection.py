@@ -68,16 +68,16 @@ def rows_with(ids: Array, wanted: list[int]) -> Array:
 def as_instance_ids(wanted: Any, ids: Array) -> list[int]:
     """Return ids as a list of integers, all of which occur."""
     wanted_ids = [_as_id(value, "instance") for value in _listed(wanted, "instance")]
-    known = set(ids.tolist())
+    explained = set(ids.tolist())
     for wanted_id in wanted_ids:
-        if wanted_id not in known:
+        if wanted_id not in explained:
             raise KeyError(f"there is no explanation of instance {wanted_id}")
     return wanted_ids
 
 
 def as_target_ids(wanted: Any, ids: Array, names: tuple[str, ...] | None) -> list[int]:
     """Return targets, given by number or name, as a list of numbers that occur or have a name."""
-    known = {*ids.tolist(), *range(len(names or ()))}
+    valid = {*ids.tolist(), *range(len(names or ()))}
     targets = []
     for value in _listed(wanted, "target"):
         if isinstance(value, str):
@@ -86,7 +86,7 @@ def as_target_ids(wanted: Any, ids: Array, names: tuple[str, ...] | None) -> lis
             targets.append(position_of(value, names, "target"))
         else:
             targets.append(_as_id(value, "target"))
-            if targets[-1] not in known:
+            if targets[-1] not in valid:
                 raise KeyError(f"there is no explanation of target {targets[-1]}")
     return targets
 
@@ -138,7 +138,7 @@ def position_of(name: str, names: tuple[str, ...], noun: str) -> int:
     if count:
         raise KeyError(f"there are {count} {noun}s named {short_repr(name)}; use their numbers")
     near = get_close_matches(name, islice(names, _COMPARED), n=3) or [
-        known for known in names if known.lower() == name.lower()
+        candidate for candidate in names if candidate.lower() == name.lower()
     ]
     hint = f"did you mean {' or '.join(map(short_repr, near))}?" if near else f"there are {_first(names)}"
     raise KeyError(f"there is no {noun} {short_repr(name)}; {hint}")

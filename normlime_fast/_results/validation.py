@@ -82,8 +82,8 @@ def validate_importance(result: "Importance") -> None:
     if result.feature_names is not None and len(result.feature_names) != result.values.shape[-1]:
         raise ValueError(f"feature_names must have {result.values.shape[-1]} names, got {len(result.feature_names)}")
     if result.kind not in get_args(Kind) or result.sign not in get_args(Sign):
-        known = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
-        raise ValueError(f"{known}, got {result.kind!r:.50} and {result.sign!r:.50}")
+        expected = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
+        raise ValueError(f"{expected}, got {result.kind!r:.50} and {result.sign!r:.50}")
     if (result.stderr is None) != (result.kind in ("l2", "sp_lime", "sum")):
         raise ValueError(f"stderr must be present if, and only if, the kind is a mean, got {result.kind!r}")
     if result.stderr is not None and (result.stderr < 0).any():

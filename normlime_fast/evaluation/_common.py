@@ -157,11 +157,11 @@ def half_width(variances: list[tuple[Array, int]], confidence: float) -> Array:
     """
     from scipy.special import stdtrit
 
-    known = [(variance, n - 1) for variance, n in variances if n > 1]
-    if not known:
+    parts = [(variance, n - 1) for variance, n in variances if n > 1]
+    if not parts:
         return np.full(variances[0][0].shape, np.nan)
-    total = np.sum([variance for variance, _ in known], axis=0)
-    squares = np.sum([variance**2 / freedom for variance, freedom in known], axis=0)
+    total = np.sum([variance for variance, _ in parts], axis=0)
+    squares = np.sum([variance**2 / freedom for variance, freedom in parts], axis=0)
     freedom = np.where(total > 0, total**2 / squares, np.nan)
     half: Array = -stdtrit(freedom, (1 - confidence) / 2) * np.sqrt(total)
     return half

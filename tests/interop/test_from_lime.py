@@ -325,7 +325,7 @@ REFUSED = [
     (lambda: [tabular()[0], made_of(tabular()[0], {})], {}, "must have labels, got none at position 1"),
     (lambda: [made_of(Explanation(DomainMapper()), {1: []})], {}, "got those of a DomainMapper at position 0"),
     (lambda: [*tabular(), *texts()], {}, "got tabular classification at position 0 and text .* at position 12"),
-    (lambda: [*images(), *texts()], {}, "of one kind, got image .* at position 0 and text .* at position 3"),
+    (lambda: [*images(), *texts()], {}, "of the same kind, got image .* at position 0 and text .* at position 3"),
     (lambda: [*tabular(), *tabular(mode="regression")], {}, "classification .* and tabular regression at position 12"),
     (lambda: [*texts(), made_of(texts()[0], {1: []}, class_names=["a"])], {}, r"same class_names, .* position 4"),
     (lambda: [*tabular(), renamed(["a"])], {}, "same columns, got 4 at position 0 and 1 at position 12"),
