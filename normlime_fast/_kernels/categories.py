@@ -1,7 +1,7 @@
-"""Categories drawn by their frequency, by the same counter-based generator as normal variates (see gaussian.py).
+"""Categories drawn by frequency, with the same counter-based generator as normal variates (see gaussian.py).
 
-Every draw is a function of (seed, set of samples, position) alone: draws of a set come in blocks of 256 counters, and
-within a block word number v of counter i stands at v * 256 + i.
+Every draw is a function of only (seed, set of samples, position): draws of a set come in blocks of 256 counters, and
+within a block, word v of counter i is at v * 256 + i.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ f32 = np.float32
 
 @kernel
 def _guide(firsts: Array, cumulative: Array, guide: Array) -> None:
-    """Fill guide (columns, 256) with the first category that a word with this first byte may stand for."""
+    """Fill guide (columns, 256) with the first category possible for a word with this first byte."""
     for c in range(firsts.size - 1):
         t, last = firsts[c], firsts[c + 1] - 1
         for byte in range(256):
@@ -45,8 +45,9 @@ def redraw(
 ) -> None:
     """Draw the categorical columns of every sample; the other columns are left as they are.
 
-    The categories of columns[c] are numbers[t], firsts[c] <= t < firsts[c + 1], and cumulative[t] is the share of those
-    up to t. inputs (m, n, d) gets the numbers; Z (m, n, d) gets 0 where it is that of the instance, X (m, d), else -1.
+    The categories of columns[c] are numbers[t], firsts[c] <= t < firsts[c + 1], and cumulative[t] is the relative
+    frequency of those up to t. inputs (m, n, d) receives the numbers; Z (m, n, d) receives 0 if the number is that of
+    the instance, X (m, d), else -1.
     """
     m, n, _ = Z.shape
     words = np.empty(4 * COUNTERS, np.uint32)

@@ -2,9 +2,9 @@
 
     mean = sum_i p_i z_i      c = sum_i p_i z_i y_i      G = sum_i p_i z_i z_i' - mean mean'
 
-with weights p that are divided by their sum. Only the columns of G that come near a support are ever computed, unless
-they are so few that all pairs cost no more. Where all p_i are 1, G is symmetric to the last bit, so that it does not
-matter which way a value was computed.
+with weights p divided by their sum. Only columns of G that a support may need are computed, unless there are so few
+that all pairs cost no more. If all p_i are 1, G is symmetric to the last bit, so that either
+of two symmetric entries can be used.
 """
 
 from typing import Any, NamedTuple
@@ -17,17 +17,17 @@ from normlime_fast._kernels.products import HIGH, TILE, WIDE, add_products
 
 Array = NDArray[Any]
 
-UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
+UNKNOWN, KNOWN, WANTED = 0, 1, 2  # states of columns of the Gram matrix
 
 ALL = 2.5  # all pairs of features cost no more, in the first pass, than the columns of 1 / ALL of them in a second
 
 
 class Gram(NamedTuple):
-    """The Gram matrix as far as it is known, and what its missing columns are computed from."""
+    """A partly known Gram matrix, and the data from which its missing columns are computed."""
 
-    values: Array  # (d, d); row j holds column j (symmetric) where state[j] is KNOWN
+    values: Array  # (d, d); row j holds column j (symmetric) if state[j] is KNOWN
     state: Array  # (d,) int64
-    features: Array  # Z (n, d); columns without variance are welcome
+    features: Array  # Z (n, d); columns without variance are allowed
     weights: Array  # p (n,)
     mean: Array  # (d,) weighted mean of Z
 
@@ -51,7 +51,7 @@ def _round_up(count: int, multiple: int) -> int:
 
 @kernel(inline="always")
 def _rows_from(Z: Array, first: int) -> Array:
-    """Rows of Z, flat; of the last tile a copy, since products read a little past its end."""
+    """Rows of Z, flat; a copy for the last tile, since products read a little past its end."""
     flat = Z.reshape(-1)[first * Z.shape[1] :]
     if flat.size - TILE * Z.shape[1] >= WIDE:
         return flat
@@ -63,9 +63,9 @@ def _rows_from(Z: Array, first: int) -> Array:
 
 @kernel
 def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
-    """Weighted means of z_i, of y_ki z_i for every row k of Y, and of z_ia z_i for every a of columns: a row each.
+    """Weighted means, one row each: of z_i, of y_ki z_i for every row k of Y, of z_ia z_i for every a in columns.
 
-    The d first columns of the result count. Where `columns` are all d, only those from a on.
+    Only the first d columns of the result are valid; in the rows of a, if `columns` has all d, only those from a on.
     """
     n, d = Z.shape
     first = Y.shape[0] + 1
@@ -84,7 +84,7 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
             for k in range(1, first):
                 left[i, k] = weight * Y[k - 1, tile + i]
             if everything:
-                for j in range(width):  # whole vectors: what is past d means nothing
+                for j in range(width):  # whole vectors; values past d are meaningless
                     packed[j] = weight * z[j]
             else:
                 for k in range(columns.size):
@@ -98,7 +98,7 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array) -> Array:
 
 @kernel(inline="always")
 def _enter(gram: Gram, columns: Array, sums: Array) -> None:
-    """Enter columns of the Gram matrix, made of their sums from `moments`; where all are given, each pair once."""
+    """Set columns of the Gram matrix from their sums by `moments`; if all are given, from one sum per pair."""
     d = gram.state.size
     everything = columns.size == d
     for k in range(columns.size):
@@ -112,17 +112,17 @@ def _enter(gram: Gram, columns: Array, sums: Array) -> None:
 
 @kernel
 def want(gram: Gram, correlations: Array, count: int) -> None:
-    """Want, of the columns that are not known, those of the `count` largest correlations."""
+    """Mark as WANTED the UNKNOWN columns with the `count` largest correlations."""
     least = _nth_largest(correlations, gram.state, count)
     for j in range(gram.state.size):
-        # 0 is the correlation of an output without a fit, or of a column without variance
+        # the correlation is 0 for an output without a fit and for a column without variance
         if gram.state[j] == UNKNOWN and correlations[j] != 0.0 and abs(correlations[j]) >= least:
             gram.state[j] = WANTED
 
 
 @kernel(inline="always")
 def _nth_largest(values: Array, state: Array, n: int) -> float:
-    """The n-th largest |value| of columns that are not known; 0 if there are fewer."""
+    """The n-th largest |value| of columns that are not KNOWN; 0 if there are fewer."""
     top: Array = np.zeros(n)  # ascending
     for j in range(state.size):
         value = abs(values[j])
@@ -137,7 +137,7 @@ def _nth_largest(values: Array, state: Array, n: int) -> float:
 
 @kernel
 def fetch(gram: Gram) -> None:
-    """Compute the columns of the Gram matrix that are WANTED; all, once they are half of those that there are."""
+    """Compute the WANTED columns of the Gram matrix, or all missing ones if at most half would stay UNKNOWN."""
     d = gram.state.size
     if 2 * _listed(gram.state, UNKNOWN).size <= d:
         for j in range(d):
@@ -148,7 +148,7 @@ def fetch(gram: Gram) -> None:
 
 @kernel(inline="always")
 def observe(Z: Array, Y: Array, weights: Array, n_features: int, values: Array) -> tuple[Gram, Array]:
-    """Begin the Gram matrix of Z in `values` (d, d), for paths to K features; and c of every row of Y, (rows, >= d)."""
+    """Begin the Gram matrix of Z in `values` (d, d), for paths to K features; return it and c (rows of Y, >= d)."""
     d = Z.shape[1]
     guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
     everything = ALL * Y.shape[0] * guess >= d
