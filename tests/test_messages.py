@@ -8,7 +8,7 @@ import pytest
 
 import normlime_fast as nlf
 from normlime_fast._cli.errors import in_options
-from normlime_fast._cli.explain import _what_failed
+from normlime_fast._cli.explain import _describe
 from normlime_fast._messages import Message, ModelNote, Numbers, Term
 
 
@@ -68,5 +68,5 @@ def test_the_command_line_tells_of_points_that_all_rows_share():
     explainer = nlf.NormLIME(broken, nlf.Pool.from_data(X), n_features=2, n_samples=30, rng=0)
     with pytest.raises(RuntimeError) as caught:
         explainer.explain(X[:4])
-    told = "the model raised RuntimeError: no (the model was working on the points of the neighborhood)"
-    assert _what_failed(caught.value) == told
+    told = "the model raised RuntimeError: no (while predicting the points of the neighborhood)"
+    assert _describe(caught.value) == told

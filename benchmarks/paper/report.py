@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks.measuring import table
+from benchmarks.common.measuring import table
 from benchmarks.paper import choose, maps, retrain, retraining
 from benchmarks.paper.comparing import CONFIDENCE, Difference, difference, signed
 from benchmarks.paper.explain import FEATURES, LITERAL

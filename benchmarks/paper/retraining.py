@@ -49,6 +49,7 @@ def keep_and_retrain(
             executor=study.executor,
             progress=sys.stderr.isatty(),
         )
+    retraining.lines.pack()
 
 
 def _seeds(importance: np.ndarray, choosing: bool) -> Sequence[int]:

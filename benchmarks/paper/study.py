@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks import models
+from benchmarks.common import workloads
 from benchmarks.paper import network
 from benchmarks.paper.lines import Lines
 
@@ -83,7 +83,7 @@ class Study:
         return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
 
     @cached_property
-    def data(self) -> models.Images:
+    def data(self) -> workloads.Images:
         images = _mnist()
         return images._replace(X=images.X[-self.plan.n_train :], y=images.y[-self.plan.n_train :])
 
@@ -140,4 +140,4 @@ class Study:
         return Lines(self.out / "results" / f"{name}.jsonl")
 
 
-_mnist = cache(models.mnist)  # once a process
+_mnist = cache(workloads.mnist)  # once a process

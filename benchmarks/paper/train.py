@@ -18,7 +18,7 @@ def run(study: Study) -> None:
     model = network.train(network.cnn(0), network.as_images(images.X), images.y, epochs, seed=0)
     seconds = time.perf_counter() - start
     share = float(np.mean(network.predicted(model, network.as_images(images.X_test)) == images.y_test))
-    for found in study.results("network").path.parent.glob("*.jsonl"):
+    for found in study.results("network").path.parent.glob("*.jsonl*"):
         found.unlink()
     study.results("network").append(epochs=epochs, images=len(images.X), accuracy=share, seconds=seconds)
     unfinished = path.with_suffix(".part.pt")

@@ -1,1 +1,1 @@
-"""What the command line does: one file a command, and what they share."""
+"""The command line: one file for each command, and the helpers that they share."""

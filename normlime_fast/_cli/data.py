@@ -1,4 +1,4 @@
-"""Data files as tables that the model and the neighborhood can work with."""
+"""Read data files, and check that the model and the neighborhood can use them."""
 
 import re
 import warnings
@@ -18,12 +18,12 @@ PARQUET = (".parquet", ".pq")
 
 
 class Data(NamedTuple):
-    """A table as its file has it: a DataFrame, or an array (n, d) of numbers; or some of its columns."""
+    """A table of a file, or some of its columns: a DataFrame, or an array (n, d) of numbers."""
 
     path: str
     table: Any
-    columns: list[Any]  # their names, or their positions in a file without names
-    width: int  # columns of the file
+    columns: list[Any]  # names, or positions in a file without names
+    width: int  # number of columns in the file
 
     @classmethod
     def whole(cls, path: str, table: Any) -> "Data":
@@ -36,26 +36,26 @@ class Data(NamedTuple):
         """Whether this is a DataFrame."""
         return not isinstance(self.table, np.ndarray)
 
-    def found(self, option: str, names: Sequence[str]) -> list[Any]:
-        """Return the columns that an option names, separated by commas if they are not one name."""
-        known = {str(column): column for column in self.columns}
-        parts = [part for name in names for part in ([name] if name in known else name.split(","))]
-        missing = [part for part in parts if part not in known]
+    def resolve(self, option: str, names: Sequence[str]) -> list[Any]:
+        """Return the columns that an option names; a name that is not a column is split at its commas."""
+        by_name = {str(column): column for column in self.columns}
+        parts = [part for name in names for part in ([name] if name in by_name else name.split(","))]
+        missing = [part for part in parts if part not in by_name]
         if missing:
             raise UsageError(f"{option}: {self.path} has no column {missing[0]!r}; it has {join_names(self.columns)}")
-        return [known[part] for part in parts]
+        return [by_name[part] for part in parts]
 
     def only(self, columns: Sequence[Any]) -> "Data":
         """Return the table with these columns, in this order."""
         if list(columns) == self.columns:
             return self
-        where = [self.columns.index(column) for column in columns]
-        table = self.table.iloc[:, where] if self.named else self.table[:, where]
+        positions = [self.columns.index(column) for column in columns]
+        table = self.table.iloc[:, positions] if self.named else self.table[:, positions]
         return self._replace(table=table, columns=list(columns))
 
 
 def read_table(path: str, takes_text: Callable[[str], bool]) -> Data:
-    """Read a CSV, Parquet or npy file; of a CSV file, these columns are text, whatever they look like."""
+    """Read a CSV, Parquet or npy file; in a CSV file, columns for which `takes_text` holds are read as text."""
     check_readable(path)
     name = Path(path).name.lower()
     if name.endswith(CSV):
@@ -79,13 +79,13 @@ def _read_csv(path: str, takes_text: Callable[[str], bool]) -> Any:
 
     try:
         header = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-        twice = [name for name in header if header.count(name) > 1]
-        if twice:
-            raise UsageError(f"{path} has two columns with the name {twice[0]!r}")
+        duplicates = [name for name in header if header.count(name) > 1]
+        if duplicates:
+            raise UsageError(f"{path} has two columns with the name {duplicates[0]!r}")
         _check_header(path, header)
         dtypes = {name: str for name in header if takes_text(name)}
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would leave cells out
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # pandas would drop cells
             return pandas.read_csv(path, dtype=dtypes, index_col=False, low_memory=False)
     except pandas.errors.EmptyDataError:
         raise UsageError(f"{path} is empty") from None
@@ -98,10 +98,10 @@ def _read_csv(path: str, takes_text: Callable[[str], bool]) -> Any:
 
 
 def _check_header(path: str, header: list[str]) -> None:
-    """Refuse other separators, warn of what is no header of names."""
-    other = next((what for mark, what in {";": "semicolons", "\t": "tabs"}.items() if mark in header[0]), None)
-    if len(header) == 1 and other:
-        raise UsageError(f"{path} has {other} between its cells: save it as UTF-8 with commas")
+    """Refuse separators other than commas, and warn if the first line does not look like names."""
+    separators = next((name for mark, name in {";": "semicolons", "\t": "tabs"}.items() if mark in header[0]), None)
+    if len(header) == 1 and separators:
+        raise UsageError(f"{path} has {separators} between its cells: save it as UTF-8 with commas")
     if "" in header:
         name = f"Unnamed: {header.index('')}"
         warnings.warn(
@@ -109,7 +109,7 @@ def _check_header(path: str, header: list[str]) -> None:
             stacklevel=2,
         )
     elif all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name, re.IGNORECASE) for name in header):
-        warnings.warn(f"the first line of {path} is taken for its header, but has numbers alone", stacklevel=2)
+        warnings.warn(f"the first line of {path} is read as its header, but has only numbers", stacklevel=2)
 
 
 def _read_parquet(path: str) -> Any:
@@ -117,7 +117,7 @@ def _read_parquet(path: str) -> Any:
 
     try:
         return pandas.read_parquet(path, engine="pyarrow")
-    except Exception as error:  # pyarrow has many, some of them its own
+    except Exception as error:  # pyarrow raises many classes, some of them its own
         raise UsageError(f"{path} is not a Parquet file that pandas can read: {one_line(error)}") from None
 
 
@@ -125,10 +125,10 @@ def _read_parquet(path: str) -> Any:
 def _read_npy(path: str) -> Any:
     try:
         table = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # also whatever NumPy meets in a header that somebody has made up
+    except Exception as error:  # a forged header makes NumPy raise many classes
         if is_zipfile(path):
             raise UsageError(
-                f"{path} is a zip of arrays (npz), not one array; save the one to explain by numpy.save"
+                f"{path} is a zip of arrays (npz), not one array; save the array to explain with numpy.save"
             ) from None
         if _holds_objects(path):
             raise UsageError(f"{path} holds Python objects, whose loading may run code; save numbers") from None
@@ -141,7 +141,7 @@ def _read_npy(path: str) -> Any:
 
 
 def _holds_objects(path: str) -> bool:
-    """Whether this is an npy file of Python objects, as far as its header can be read."""
+    """Whether this is an npy file of Python objects; False if its header cannot be read."""
     with suppress(Exception), Path(path).open("rb") as file:
         newer = np.lib.format.read_magic(file) != (1, 0)
         read = np.lib.format.read_array_header_2_0 if newer else np.lib.format.read_array_header_1_0
@@ -166,18 +166,19 @@ def check_values(data: Data) -> None:
         refuse_cells(data, column, infinite, "an infinite value")
 
 
-def refuse_cells(data: Data, column: Any, bad: Any, what: str) -> None:
-    """Refuse a table in which cells of a column are bad; tell the first one's row as users count."""
+def refuse_cells(data: Data, column: Any, bad: Any, content: str) -> None:
+    """Refuse a table if cells of a column are bad; name the row of the first, counted from 1."""
     if bad.any():
         more = f", and {bad.sum() - 1:,} more" if bad.sum() > 1 else ""
         header = " without the header" if data.path.lower().endswith(CSV) else ""
         raise UsageError(
-            f"column {column!r} of {data.path} has {what} in data row {bad.argmax() + 1}, counted from 1{header}{more}"
+            f"column {column!r} of {data.path} has {content} in data row {bad.argmax() + 1},"
+            f" counted from 1{header}{more}"
         )
 
 
 def check_same_kinds(background: Data, data: Data) -> None:
-    """Refuse a background with numbers where the data has text, and the like."""
+    """Refuse a background whose columns are of another kind than the data's, such as numbers instead of text."""
     for column in data.columns if data.named else ():
         got, expected = (_kind(one.table[column]) for one in (background, data))
         if got != expected:
@@ -193,7 +194,7 @@ def _kind(values: Any) -> str:
 
 
 def is_category(values: Any) -> bool:
-    """Whether a column of a DataFrame holds text, bools or what pandas calls a category."""
+    """Whether a column of a DataFrame holds text, bools or a pandas category."""
     import pandas
 
     if isinstance(values.dtype, pandas.CategoricalDtype) or values.dtype.kind == "b":
@@ -202,5 +203,5 @@ def is_category(values: Any) -> bool:
 
 
 def is_text(values: Any) -> bool:
-    """Whether a column of a DataFrame holds text, also as a pandas category."""
+    """Whether a column of a DataFrame holds text, including text as a pandas category."""
     return getattr(values.dtype, "categories", values).dtype.kind not in "fiub"

@@ -1,4 +1,4 @@
-"""The demo: what a classifier of handwritten digits looks at, from scikit-learn's data to a picture and a table."""
+"""The demo: explain a classifier of scikit-learn's handwritten digits, and write a picture and a table."""
 
 import csv
 import sys
@@ -21,13 +21,13 @@ NOISE = 0.1  # of the range from no ink to full ink
 
 
 def run(out: Path) -> None:
-    """Train, explain every image for its predicted class, print what was found, write the picture and the table."""
+    """Train, explain every image for its predicted class, print a summary, and write the picture and the table."""
     from sklearn.datasets import load_digits
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
     images, digits = load_digits(return_X_y=True)
     X = (images / 16).astype(np.float32)  # ink from 0 to 1
-    # One thread, for times that can be compared: more BLAS threads gain little here, and on busy cores lose much.
+    # One BLAS thread, for comparable times: more threads gain little here, and cost much on busy cores.
     with threadpool_limits(1, "blas"):
         by_class, overall = _explain(_train(X, digits), X)
     _print_top(by_class, overall)
@@ -37,7 +37,7 @@ def run(out: Path) -> None:
 
 
 def _explain(model: Any, X: Array) -> tuple[nlf.Importance, nlf.Importance]:
-    """Explain every image for its predicted class: the positive part of the importance, by class and over all."""
+    """Explain every image for its predicted class; return the positive importances, by class and over all."""
     predict = _Timed(model.decision_function)
     explainer = nlf.NormLIME(
         predict,
@@ -60,7 +60,7 @@ def _explain(model: Any, X: Array) -> tuple[nlf.Importance, nlf.Importance]:
 
 
 class _Timed:
-    """The model's function, with a count of its calls and rows and the time they took."""
+    """The model's function, with its number of calls, rows and seconds."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -93,7 +93,7 @@ def _train(X: Array, digits: Array) -> Any:
 
 
 def progress() -> Callable[[int, int], None] | Literal[False]:
-    """Return what draws the progress on stderr, if that is a terminal."""
+    """Return a callable that draws the progress on stderr, or False if that is not a terminal."""
 
     def report(done: int, total: int) -> None:
         end = "\n" if done == total else ""
@@ -104,18 +104,18 @@ def progress() -> Callable[[int, int], None] | Literal[False]:
 
 def _print_run(local: nlf.LocalExplanations, predict: _Timed, seconds: float) -> None:
     n = len(local.r2)
-    print(f"\nExplained: all {n:,} images, training images too, each for its predicted class. The output is the class")
-    print(f"score before the softmax (decision_function), the noise has a standard deviation of {NOISE} ink on every")
-    print(f"pixel, and an explanation has at most {N_FEATURES} pixels, fitted to {N_SAMPLES:,} perturbed images.")
+    print(f"\nExplained: all {n:,} images, including training images, each for its predicted class. The output is the")
+    print(f"class score before the softmax (decision_function), the noise has a standard deviation of {NOISE} ink on")
+    print(f"every pixel, and an explanation has at most {N_FEATURES} pixels, fitted to {N_SAMPLES:,} perturbed images.")
     print(f"Mean local R^2: {local.r2.mean():.3f}.")
     print(f"The model was called {predict.calls:,} times, with {predict.rows:,} rows in all.")
-    each, share = seconds / n * 1e3, predict.seconds / seconds
-    print(f"On one thread that took {seconds:.1f} s, {each:.2f} ms per image, {share:.0%} of it in the model.")
+    per_image, share = seconds / n * 1e3, predict.seconds / seconds
+    print(f"On one thread that took {seconds:.1f} s, {per_image:.2f} ms per image, {share:.0%} of it in the model.")
 
 
 def _print_top(by_class: nlf.Importance, overall: nlf.Importance) -> None:
     print("\nMost important pixels, by the positive part of NormLIME's importance: how far ink there raises the score.")
-    print("Rows and columns count from 0. The count is that of the explanations that give the pixel a positive weight.")
+    print("Rows and columns count from 0. The count is that of explanations with a positive weight for the pixel.")
     print("class  row  column  importance  count  standard error")
     for group, pixel, value, count, stderr in by_class.top(5) + overall.top(5):
         row, column = divmod(int(pixel), SIDE)
@@ -133,7 +133,7 @@ def _write_table(path: Path, by_class: nlf.Importance, overall: nlf.Importance) 
 
 
 def _maps(by_class: nlf.Importance, overall: nlf.Importance) -> list[tuple[str, Array, Array, Array]]:
-    """(label, values, counts, standard errors) of every class, and of all images together."""
+    """Return (label, values, counts, standard errors) of every class, and of all images together."""
     assert by_class.groups is not None
     assert by_class.stderr is not None
     assert overall.stderr is not None

@@ -1,4 +1,4 @@
-"""How commands fail: in one line, with an exit code that scripts can use."""
+"""Errors of commands: one line each, with an exit code for scripts."""
 
 import os
 import tempfile
@@ -11,14 +11,14 @@ from normlime_fast._messages import Message, Numbers, Term
 
 
 class UsageError(Exception):
-    """Arguments or input that cannot be worked with, found before any work is done: exit code 2."""
+    """Wrong arguments or input, detected before any work is done: exit code 2."""
 
 
 class WorkError(Exception):
-    """Something failed while working: exit code 1."""
+    """Failure during the run: exit code 1."""
 
 
-OPTIONS = {  # terms of the library, and how users of the command line know them
+OPTIONS = {  # terms of the library, and those of the command line
     "n_jobs": "--jobs",
     "n_samples": "--samples",
     "n_features": "--features",
@@ -40,7 +40,7 @@ OPTIONS = {  # terms of the library, and how users of the command line know them
 
 
 def in_options(text: object) -> str:
-    """Return a message of the library, or part of it, with options in the place of parameters, and rows from 1."""
+    """Return a message of the library, or part of it, with options instead of parameters, and rows counted from 1."""
     message = text.args[0] if isinstance(text, Exception) and len(text.args) == 1 else text
     if isinstance(message, Message):
         return "".join(map(in_options, message.parts))
@@ -52,36 +52,36 @@ def in_options(text: object) -> str:
 
 
 def one_line(text: object, length: int = 400) -> str:
-    """Return a text as one line that a terminal shows as it is, and that is not too long."""
+    """Return a text as one line of printable characters, cut at `length`."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= length else f"{line[: length - 3]}..."
 
 
-def join_names(names: Iterable[object], most: int = 8) -> str:
-    """Return names as a message lists them."""
+def join_names(names: Iterable[object], limit: int = 8) -> str:
+    """Return names in quotes, separated by commas, for a message."""
     shown = [repr(name) for name in names]
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return one_line(", ".join(shown[:most])) + more
+    more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
+    return one_line(", ".join(shown[:limit])) + more
 
 
-def needs(package: str, what: str, extra: str, module: str | None = None) -> None:
-    """Refuse what needs a package, whose module may have another name, that is not installed."""
+def needs(package: str, dependent: str, extra: str, module: str | None = None) -> None:
+    """Refuse to go on if the package that `dependent` needs is not installed; `module` is its name in imports."""
     if find_spec(module or package) is None:
-        raise UsageError(f'{what} needs {package}; install it with: pip install "normlime-fast[{extra}]"')
+        raise UsageError(f'{dependent} needs {package}; install it with: pip install "normlime-fast[{extra}]"')
 
 
 def check_readable(path: str) -> None:
-    """Refuse a path without a file."""
+    """Refuse a path that is not a readable file."""
     if not Path(path).exists():
         raise UsageError(f"there is no file {path}")
     if Path(path).is_dir():
         raise UsageError(f"{path} is a folder, not a file")
     if not os.access(path, os.R_OK):
-        raise UsageError(f"{path} may not be read")
+        raise UsageError(f"{path} is not readable")
 
 
 def check_writable(path: str, force: bool) -> None:
-    """Refuse a path that cannot be written, or has a file already."""
+    """Refuse a path that cannot be written, or, without `force`, an existing file."""
     folder = Path(path).parent
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder} to write {Path(path).name} to")
@@ -92,4 +92,4 @@ def check_writable(path: str, force: bool) -> None:
     try:
         tempfile.NamedTemporaryFile(dir=Path(path).resolve().parent, prefix=".normlime_fast-").close()
     except OSError as error:
-        raise UsageError(f"the folder {folder} may not be written to: {error.strerror}") from None
+        raise UsageError(f"the folder {folder} is not writable: {error.strerror}") from None

@@ -33,7 +33,7 @@ def explain(arguments: argparse.Namespace) -> None:
     """Explain the rows of a file, and write the explanations to another."""
     started = time.perf_counter()
     if Path(arguments.output).suffix != ".npz":
-        raise UsageError(f"--output must be a file *.npz, which is what the explanations are, got {arguments.output}")
+        raise UsageError(f"--output must be a file *.npz, got {arguments.output}")
     check_writable(arguments.output, arguments.force)
     with _usage():
         threads = as_jobs(arguments.jobs)
@@ -53,8 +53,8 @@ def explain(arguments: argparse.Namespace) -> None:
         )
         X = data.table[: arguments.limit]
         rows = neighborhood._checked_rows(X, data.path)
-    names = _asked_once(explainer, model, rows.take(np.arange(1)), arguments)
-    del rows  # which is as large as the table
+    names = _output_names(explainer, model, rows.take(np.arange(1)), arguments)
+    del rows  # as large as the table
     predict.rows, predict.seconds = 0, 0.0
     if arguments.checkpoint is not None:
         check_checkpoint(arguments.checkpoint, model.identity | {"--seed": str(arguments.seed)})
@@ -62,17 +62,18 @@ def explain(arguments: argparse.Namespace) -> None:
     try:
         local.save(arguments.output)
     except BaseException as error:
-        raise _ended(error, f"{arguments.output} could not be written: ", _kept(local, arguments.output)) from error
+        place = _save_elsewhere(local, arguments.output)
+        raise _ended(error, f"{arguments.output} could not be written: ", place) from error
     output = model.identity.get("--output-name")
-    _say_what_was_done(local, len(X), output, predict, time.perf_counter() - started, arguments)
+    _tell_summary(local, len(X), output, predict, time.perf_counter() - started, arguments)
 
 
-# --- before
+# --- before the run
 
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """What the library refuses here is the user's input."""
+    """Turn errors of the library into usage errors: at this stage, they are about the user's input."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -80,9 +81,10 @@ def _usage() -> Iterator[None]:
 
 
 def _data(arguments: argparse.Namespace, model: Model) -> Data:
-    """Read the table for the model."""
+    """Read the table, with only the columns that the model gets."""
     data = read_table(arguments.data, model.takes_text)
-    dropped = data.found("--drop", arguments.drop) + data.found("--label", [arguments.label] if arguments.label else [])
+    label = [arguments.label] if arguments.label else []
+    dropped = data.resolve("--drop", arguments.drop) + data.resolve("--label", label)
     data = data.only([column for column in data.columns if column not in dropped])
     if not data.columns:
         raise UsageError(f"no columns of {data.path} are left for the model")
@@ -92,22 +94,24 @@ def _data(arguments: argparse.Namespace, model: Model) -> Data:
 
 
 def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> Any:
-    """Make the neighborhood of the background, by default the data itself."""
+    """Make the neighborhood from the background, by default the data itself."""
     background = data
     if arguments.background is not None:
         background = read_table(arguments.background, model.takes_text)
         missing = [column for column in data.columns if column not in background.columns]
         if missing:
-            lacks = join_names(missing)
-            raise UsageError(f"{background.path} must have the columns of {data.path}, but does not have {lacks}")
+            names = join_names(missing)
+            raise UsageError(f"{background.path} must have the columns of {data.path}, but does not have {names}")
         if not data.named and background.width != data.width:
-            raise UsageError(f"{background.path} must have {data.width} columns as {data.path}, got {background.width}")
+            raise UsageError(
+                f"{background.path} must have {data.width} columns as in {data.path}, got {background.width}"
+            )
         background = background.only(data.columns)
         check_values(background)
         check_same_kinds(background, data)
     if len(background.table) == 1:
-        raise UsageError(f"{background.path} has one row, so that nothing varies; give more with --background")
-    categorical = data.found("--categorical", arguments.categorical)
+        raise UsageError(f"{background.path} must have more than one row; pass a larger table with --background")
+    categorical = data.resolve("--categorical", arguments.categorical)
     if data.named:
         categorical += [column for column in data.columns if is_category(data.table[column])]
     positions = [position for position, column in enumerate(data.columns) if column in categorical]
@@ -122,12 +126,12 @@ def _n_features(arguments: argparse.Namespace, d: int) -> int | None:
     return min(N_FEATURES, d) if arguments.features is None else arguments.features
 
 
-def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse.Namespace) -> tuple[str, ...] | None:
-    """Ask the model about the first row, check what depends on its outputs, and return their names."""
+def _output_names(explainer: NormLIME, model: Model, row: Any, arguments: argparse.Namespace) -> tuple[str, ...] | None:
+    """Predict the first row, check the options that depend on the outputs, and return the outputs' names."""
     try:
         outputs = explainer._settings().model.predict(row, row.values, np.arange(1))
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{arguments.data}: {_what_failed(error)}") from error
+        raise UsageError(f"{arguments.data}: {_describe(error)}") from error
     n_outputs = outputs.shape[1]
     targets = as_targets(arguments.targets)
     if not isinstance(targets, str) and targets.max() >= n_outputs:
@@ -138,92 +142,94 @@ def _asked_once(explainer: NormLIME, model: Model, row: Any, arguments: argparse
     if len(set(names)) != len(names):
         raise UsageError(f"--target-names must differ from each other, got {join_names(names)}")
     if len(names) != n_outputs:
-        raise UsageError(f"--target-names must be {n_outputs} names, one for each output, got {join_names(names)}")
+        raise UsageError(f"--target-names must be one name for each of {n_outputs} outputs, got {join_names(names)}")
     return names
 
 
-# --- the work
+# --- the run
 
 
 def _explained(
     explainer: NormLIME, X: Any, names: tuple[str, ...] | None, arguments: argparse.Namespace
 ) -> LocalExplanations:
-    """Explain the rows; where that ends half-way, keep what is finished and say where."""
+    """Explain the rows; if that ends early, keep the finished explanations and tell their place."""
     try:
         local = explainer.explain(X, checkpoint=arguments.checkpoint, progress=_progress(arguments.progress))
     except BaseException as error:
         predict: Any = explainer.predict
-        refused = not predict.rows or isinstance(error, CheckpointMismatchError)  # which may ask before it refuses
+        refused = not predict.rows or isinstance(error, CheckpointMismatchError)  # raised after a call of the model
         if refused and isinstance(error, TypeError | ValueError):
             raise UsageError(one_line(in_options(error))) from error
-        place = f"finished blocks are in {arguments.checkpoint}: the same command goes on from there"
+        place = f"finished blocks are in {arguments.checkpoint}: the same command resumes from there"
         if arguments.checkpoint is None:
             finished: LocalExplanations | None = getattr(error, "finished", None)
-            place = "nothing was finished before"
+            place = "no explanation was finished"
             if finished is not None:
-                place = _kept(replace(finished, target_names=names), arguments.output)
+                place = _save_elsewhere(replace(finished, target_names=names), arguments.output)
         raise _ended(error, "", place) from error
     return replace(local, target_names=names)
 
 
-def _ended(error: BaseException, what: str, place: str) -> BaseException:
-    """Return what the command ends with, which says where the work is."""
+def _ended(error: BaseException, prefix: str, place: str) -> BaseException:
+    """Return the exception that ends the command and tells where the finished work is."""
     if isinstance(error, KeyboardInterrupt):
         return (Terminated if isinstance(error, Terminated) else KeyboardInterrupt)(place)
-    return WorkError(f"{what}{_what_failed(error)}; {place}")
+    return WorkError(f"{prefix}{_describe(error)}; {place}")
 
 
-def _what_failed(error: BaseException) -> str:
-    """Say in one line what went wrong, and for which rows."""
+def _describe(error: BaseException) -> str:
+    """Return an error in one line, with the rows that the model was predicting."""
     rows = [note.rows for note in getattr(error, "__notes__", ()) if isinstance(note, ModelNote)]
     shared = any(one.of == "point" for one in rows)
-    where = ["the points of the neighborhood"] if shared else [in_options(one) for one in rows]
+    predicted = ["the points of the neighborhood"] if shared else [in_options(one) for one in rows]
     hint = "; lower --samples" if isinstance(error, MemoryError) else ""
-    if where:
-        return f"the model raised {type(error).__name__}: {one_line(error)} (the model was working on {where[0]}){hint}"
-    known = isinstance(error, TypeError | ValueError | RuntimeError | OSError)
-    return one_line(in_options(error)) if known else f"{type(error).__name__}: {one_line(error)}{hint}"
+    if predicted:
+        return f"the model raised {type(error).__name__}: {one_line(error)} (while predicting {predicted[0]}){hint}"
+    clear = isinstance(error, TypeError | ValueError | RuntimeError | OSError)
+    return one_line(in_options(error)) if clear else f"{type(error).__name__}: {one_line(error)}{hint}"
 
 
 @undisturbed()
-def _kept(local: LocalExplanations, output: str) -> str:
-    """Write explanations beside where they were to go, or else where there is room, and say where that is."""
+def _save_elsewhere(local: LocalExplanations, output: str) -> str:
+    """Write explanations next to the output, or else to the temporary folder, and return a message that tells where."""
     names = (f"{output}.partial{number or ''}" for number in count())
-    beside = next(Path(name) for name in names if not Path(name).exists())
-    for path in (beside, Path(tempfile.gettempdir()) / f"{beside.name}.{time.time_ns()}"):
+    neighbor = next(Path(name) for name in names if not Path(name).exists())
+    for path in (neighbor, Path(tempfile.gettempdir()) / f"{neighbor.name}.{time.time_ns()}"):
         try:
             local.save(path)
-        except Exception:  # also out of memory: what counts is whether the next one works
+        except Exception:  # any error, also MemoryError: the next path may still work
             continue
-        return f"the {len(local.status):,} explanations finished before are in {path}"
-    return "what was finished is lost: neither its folder nor that for temporary files takes it"
+        return f"the {len(local.status):,} finished explanations are in {path}"
+    return "the finished explanations are lost: saving failed next to the output and in the temporary folder"
 
 
-def _progress(asked: bool) -> Callable[[int, int], None] | bool:
-    """Return what draws the progress on stderr: on a terminal in place, else, where it is asked for, in lines."""
+def _progress(requested: bool) -> Callable[[int, int], None] | bool:
+    """Return a callable that shows the progress on stderr: in place on a terminal, else, if requested, in lines."""
     terminal = sys.stderr.isatty()
-    started, before, told = 0.0, 0, -1
+    started, done_before, twentieths = 0.0, 0, -1
 
     def report(done: int, total: int) -> None:
-        nonlocal started, before, told
+        nonlocal started, done_before, twentieths
         now = time.perf_counter()
-        if told < 0:
-            started, before = now, done
-        if not terminal and told == 20 * done // total:  # a line for every twentieth
+        if twentieths < 0:
+            started, done_before = now, done
+        if not terminal and twentieths == 20 * done // total:  # a line for every twentieth
             return
-        told = 20 * done // total
-        left = f", {(now - started) / (done - before) * (total - done):,.0f} s left" if total > done > before else ""
-        text = f"explained {done:,} of {total:,} rows{left}"
+        twentieths = 20 * done // total
+        remaining = ""
+        if total > done > done_before:
+            remaining = f", {(now - started) / (done - done_before) * (total - done):,.0f} s left"
+        text = f"explained {done:,} of {total:,} rows{remaining}"
         end = "\n" if done == total or not terminal else ""
         tell(f"\r{text:<70}" if terminal else text, end)
 
-    return report if terminal or asked else False
+    return report if terminal or requested else False
 
 
-# --- after
+# --- after the run
 
 
-def _say_what_was_done(
+def _tell_summary(
     local: LocalExplanations,
     n_rows: int,
     output: str | None,
@@ -237,7 +243,7 @@ def _say_what_was_done(
     share = predict.seconds / seconds
     by = " --by target" if len(np.unique(local.target)) > 1 else ""
     lines = [
-        f"explained {n_rows:,} rows of {arguments.data} in {seconds:.1f} s; the model was asked about"
+        f"explained {n_rows:,} rows of {arguments.data} in {seconds:.1f} s; the model predicted"
         f" {predict.rows:,} rows, which took {share:.0%} of the time",
         f"{len(local.status):,} explanations{of}: {', '.join(statuses)}",
         f"mean R^2 {np.nanmean(local.r2):.3f}" if np.isfinite(local.r2).any() else "no explanation has an R^2",

@@ -26,8 +26,8 @@ from normlime_fast._cli.process import tell
 from normlime_fast._results.archive import write_atomically
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
-WIDEST = 60  # characters of a feature's name in a table
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # how a spreadsheet's formulas begin, also in fullwidth
+WIDEST = 60  # most characters of a feature's name in a table
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # first characters of a spreadsheet's formulas, also in fullwidth
 
 
 def importance(arguments: argparse.Namespace) -> None:
@@ -42,12 +42,12 @@ def importance(arguments: argparse.Namespace) -> None:
     try:
         local = LocalExplanations.load(arguments.file)
         options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink
-        whole = arguments.plot or (arguments.json and top is None)  # which tell of features that are not used, too
-        result = local.importance(*options) if whole else local._used_importance(*options)[0]
+        with_unused = arguments.plot or (arguments.json and top is None)  # which also show unused features
+        result = local.importance(*options) if with_unused else local._used_importance(*options)[0]
     except (TypeError, ValueError, OSError) as error:
         raise UsageError(one_line(in_options(error))) from error
-    if hasattr(sys.stdout, "reconfigure"):  # names that it has no letters for; a file gets all of them
-        exact = {"encoding": "utf-8", "newline": ""} if arguments.csv else {}  # a name's line ends are its own
+    if hasattr(sys.stdout, "reconfigure"):  # escape what it cannot encode; UTF-8 of CSV encodes everything
+        exact = {"encoding": "utf-8", "newline": ""} if arguments.csv else {}  # line ends in names stay as they are
         sys.stdout.reconfigure(errors="backslashreplace", **exact)
     if arguments.json:
         print(json.dumps(result.to_dict(top), indent=1, allow_nan=False))
@@ -60,13 +60,13 @@ def importance(arguments: argparse.Namespace) -> None:
 
 
 def _best(result: Importance, top: int | None) -> list[list[object]]:
-    """Rows of group, feature, value, count and standard error, which is None where it is not known."""
+    """Return rows of group, feature, value, count and standard error, which is None if it is not known."""
     rows = result.top(top or result.values.shape[-1])
     return [[*row[:4], None if row.stderr is None or np.isnan(row.stderr) else row.stderr] for row in rows]
 
 
 def _print_csv(result: Importance, top: int | None, safe: bool) -> None:
-    """Print CSV; without groups there is no column for them. `safe`: no name is a formula in a spreadsheet."""
+    """Print CSV, with a column for groups if there are any; `safe`: no name is a formula in a spreadsheet."""
     first = 0 if result.groups is not None else 1
     header: list[object] = ["group", "feature", "value", "count", "stderr"]
     for row in [header, *_best(result, top)]:
@@ -77,17 +77,17 @@ def _print_csv(result: Importance, top: int | None, safe: bool) -> None:
 
 
 def _print_table(result: Importance, top: int | None) -> None:
-    """Print a table for people, one for each group."""
+    """Print a readable table for each group."""
     labels = [None] if result.groups is None else result.groups.tolist()
     explanations = [int(n) for n in result.explanations.reshape(-1)]
     sign = "" if result.sign == "absolute" else f", {result.sign}"
     best = _best(result, top)
     for label, number in zip(labels, explanations, strict=True):
-        here = [row for row in best if row[0] == label]
+        of_group = [row for row in best if row[0] == label]
         group = "" if label is None else f"target {printable(str(label))}: "
         print(f"{group}{result.kind}{sign}, of {number:,} explanations")
         rows = [["feature", result.kind, "stderr", "count"]]
-        rows += [[_name(feature), _number(value), _number(error), f"{n:,}"] for _, feature, value, n, error in here]
+        rows += [[_name(feature), _number(value), _number(error), f"{n:,}"] for _, feature, value, n, error in of_group]
         widths = [max(_width(row[k]) for row in rows) for k in range(4)]
         for name, *cells in rows:
             padding = " " * (widths[0] - _width(name))
@@ -106,12 +106,12 @@ def _number(value: object) -> str:
 
 
 def _width(text: str) -> int:
-    """How many places of a terminal a text takes."""
+    """Return the number of columns that a text takes on a terminal."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _draw(result: Importance, top: int | None, path: str) -> None:
-    """Write a picture, without a display."""
+    """Draw the importance to a file, without a display."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -1,4 +1,4 @@
-"""The command line, `normlime-fast` or `python -m normlime_fast`: its arguments, and which code runs a command."""
+"""The command line, `normlime-fast` or `python -m normlime_fast`: parse the arguments and run the command."""
 
 import argparse
 import math
@@ -22,25 +22,25 @@ from a model and a table to a picture:
   normlime-fast importance local.npz --by target
   normlime-fast importance local.npz --by target --plot importance.png
 
-exit codes: 0 done, 1 something failed while working, 2 wrong usage or input, 130 Ctrl-C, 143 SIGTERM
+exit codes: 0 done, 1 failure during the run, 2 wrong usage or input, 130 Ctrl-C, 143 SIGTERM
 """
 EXPLAIN = """\
-Explain rows of a table one by one, by weights for the columns, and write the explanations to a file, which the command
-importance reads, as does normlime_fast.LocalExplanations.load in Python."""
+Explain each row of a table by weights of its columns, and write the explanations to a file. The command importance, and
+normlime_fast.LocalExplanations.load in Python, read this file."""
 EXPLAIN_EPILOG = """\
 examples:
   a scikit-learn model exported by skl2onnx, with one input per column; the column income is not for the model
     normlime-fast explain --model model.onnx --data people.csv --label income --output local.npz
-  the function predict_proba of the object model in models.py, which gets a DataFrame, or an array of an npy file
+  the method predict_proba of the object model in models.py; it gets a DataFrame, or an array for an npy file
     normlime-fast explain --model models:model.predict_proba --data people.parquet --output local.npz
-  a large table: one set of its rows serves all explanations, and the model is asked about few rows
+  a large table: all explanations share one set of its rows, so that the model predicts few rows
     normlime-fast explain --model model.onnx --data people.csv --label income --output local.npz \\
         --neighborhood pool --samples 10000
-  a long run, which the same command takes up again after Ctrl-C or a failure
+  a long run, which the same command resumes after Ctrl-C or a failure
     normlime-fast explain --model model.onnx --data people.csv --label income --output local.npz --checkpoint run
 
-Pickled models are not read: to load a pickle runs whatever code its author put in. Export the model to ONNX, or write
-a module with a function that loads a file that you trust, and give --model module:function.
+Pickled models are refused: loading a pickle runs any code that its author put in. Export the model to ONNX, or write
+a module with a function that loads a file that you trust, and pass --model module:function.
 """
 IMPORTANCE = """\
 Aggregate local explanations into the importance of each feature, and print the most important ones."""
@@ -53,19 +53,19 @@ examples:
   normlime-fast importance local.npz --by target --plot importance.png
 """
 DEMO = """\
-Train a classifier on scikit-learn's handwritten digits, explain every image, write the importance of each pixel for
-each class as importance.png and importance.csv."""
+Train a classifier on scikit-learn's handwritten digits, explain every image, and write the importance of each pixel
+for each class as importance.png and importance.csv."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` (by default those of the process) name, and return the exit code."""
+    """Run the command in `arguments` (by default those of the process), and return the exit code."""
     open_streams()
     options = _parser().parse_args(arguments)
     try:
         with one_line_warnings():
             options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as head, has read enough
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         silence(sys.stdout)
         return 1
     except KeyboardInterrupt as error:
@@ -84,7 +84,7 @@ def _failed(error: BaseException, message: str, code: int, with_traceback: bool 
     if with_traceback:
         tell("".join(traceback.format_exception(error)), end="")
     if code != 2 and sys.stderr.isatty():
-        tell("")  # below the progress
+        tell("")  # end the line of the progress
     tell(f"{PROGRAM}: {one_line(message, 2000)}")
     return code
 
@@ -104,25 +104,25 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are like all others."""
+    """A parser that reports errors in one line, as the commands do."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with the code of wrong usage."""
+        """Report the error and exit with the code for wrong usage."""
         sys.exit(_failed(UsageError(), f"error: {message.removeprefix('argument ')}; see {self.prog} --help", 2))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=PROGRAM,
-        description="NormLIME: which features a model uses, over a whole table and for each class, from many local"
-        " explanations of single rows.",
+        description="NormLIME: show which features a model uses, over a whole table and for each class, by aggregating"
+        " local explanations of its rows.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _add_explain(_add(commands, "explain", explain, "explain the rows of a table", EXPLAIN, EXPLAIN_EPILOG))
     command = _add(
-        commands, "importance", importance, "make importances of explanations", IMPORTANCE, IMPORTANCE_EPILOG
+        commands, "importance", importance, "aggregate explanations into importances", IMPORTANCE, IMPORTANCE_EPILOG
     )
     _add_importance(command)
     command = _add(commands, "demo", _demo, "explain a classifier of handwritten digits", DEMO, "")
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("demo-out"),
         metavar="DIR",
-        help="folder for the two files, created if it is not there (default: %(default)s)",
+        help="folder for the two files, created if it does not exist (default: %(default)s)",
     )
     return parser
 
@@ -153,47 +153,47 @@ def _add(
         allow_abbrev=False,
     )
     command.set_defaults(run=run)
-    command.add_argument("--traceback", action="store_true", help="show where in the code an error came from, too")
+    command.add_argument("--traceback", action="store_true", help="also show the traceback of an error")
     return command
 
 
 def _add_explain(command: argparse.ArgumentParser) -> None:
     files = command.add_argument_group("files")
     option = files.add_argument
-    option("--model", required=True, metavar="M", help="an ONNX file, or module:function, also module:object.method")
+    option("--model", required=True, metavar="M", help="an ONNX file, module:function or module:object.method")
     option("--data", required=True, metavar="D", help="the table: *.csv, *.csv.gz, *.parquet or *.npy")
-    option("--output", required=True, metavar="O", help="where the explanations go, *.npz")
+    option("--output", required=True, metavar="O", help="file for the explanations, *.npz")
     option("--force", action="store_true", help="overwrite the output if it exists")
-    option("--checkpoint", metavar="DIR", help="folder for finished parts; the same command goes on from there")
-    option("--background", metavar="FILE", help="table that the neighborhood is made of (default: all rows of D)")
-    columns = command.add_argument_group("columns and rows; names of a list are separated by commas")
+    option("--checkpoint", metavar="DIR", help="folder for finished blocks; the same command resumes from it")
+    option("--background", metavar="FILE", help="table to make the neighborhood from (default: all rows of D)")
+    columns = command.add_argument_group("columns and rows; separate the names of a list by commas")
     option = columns.add_argument
-    option("--label", metavar="COLUMN", help="the column to predict, which is not for the model")
-    option("--drop", metavar="A,B", action="append", default=[], help="other columns that are not for the model")
+    option("--label", metavar="COLUMN", help="the column to predict; it is not passed to the model")
+    option("--drop", metavar="A,B", action="append", default=[], help="other columns that are not passed to the model")
     option(
         "--categorical",
         metavar="A,B",
         action="append",
         default=[],
-        help="columns of numbers that stand for categories; columns of text are categories by themselves",
+        help="columns of numbers to treat as categories; columns of text are always categories",
     )
     option("--limit", type=_whole(1), metavar="N", help="explain only the first N rows")
     _add_method(command.add_argument_group("method"))
-    outputs = command.add_argument_group("the model's outputs, and how it is run")
+    outputs = command.add_argument_group("outputs and execution")
     option = outputs.add_argument
     option(
         "--targets",
         type=_targets,
         default="predicted",
         metavar="T",
-        help="outputs to explain: predicted (the largest of a row), all, or numbers such as 0,2 (default: predicted)",
+        help="outputs to explain: predicted (each row's largest), all, or numbers such as 0,2 (default: %(default)s)",
     )
-    option("--target-names", metavar="A,B", help="names of all outputs (default: those that the model has)")
+    option("--target-names", metavar="A,B", help="names of all outputs (default: the model's)")
     option("--output-name", metavar="NAME", help="which output of an ONNX file (default: its probabilities)")
     option(
         "--jobs", type=_whole(1, "-1"), default=1, metavar="N", help="threads; -1 for all cores (default: %(default)s)"
     )
-    option("--progress", action="store_true", help="tell the progress also where stderr is not a terminal")
+    option("--progress", action="store_true", help="print the progress even if stderr is not a terminal")
 
 
 def _add_method(method: "argparse._ArgumentGroup") -> None:
@@ -202,9 +202,9 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
         "--neighborhood",
         choices=tuple(NEIGHBORHOODS),
         default="gaussian",
-        help="where the rows to ask the model about come from. gaussian: noise around each row, anew for each, as in"
-        " the paper; pool: rows of the table, weighed by their distance, the same for all, for large tables; binned:"
-        " drawn column by column, the same for all, as lime does by default (default: %(default)s)",
+        help="source of the samples that the model predicts. gaussian: noise around each row, as in the paper; pool:"
+        " rows of the table, shared by all explanations and weighted by distance, for large tables; binned: drawn"
+        " column by column and shared by all explanations, as lime does by default (default: %(default)s)",
     )
     option(
         "--width",
@@ -218,37 +218,37 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
         type=_whole(1),
         default=5000,
         metavar="N",
-        help="rows to ask the model about: for each row explained, or for all together with pool and binned"
+        help="number of samples: for each row with gaussian, for all rows together with pool and binned"
         " (default: %(default)s)",
     )
-    option("--features", type=_whole(1, "all"), metavar="K", help="columns in an explanation, or all (default: 10)")
+    option("--features", type=_whole(1, "all"), metavar="K", help="most columns per explanation, or all (default: 10)")
     option(
         "--seed",
         type=_whole(0),
         default=0,
         metavar="S",
-        help="random seed: the same gives the same result (default: 0)",
+        help="random seed; the same seed gives the same result (default: 0)",
     )
 
 
 def _add_importance(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
-    option("file", metavar="O", help="a file that the command explain has written")
-    option("--by", choices=("target",), help="one importance per output explained, such as per predicted class")
-    option("--kind", choices=get_args(Kind), default="normlime", help="what is computed (default: %(default)s)")
+    option("file", metavar="O", help="a file written by the command explain")
+    option("--by", choices=("target",), help="one importance per explained output, such as per predicted class")
+    option("--kind", choices=get_args(Kind), default="normlime", help="kind of importance (default: %(default)s)")
     option("--sign", choices=get_args(Sign), default="absolute", help="which weights to count (default: %(default)s)")
     option("--min-count", type=_whole(1), default=1, metavar="N", help="hide features that fewer explanations use")
     option(
         "--shrink",
         action="store_true",
-        help="shrink importances of few explanations toward those of comparable features",
+        help="shrink importances that rest on few explanations toward those of comparable features",
     )
     option(
         "--top",
         type=_whole(1, "all"),
         default=20,
         metavar="K",
-        help="the K most important, or all (default: %(default)s)",
+        help="the K most important features, or all (default: %(default)s)",
     )
     option("--force", action="store_true", help="overwrite the picture if it exists")
     how = command.add_mutually_exclusive_group()
@@ -259,10 +259,10 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
         action="store_const",
         const="safe",
         dest="csv",
-        help="print CSV for a spreadsheet: an apostrophe goes before names that it would take for formulas, which then"
+        help="print CSV for a spreadsheet: names that it would read as formulas get an apostrophe in front, and so"
         " differ from the originals",
     )
-    how.add_argument("--plot", metavar="OUT.png", help="draw bars instead; also *.jpg, *.svg and *.pdf")
+    how.add_argument("--plot", metavar="OUT.png", help="draw a bar chart instead; also *.jpg, *.svg and *.pdf")
 
 
 def _targets(text: str) -> str | list[int]:
@@ -281,14 +281,14 @@ def _width(text: str) -> str | float:
     raise argparse.ArgumentTypeError(f"must be a number larger than 0, or auto, got {text!r}")
 
 
-def _whole(least: int, *words: str) -> Callable[[str], int | str]:
-    """Return what reads a whole number of at least `least`, or one of these words, which may be a number, too."""
+def _whole(minimum: int, *words: str) -> Callable[[str], int | str]:
+    """Return a function that reads a whole number of at least `minimum`, or one of `words`, such as -1."""
 
     def read(text: str) -> int | str:
         number = int(text) if text.removeprefix("-").isdecimal() else None
-        if text not in words and (number is None or number < least):
+        if text not in words and (number is None or number < minimum):
             others = "".join(f", or {word}" for word in words)
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}{others}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}{others}, got {text!r}")
         return text if number is None else number
 
     return read

@@ -17,29 +17,29 @@ from normlime_fast._engine.locks import only_run
 from normlime_fast._results.archive import check_regular, write_atomically
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle", ".pt", ".pth")
-IDENTITY = ".normlime_fast-command.json"  # in a checkpoint, which takes a name that begins so for one of its own
+IDENTITY = ".normlime_fast-command.json"  # in a checkpoint's folder, where files with this beginning are allowed
 WHAT = "an ONNX file (*.onnx) or module:function"
 
 
 class Model(NamedTuple):
-    """A prediction function, and what it says of itself."""
+    """A prediction function with its properties."""
 
     predict: Callable[[Any], Any]
-    identity: dict[str, str]  # what makes it this model, by option
-    takes_text: Callable[[str], bool] = lambda column: False  # whether a column is text, whatever it looks like
-    check: Callable[[Data], None] = lambda data: None  # refuses tables that it does not take
-    names: Callable[[], tuple[str, ...] | None] = lambda: None  # of its outputs, known once it was asked
+    identity: dict[str, str]  # what identifies the model, by option
+    takes_text: Callable[[str], bool] = lambda column: False  # whether a column is text, even if it looks like numbers
+    check: Callable[[Data], None] = lambda data: None  # refuses tables that do not fit the model
+    names: Callable[[], tuple[str, ...] | None] = lambda: None  # of the outputs, known after the first call
 
 
 class TimedModel:
-    """The model's function, with the rows that it was asked about and the time that it took."""
+    """The model's function, with the number of rows that it predicted and the time that it took."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
         self.rows, self.seconds = 0, 0.0
 
     def __call__(self, X: Any) -> Any:
-        """Ask the model."""
+        """Call the function."""
         self.rows += len(X)
         start = time.perf_counter()
         outputs = self.function(X)
@@ -48,7 +48,7 @@ class TimedModel:
 
 
 def load_model(name: str, output: str | None, threads: int) -> Model:
-    """Return the model that the user named; of an ONNX file the given output, asked with so many threads."""
+    """Return the model of that name; `output` and `threads` are for ONNX files."""
     suffix = Path(name).suffix.lower()
     if suffix == ".onnx":
         check_readable(name)
@@ -58,8 +58,8 @@ def load_model(name: str, output: str | None, threads: int) -> Model:
         return Model(graph.predict, identity, graph.takes_text, graph.check, lambda: graph.names)
     if suffix in PICKLES and ":" not in Path(name).name:
         raise UsageError(
-            f"{name} looks like a pickle, and to load one runs whatever code its author put in: export the model to"
-            " ONNX, as skl2onnx does, or write a module with a function that loads a file you trust, and give"
+            f"{name} looks like a pickle, and loading a pickle runs any code that its author put in: export the model"
+            " to ONNX, as skl2onnx does, or write a module with a function that loads a file you trust, and pass"
             " --model module:function"
         )
     module, colon, attribute = name.partition(":")
@@ -71,9 +71,10 @@ def load_model(name: str, output: str | None, threads: int) -> Model:
 
 
 def check_checkpoint(folder: str, identity: dict[str, str]) -> None:
-    """Refuse a checkpoint of another model, which may agree where the library compares it; note down that of a new one.
+    """Refuse a checkpoint that was begun with another model or seed; record those of a new checkpoint.
 
-    Other folders than checkpoints, and all else that it must have in common, are left to the library.
+    The library compares only predictions of the model, and those of two models may agree. It checks all other settings,
+    and whether the folder is a checkpoint.
     """
     path = Path(folder) / IDENTITY
     try:
@@ -87,10 +88,11 @@ def check_checkpoint(folder: str, identity: dict[str, str]) -> None:
         if not path.exists():
             raise UsageError(f"--checkpoint {folder} was not begun by this command; use another folder")
         begun = json.loads(path.read_bytes())
-        for option, now in identity.items():
-            if (then := begun.get(option)) != now:
+        for option, value in identity.items():
+            if (recorded := begun.get(option)) != value:
                 raise UsageError(
-                    f"--checkpoint {folder} was begun with {option} {then}, got {now}; use the same, or another folder"
+                    f"--checkpoint {folder} was begun with {option} {recorded}, got {value}; use the same, or another"
+                    " folder"
                 )
     except (NotADirectoryError, FileExistsError):
         return
@@ -99,26 +101,28 @@ def check_checkpoint(folder: str, identity: dict[str, str]) -> None:
 
 
 def _imported(module: str, attribute: str, name: str) -> Callable[[Any], Any]:
-    """Return a function of a module, which may be in the current directory, as with python -m."""
+    """Return a function of a module, which may be in the current folder, as with python -m."""
     if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         raise UsageError(f"--model must be {WHAT}, such as models:predict, got {name}")
     folder = str(Path.cwd())
     if folder not in sys.path and "" not in sys.path:
         sys.path.insert(0, folder)
     try:
-        found: Any = importlib.import_module(module)
+        value: Any = importlib.import_module(module)
     except (Exception, SystemExit) as error:
         missing = getattr(error, "name", None)
         if isinstance(error, ModuleNotFoundError) and missing and f"{module}.".startswith(f"{missing}."):
-            hint = f"; without .py, that is {name.replace('.py', '', 1)}" if module.endswith(".py") else ""
-            raise UsageError(f"--model: there is no module {missing}, neither here nor installed{hint}") from None
+            hint = f"; write {name.replace('.py', '', 1)}, without .py" if module.endswith(".py") else ""
+            raise UsageError(
+                f"--model: module {missing} is neither in the current folder nor installed{hint}"
+            ) from None
         raise UsageError(f"--model: importing {module} raised {type(error).__name__}: {one_line(error)}") from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"--model: {name} is not there: no {part!r} in {one_line(repr(found), 80)}")
-        found = getattr(found, part)
-    if not callable(found):
-        method = next((m for m in ("predict_proba", "decision_function", "predict") if hasattr(found, m)), None)
-        hint = f"; name a method of it, as in {name}.{method}" if method else ""
-        raise UsageError(f"--model: {name} is not a function, but of type {type(found).__name__}{hint}")
-    return found  # type: ignore[no-any-return]
+        if not hasattr(value, part):
+            raise UsageError(f"--model: {name} does not exist: no {part!r} in {one_line(repr(value), 80)}")
+        value = getattr(value, part)
+    if not callable(value):
+        method = next((m for m in ("predict_proba", "decision_function", "predict") if hasattr(value, m)), None)
+        hint = f"; choose a method, such as {name}.{method}" if method else ""
+        raise UsageError(f"--model: {name} must be a function, got type {type(value).__name__}{hint}")
+    return value  # type: ignore[no-any-return]

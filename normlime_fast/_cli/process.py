@@ -1,4 +1,4 @@
-"""What a command changes of the process that it runs in: streams, signals and warnings."""
+"""Streams, signals and warnings of the process in which a command runs."""
 
 import os
 import signal
@@ -14,18 +14,18 @@ from normlime_fast._cli.errors import in_options, one_line
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, by which a command ends as it does by Ctrl-C."""
+    """SIGTERM, which ends a command as Ctrl-C does."""
 
 
 def open_streams() -> None:
-    """Let what is printed go nowhere where the caller has closed stdout or stderr, which are then None."""
+    """Discard output if the caller has closed stdout or stderr, which are then None."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """Print on stderr; once nobody reads that any more, nothing."""
+    """Print on stderr; discard the text if its reader has gone."""
     try:
         print(text, end=end, file=sys.stderr, flush=True)
     except OSError:
@@ -33,16 +33,16 @@ def tell(text: str, end: str = "\n") -> None:
 
 
 def silence(stream: Any) -> None:
-    """Let what is written to a stream go nowhere from now on, also what it still holds back."""
-    with suppress(OSError, ValueError):  # of streams without a descriptor
+    """Discard what is written to a stream from now on, and what it has buffered."""
+    with suppress(OSError, ValueError):  # raised by streams without a descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
 def prints_on_stderr() -> Iterator[None]:
-    """Send to stderr what a model prints meanwhile, also from compiled code: results alone go to stdout."""
+    """Send to stderr what a model prints, also from compiled code: only results go to stdout."""
     with ExitStack() as after:
-        with suppress(OSError, ValueError, AttributeError):  # of streams without descriptors, as in notebooks
+        with suppress(OSError, ValueError, AttributeError):  # raised by streams without descriptors, as in notebooks
             stdout, stderr = sys.stdout.fileno(), sys.stderr.fileno()
             sys.stdout.flush()
             after.callback(_restore, stdout, os.dup(stdout))
@@ -53,14 +53,14 @@ def prints_on_stderr() -> Iterator[None]:
 
 def _restore(stdout: int, kept: int) -> None:
     with suppress(OSError):
-        sys.stdout.flush()  # what was written to it under another name
+        sys.stdout.flush()  # text buffered through another reference to it
     os.dup2(kept, stdout)
     os.close(kept)
 
 
 @contextmanager
 def _handled(handlers: dict[int, Any]) -> Iterator[None]:
-    """Handle signals so, where that can be done: in the main thread."""
+    """Install signal handlers for a while; outside the main thread, where that is impossible, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -74,7 +74,7 @@ def _handled(handlers: dict[int, Any]) -> Iterator[None]:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM stop what runs as Ctrl-C does, so that what is finished is kept."""
+    """Let SIGTERM stop the command as Ctrl-C does, so that finished explanations are kept."""
 
     def stop(number: int, frame: object) -> None:
         raise Terminated
@@ -85,14 +85,14 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let a second Ctrl-C, or SIGTERM, not stop what the first one began."""
+    """Ignore Ctrl-C and SIGTERM, so that a second one does not interrupt the response to the first."""
     with _handled({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
         yield
 
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Show warnings as lines, each once, without the places in the source that they come from."""
+    """Show each warning once, in one line, without its place in the source."""
     shown: set[str] = set()
 
     def show(message: Any, category: Any, filename: str, *where: Any, **more: Any) -> None:

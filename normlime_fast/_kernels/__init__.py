@@ -1,1 +1,1 @@
-"""Compiled code: arrays and scalars in, arrays out; nothing here raises on the values it is given."""
+"""Compiled code: functions of arrays and scalars that never raise on the values of their arguments."""

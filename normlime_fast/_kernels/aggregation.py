@@ -1,10 +1,10 @@
 """Single-pass column sums over sparse local explanations (Eq. 3, 4, 6 and 9 of the paper).
 
-With gamma = |w| / ||w||_1 over an explanation's own weights, every weight adds to the seven sums of its group, sign and
+With gamma = |w| / ||w||_1 over an explanation's own weights, every weight adds to seven sums of its group, sign and
 feature:  1,  gamma |w|,  (gamma |w|)^2,  |w|,  w^2,  (gamma |w|)^3,  |w|^3.
 
-To fetch and store these sums costs more than to compute what is added to them. So within a chunk the first is counted
-in 16 bits, and the other six, the terms, stand side by side and are added as vectors, which numba makes of no loop.
+Loading and storing these sums costs more than computing the terms. So within a chunk the first is counted in 16 bits,
+and the other six, the terms, are contiguous and added as vectors, which numba does not generate from a loop.
 """
 
 from typing import Any
@@ -23,13 +23,13 @@ Array = NDArray[Any]
 
 SUMS = 7  # in the order above
 _TERMS = SUMS - 1
-CHUNK = (1 << 16) - 1  # explanations, as many as 16 bits count, that are summed on their own; chunks are added in order
-BLOCK = 1 << 15  # weights, about, that are still in the cache when their norms are known
-DONE, LARGE, UNTIDY = range(3)  # what became of the weights
-LARGEST_WEIGHT = 1e100  # its cube, and sums of many of them, are finite
-_SCALE = 2.0**60  # of norms, so that the reciprocal of none overflows
+CHUNK = (1 << 16) - 1  # explanations that 16 bits can count; chunks are summed separately and added in order
+BLOCK = 1 << 15  # approximate number of weights that are still in the cache when their norms are known
+DONE, LARGE, UNTIDY = range(3)  # results of `aggregate`
+LARGEST_WEIGHT = 1e100  # sums of many of its cubes are finite
+_SCALE = 2.0**60  # of norms, so that no reciprocal overflows
 
-u64 = np.uint64  # an index that is never negative: numba need not look whether it counts from the end
+u64 = np.uint64  # index type: with unsigned indices numba skips the check for negative ones
 
 
 @intrinsic
@@ -76,7 +76,7 @@ def _add_terms(context: Any, data: Any, k: Any, inverse: Any, cells: Any, terms:
 
 @kernel(fastmath={"reassoc"})  # a norm may be summed several weights at a time
 def _invert_norms(rows: tuple[Array, ...], d: int, inverses: Array) -> int:
-    """Fill in 1 / (||w||_1 * _SCALE) of every row, negative if it has stored zeros; check what _add_rows relies on."""
+    """Write 1 / (||w||_1 * _SCALE) of every row, negative if it has stored zeros; check the input of _add_rows."""
     indptr, indices, data = rows
     status = DONE
     for row in range(inverses.size):
@@ -101,7 +101,7 @@ def _invert_norms(rows: tuple[Array, ...], d: int, inverses: Array) -> int:
 
 @kernel(inline="always")
 def _count(indices: Array, data: Array, k: u64, first: int, d: int, counts: Array, n: int) -> u64:
-    """Count weight k n times in its cell, which is that of its group, sign and feature."""
+    """Add n to the count of weight k's cell, that of its group, sign and feature; return the cell."""
     negative = np.int64(bits64(data[k])) >> 63  # -1 or 0
     cell = u64(first + indices[k] + (negative & d))
     counts[cell] += n
@@ -125,7 +125,7 @@ def _add_rows(rows: tuple[Array, ...], groups: Array, d: int, inverses: Array, c
             )
             _add_terms(data, k, inverse, cells, terms)
             k += u64(4)
-        while k < stop:  # what is left, or has stored zeros, which are no weights
+        while k < stop:  # the remainder, or rows with stored zeros, which do not count as weights
             cell = _count(indices, data, k, first, d, counts, data[k] != 0.0)
             _add_terms(data, k, inverse, (cell,), terms)
             k += u64(1)
@@ -135,9 +135,8 @@ def _add_rows(rows: tuple[Array, ...], groups: Array, d: int, inverses: Array, c
 def aggregate(indptr: Array, indices: Array, data: Array, groups: Array, sums: Array) -> int:
     """Add a CSR matrix of weights to sums (n_groups, 2, d, SUMS).
 
-    groups (n,) int64 says which group each row belongs to. Returns DONE; LARGE if some weights may not be finite or may
-    exceed LARGEST_WEIGHT; or UNTIDY, and the sums are of no use, if the columns of a row are not in order, are there
-    twice or are out of range.
+    groups (n,) int64 holds the group of each row. Returns DONE; LARGE if some weights may not be finite or may exceed
+    LARGEST_WEIGHT; or UNTIDY, with invalid sums, if the columns of a row are unsorted, duplicate or out of range.
     """
     d = sums.shape[2]
     totals = sums.reshape((sums.size // SUMS, SUMS))

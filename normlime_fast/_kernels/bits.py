@@ -1,4 +1,4 @@
-"""Reading the bits of a float as an integer and back, in a way that LLVM makes vectors of."""
+"""Reinterpretation of the bits of floats as integers and back, which LLVM can vectorise."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Categories kept or drawn by their frequency, by the same counter-based generator as normal variates (gaussian.py).
 
-Every draw is a function of (seed, set of samples, position) alone: draws of a set come in blocks of 256 counters, and
-within a block word number v of counter i stands at v * 256 + i.
+Every draw is a function of only (seed, set of samples, position): draws of a set come in blocks of 256 counters, and
+within a block, word v of counter i is at v * 256 + i.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ f32 = np.float32
 
 @kernel
 def _guide(firsts: Array, cumulative: Array, guide: Array) -> None:
-    """Fill guide (columns, 256) with the first category that a word with this first byte may stand for."""
+    """Fill guide (columns, 256) with the first category possible for a word with this first byte."""
     for c in range(firsts.size - 1):
         t, last = firsts[c], firsts[c + 1] - 1
         for byte in range(256):

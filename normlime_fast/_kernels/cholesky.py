@@ -1,4 +1,4 @@
-"""Cholesky factors of a Gram matrix on some of its features, row by row; of collinear ones the later drop out."""
+"""Cholesky factors of a Gram matrix on some of its features, row by row; collinear later features drop out."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from normlime_fast._kernels.moments import COLLINEAR, Gram
 Array = NDArray[Any]
 
 
-# Sums in any order: what comes in is finite, and so are the flags' results.
+# The flags allow sums in any order; inputs and results are finite.
 @kernel(fastmath={"contract", "reassoc", "nsz"})
 def append_row(L: Array, gram: Gram, support: Array, a: int, ridge: float) -> None:
-    """Row a of the Cholesky factor of G + ridge I on `support`; 0 on its diagonal if the feature is collinear."""
+    """Compute row a of the Cholesky factor of G + ridge I on `support`; its diagonal is 0 for a collinear feature."""
     column = gram.values[support[a]]
     for b in range(a + 1):
         rest = column[support[b]] + (ridge if a == b else 0.0)
@@ -29,7 +29,7 @@ def append_row(L: Array, gram: Gram, support: Array, a: int, ridge: float) -> No
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
 def substitute(L: Array, x: Array) -> Array:
-    """Solve L L' x = b, which comes in x, in place; 0 where the diagonal is."""
+    """Solve L L' x = b in place, with b passed as x; x is 0 where the diagonal is 0."""
     k = x.size
     for a in range(k):
         for i in range(a):

@@ -1,4 +1,4 @@
-"""What kernels write of a fit: the integers of `Status`, which gives them their texts."""
+"""Status codes of fits written by kernels: integers of `Status`, which defines their texts."""
 
 OK = 0
 FEWER_FEATURES = 1  # the path ended, at lasso.NEGLIGIBLE, before it had K features

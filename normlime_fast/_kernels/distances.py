@@ -1,6 +1,6 @@
-"""How an instance sees points that it shares with others: their distances from it, and their features relative to it.
+"""Distances and features, relative to an instance, of points that several instances share.
 
-A column holds either a coordinate, in standard deviations, or a category. Two categories are at a distance of 1.
+A column holds either a coordinate, in standard deviations, or a category. Different categories have distance 1.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from normlime_fast._kernels.jit import kernel
 
 Array = NDArray[Any]
 
-LARGEST = 1e18  # |z|; farther points get no weight
+LARGEST = 1e18  # largest |z|; points farther away get no weight
 
 
 @kernel
@@ -32,9 +32,9 @@ def squared_distances(columns: Array, categorical: Array, x: Array, squares: Arr
 
 @kernel
 def relative_features(points: Array, categorical: Array, x: Array, which: Array, Z: Array) -> None:
-    """Z[1 + i] (d,) of the point which[i], whose coordinates are points[which[i]]; Z[0] is x itself, 0.
+    """Write to Z[1 + i] (d,) the features of points[which[i]] relative to x; Z[0], x itself, is 0.
 
-    z is how far the point is from x, or -1 where its category is not that of x.
+    z is the difference from x, or -1 if the category differs from that of x.
     """
     for j in range(x.size):
         Z[0, j] = 0.0

@@ -1,17 +1,17 @@
 """Counter-based normal variates: Philox4x32-10 (Salmon et al. 2011) and the Box-Muller transform.
 
-Every variate is a function of (seed, instance, purpose, position) alone. The 64 bits of the seed are Philox's key; the
+Every variate is a function of only (seed, instance, purpose, position). The 64 bits of the seed are Philox's key; the
 128 bits of its counter are, word by word:
 
     0        low 32 bits of the sample counter
     1        high 16 bits of the sample counter (low half), purpose (high half)
     2, 3     instance, 64 bits
 
-A counter gives four float32 variates or two float64. They come in blocks of 256 counters, and within a block variate
-number v of counter i stands at v * 256 + i: loops over i then read and write contiguously, which LLVM vectorises.
+A counter gives four float32 variates or two float64. They come in blocks of 256 counters, and within a block, variate
+v of counter i is at v * 256 + i: loops over i then read and write contiguously, which LLVM vectorises.
 
-Logarithm, sine and cosine are polynomials (minimax, fitted by Remez exchange), not libm's, and nothing here is fused or
-reassociated: the same bits come out on every machine.
+Logarithm, sine and cosine are polynomials (minimax, fitted by Remez exchange), not libm's, and no operation is fused or
+reassociated: the bits are the same on every machine.
 """
 
 from typing import Any
@@ -24,9 +24,9 @@ from normlime_fast._kernels.jit import kernel
 
 Array = NDArray[Any]
 
-COUNTERS = 256  # a block's; a power of two that divides 2**32
-PERTURBATION, STREAM, SHIFT, MASK, CATEGORY, POINTS = range(6)  # purposes: what random numbers are for, so that two
-# uses never share one
+COUNTERS = 256  # per block; a power of two that divides 2**32
+PERTURBATION, STREAM, SHIFT, MASK, CATEGORY, POINTS = range(6)  # purposes of random numbers: different
+# purposes never share numbers
 
 
 u32 = np.uint32
@@ -62,7 +62,7 @@ def random_words(seed: u64, instance: u64, purpose: u64, first: int, out: Array)
 
 @kernel(inline="always")
 def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
-    """Box-Muller: radius from w0 (31 bits, never 0), angle from w1 (its first two bits name the quarter turn)."""
+    """Box-Muller: radius from w0 (31 bits, never 0), angle from w1 (its first two bits are the quarter turn)."""
     uniform = (f32(i32(w0 >> u32(1))) + f32(0.5)) * f32(2.0**-31)
     bits = bits32(uniform)
     exponent = i32(u32(bits - u32(0x3F3504F3))) >> i32(23)  # uniform = 2^exponent m, m in [1/sqrt(2), sqrt(2))
@@ -72,7 +72,7 @@ def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
     log = f32(0.66666687) + q * (f32(0.39988717) + q * f32(0.29582047))
     radius = np.sqrt(f32(-2.0) * (f32(exponent) * f32(0.6931472) + (s + s + s * q * log)))
 
-    x = f32(i32(u32(w1 << u32(2)))) * f32(2.0**-32)  # of a quarter turn, in [-1/2, 1/2)
+    x = f32(i32(u32(w1 << u32(2)))) * f32(2.0**-32)  # in quarter turns, in [-1/2, 1/2)
     y = x * x
     sine = x * (f32(1.5707964) + y * (f32(-0.6459635) + y * (f32(0.07968023) + y * f32(-0.004602177))))
     cosine = f32(0.2536692) + y * (f32(-0.020860072) + y * f32(0.00090363174))
@@ -87,7 +87,7 @@ def _normals32(w0: u32, w1: u32) -> tuple[f32, f32]:
 
 @kernel(inline="always")
 def _normals64(w0: u32, w1: u32, w2: u32, w3: u32) -> tuple[f64, f64]:
-    """The same in double precision: radius from w0 and w1 (53 bits, never 0), angle from w2 and w3."""
+    """Box-Muller in double precision: radius from w0 and w1 (53 bits, never 0), angle from w2 and w3."""
     uniform = (f64(i64((u64(w0) << u64(21)) ^ (u64(w1) >> u64(11)))) + 0.5) * 2.0**-53
     bits = bits64(uniform)
     exponent = i64(u64(bits - u64(0x3FE6A09E667F3BCD))) >> i64(52)
@@ -118,7 +118,7 @@ def _normals64(w0: u32, w1: u32, w2: u32, w3: u32) -> tuple[f64, f64]:
 
 @kernel(inline="always")
 def _words(instance: u64, purpose: u64, block: u64) -> tuple[u32, u32, u32, u32]:
-    """Return the counter that a block begins with."""
+    """Return the first counter of a block."""
     first = block * u64(COUNTERS)
     return u32(first), u32((first >> u64(32)) | (purpose << u64(16))), u32(instance), u32(instance >> u64(32))
 
@@ -144,7 +144,7 @@ def _block64(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> 
 
 @kernel
 def fill(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None:
-    """Fill the 1-D `out` with standard normal variates, from the beginning of `block` on."""
+    """Fill the 1-D `out` with standard normal variates, starting with the first of `block`."""
     size = COUNTERS * 16 // out.itemsize
     last = np.empty(size, out.dtype)
     for start in range(0, out.size, size):
@@ -155,13 +155,13 @@ def fill(seed: u64, instance: u64, purpose: u64, block: u64, out: Array) -> None
         else:
             _block64(seed, instance, purpose, block + u64(start // size), piece)
         if rest < size:
-            for i in range(rest):  # slices assigned to slices would cost two seconds of compiling
+            for i in range(rest):  # a loop: assigning slices would take two seconds to compile
                 out[start + i] = last[i]
 
 
 @kernel
 def _emit(shift: int, x: Array, scales: Array, some_fixed: bool, z: Array, perturbed: Array) -> None:
-    """Write a block of inputs, the first of them for column `shift`."""
+    """Write a block of inputs that begins at column `shift`."""
     x, scales = x[shift:], scales[shift:]
     if some_fixed:
         for i in range(z.size):
@@ -176,11 +176,11 @@ def perturb(
 ) -> None:
     """Draw the samples z of every key into Z (m, n, d); those of keys[k] perturb the rows starts[k] to starts[k + 1].
 
-    inputs (rows, n, d) = X + scale * z. A feature whose scale is 0 has z = 0. `drawn`: the samples are there.
+    inputs (rows, n, d) = X + scale * z. A feature whose scale is 0 has z = 0. With `drawn`, Z already has the samples.
     """
     m, n, d = Z.shape
     size = 4 * COUNTERS
-    # Rows do not divide blocks: what repeats from row to row is laid out so far that the loops run over whole blocks.
+    # Blocks do not end with rows: values that repeat in every row are tiled so that loops run over whole blocks.
     x = np.empty(d + size, X.dtype)
     scales = np.empty(d + size)
     last = np.empty(size, np.float32)

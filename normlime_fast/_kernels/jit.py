@@ -1,8 +1,8 @@
-"""The one decorator of all kernels: one set of compiler options and one cache policy.
+"""The decorator of all kernels: one set of compiler options and one cache policy.
 
-Compiled code is cached on disk as numba's ``cache=True`` does, but the cache never fails: what cannot be read, written
-or trusted is compiled again. Trusted is what only this user and root could have written, by the owner and the mode of
-folder and file (on Windows all). The SHA-256 in every file finds damage alone: numba loads damaged code as it is.
+Compiled code is cached on disk as with numba's ``cache=True``, but the cache never fails: code that cannot be read,
+written or trusted is compiled again. A file is trusted if, by owner and mode of folder and file, only this user and
+root could have written it (on Windows always). The SHA-256 in every file only detects damage, which numba does not.
 """
 
 import functools
@@ -26,12 +26,12 @@ from numba.core.dispatcher import Dispatcher
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_HONEST_FASTMATH = {"contract", "reassoc", "nsz"}  # those that keep NaN and infinity as they are
+_HONEST_FASTMATH = {"contract", "reassoc", "nsz"}  # flags that preserve NaN and infinity
 _logger = logging.getLogger("normlime_fast")
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is a user's own, which may write: where every user has one, folders are made so (umask 002)."""
+    """Whether a group is a user's private group, which may write: umask 002, common with such groups, allows it."""
     import grp
     import pwd
 
@@ -62,7 +62,7 @@ def _trusted(path: str, found: os.stat_result) -> bool:
 
 
 def _if_trusted(locator: Any) -> Any:
-    """One of numba's ways to find a folder, which leaves one that is not trusted to the next."""
+    """Make a locator of numba skip folders that are not trusted, so that the next locator is tried."""
 
     def ensure_cache_path(self: Any) -> None:
         locator.ensure_cache_path(self)
@@ -78,7 +78,7 @@ class _Results(CompileResultCacheImpl):
 
 
 class _CheckedFiles(IndexDataCacheFile):
-    """Files with the digest of what follows it. Nothing is unpickled that others could have written."""
+    """Files that begin with a digest of their content. Files that others could have written are never unpickled."""
 
     def _dump(self, obj: object) -> bytes:
         payload: bytes = super()._dump(obj)
@@ -88,7 +88,7 @@ class _CheckedFiles(IndexDataCacheFile):
         path = self._data_path(name)
         with Path(path).open("rb") as file:
             if not _trusted(path, os.fstat(file.fileno())):
-                raise FileNotFoundError(path)  # which numba takes for a file that is to be written
+                raise FileNotFoundError(path)  # numba then writes the file
             digest, payload = file.read(32), file.read()
         if hashlib.sha256(payload).digest() != digest:
             raise ValueError(f"{path} does not fit its checksum")
@@ -109,8 +109,8 @@ class _CheckedFiles(IndexDataCacheFile):
             return {}
         return overloads if stamp == self._source_stamp else {}
 
-    # Two processes that fill a cold cache may choose the same file for two signatures, and one that is stopped between
-    # index and file leaves an older file: a file says what it is.
+    # Two processes that fill a cold cache may choose the same file for two signatures, and a process stopped between
+    # index and file leaves an older file: so every file holds its own key.
     def save(self, key: object, data: object) -> None:
         super().save(key, (self._source_stamp, key, data))
 
@@ -121,7 +121,7 @@ class _CheckedFiles(IndexDataCacheFile):
 
 @functools.cache
 def _stamp_of(folder: Path) -> str:
-    """Digest of all sources beside a kernel and of ours, or of their zip: numba's stamp lacks kernels that it calls."""
+    """Digest of all sources next to a kernel and of ours, or of their zip: numba's stamp ignores called kernels."""
     digest = hashlib.sha256()
     for place in (folder, Path(__file__).parent):
         sources = sorted(place.glob("*.py")) or [file for file in (place, *place.parents) if file.is_file()]
@@ -156,10 +156,10 @@ class _TolerantCache(FunctionCache):
 
 
 def _aside(compile_: Callable[[object], object]) -> Callable[[object], object]:
-    """Compile in a thread that Ctrl-C waits for: in the caller's, a KeyboardInterrupt in a callback of LLVM is lost."""
+    """Compile in another thread: in the main one, a KeyboardInterrupt within a callback of LLVM would be lost."""
 
     def compile_aside(signature: object) -> object:
-        locked = global_compiler_lock.is_locked()  # by this thread: it is compiling what calls the kernel
+        locked = global_compiler_lock.is_locked()  # this thread is compiling a caller of the kernel
         if locked or threading.current_thread() is not threading.main_thread():
             return compile_(signature)
         with ThreadPoolExecutor(1) as thread:
@@ -197,7 +197,7 @@ def kernel(
     """
     if not fastmath <= _HONEST_FASTMATH:
         raise ValueError(f"fastmath must be among {sorted(_HONEST_FASTMATH)}, got {sorted(fastmath)}")
-    flags = dict.fromkeys(sorted(fastmath), True)  # in the order that makes the cache's stamp the same every time
+    flags = dict.fromkeys(sorted(fastmath), True)  # sorted, so that the stamp of the cache is reproducible
     options = {"nogil": True, "error_model": "numpy", "fastmath": flags, "inline": inline, "no_cfunc_wrapper": True}
 
     def decorate(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""K-LASSO from weighted moments: coordinate descent at a point of the path, and the walk along it to K features.
+"""K-LASSO from weighted moments: coordinate descent at a point of the path, and path following to K features.
 
 For centred features z, centred outputs y and weights p divided by their sum (Eq. 1 and 2 of the paper), with z scaled
 to unit variance or left as it is,
@@ -22,33 +22,33 @@ from normlime_fast._kernels.moments import COLLINEAR, KNOWN, WANTED, Gram, want
 
 Array = NDArray[Any]
 
-MISSING = -1  # beside the codes, never seen outside: columns of the Gram matrix are wanted before the path can go on
+MISSING = -1  # internal, besides the codes: columns of the Gram matrix are needed before the path can continue
 
-NEGLIGIBLE = 1e-6  # alpha / alpha_max at which the path ends, and share of the output's deviation that a weight must
-# explain to be one: far above the rounding of sums (1e-13) and of a float32 model, far below the noise of any sample
-ROUNDING = 1e-13  # of alpha_max: what the sums behind rho may be off by, so no feature enters for less
-BELOW = 1e-8  # of alpha: how far below a knot it is passed; knots closer than that are one jump of the support
-TIE = 1e-6  # weights this close (relative) just below a jump are equal: rounding (1e-16) over BELOW, and some
-UNSURE = 1e-4  # of a column's variance: what is left of it beside the members before it enters without a look at all
-PARALLEL = 1e-10  # a feature whose correlation falls with alpha up to this keeps its distance: it never enters
-SMALLEST = 2.0**-1022  # of normal numbers; a weight of it has a sign and nothing else
+NEGLIGIBLE = 1e-6  # alpha / alpha_max at which the path ends, and fraction of the output's deviation that a weight must
+# explain to be kept: far above the rounding of sums (1e-13) and of a float32 model, far below the noise of any sample
+ROUNDING = 1e-13  # relative to alpha_max: bound on the error of the sums in rho; no feature enters for less
+BELOW = 1e-8  # relative to alpha: step below a knot; knots closer than this count as one jump of the support
+TIE = 1e-6  # weights this close (relative) just below a jump are equal: rounding (1e-16) over BELOW, with a margin
+UNSURE = 1e-4  # fraction of a column's variance not explained by the members, above which it enters without a check
+PARALLEL = 1e-10  # a feature whose correlation falls as fast as alpha, up to this, never enters
+SMALLEST = 2.0**-1022  # smallest normal number; a weight of this size carries only a sign
 MAX_SWEEPS = 1000
-MAX_STEPS = 10  # knots of the path for every feature asked for: features leave it, too, but not for ever
+MAX_STEPS = 10  # knots of the path per requested feature, since features also leave
 
 
 class Path(NamedTuple):
-    """One target's place on its LASSO path."""
+    """The current point of one target on its LASSO path."""
 
     c: Array  # (d,)
     w: Array  # (d,)
     rho: Array  # (d,) c - G w
     active: Array  # (d,) int64 scratch: the working set
-    spare: Array  # (d,) bool: collinear with features of lower index in the support, which serve for it
+    spare: Array  # (d,) bool: collinear with features of lower index in the support, which replace it
 
 
 @kernel
 def _largest(x: Array) -> float:
-    """The largest |x_j|; loops of our own compile in a fraction of the time that numpy's functions take."""
+    """The largest |x_j|; this loop compiles in a fraction of the time of numpy's functions."""
     largest = 0.0
     for j in range(x.size):
         largest = max(largest, abs(x[j]))
@@ -68,18 +68,18 @@ def support_of(w: Array) -> Array:
 
 
 class Walk(NamedTuple):
-    """The segment of a path, which lies between two of its knots."""
+    """The segment of a path between two of its knots."""
 
     members: Array  # (K,) int64: the support, in the order of the rows of L
     L: Array  # (K, K) Cholesky factor of the Gram matrix on the members
-    gain: Array  # (K,) what their weights gain as alpha falls by 1
-    loss: Array  # (d,) what rho loses meanwhile
-    steps: Array  # (d,) uint64 scratch: how far alpha falls until each enters or leaves, as bits, which order alike
+    gain: Array  # (K,) increase of their weights as alpha falls by 1
+    loss: Array  # (d,) decrease of rho as alpha falls by 1
+    steps: Array  # (d,) uint64 scratch: decrease of alpha until each enters or leaves, as bits, which sort alike
 
 
 @kernel(inline="always")
 def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
-    """List the features that have a weight or want one at `alpha`; MISSING if their Gram columns are."""
+    """List the features with a weight, or that need one at `alpha`; MISSING if a Gram column is missing."""
     count = 0
     missing = False
     for j in range(path.w.size):
@@ -109,13 +109,13 @@ def _gap(path: Path, active: Array, yy: float, alpha: float) -> float:
 
 @kernel(inline="always")
 def start(c: Array) -> Path:
-    """The beginning of the path, where w = 0."""
+    """Return the beginning of the path, where w = 0."""
     return Path(c, np.zeros(c.size), c.copy(), np.empty(c.size, np.int64), np.zeros(c.size, np.bool_))
 
 
-@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
+@kernel(fastmath={"contract"})  # multiply-adds, which preserve NaN and infinity
 def _move(path: Path, column: Array, j: int, weight: float) -> None:
-    """Set w_j and carry rho along."""
+    """Set w_j and update rho."""
     delta = weight - path.w[j]
     path.w[j] = weight
     for i in range(column.size):
@@ -124,7 +124,7 @@ def _move(path: Path, column: Array, j: int, weight: float) -> None:
 
 @kernel(inline="always")
 def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard: float) -> int:
-    """Cyclic coordinate descent from where the path is, until gap <= tol * yy / 2."""
+    """Cyclic coordinate descent from the current point, until gap <= tol * yy / 2."""
     for _ in range(MAX_SWEEPS):
         count = _working_set(gram, path, alpha, guard)
         if count == MISSING:
@@ -147,9 +147,9 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
     return NOT_CONVERGED
 
 
-@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
+@kernel(fastmath={"contract"})  # multiply-adds, which preserve NaN and infinity
 def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) -> None:
-    """rho -= G w, with w on `support`; four columns at a time, so that rho is not read and written for each."""
+    """rho -= G w, with w on `support`; four columns at a time, to read and write rho less often."""
     d = rho.size
     whole = support.size // 4 * 4
     for k in range(0, whole, 4):
@@ -166,11 +166,11 @@ def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) ->
 
 @kernel
 def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
-    """Replace w by the exact minimum with the same signs; False if that is not the minimum of all.
+    """Replace w by the exact minimum with the same signs; False if that is not the global minimum.
 
-    Then w stays, but for weights of collinear columns: those of the spare ones are dropped.
+    In that case w stays, except that the weights of spare (collinear) columns are dropped.
 
-    Coordinate descent finds the support soon and the last digits late; K-LASSO needs the support to be right.
+    Coordinate descent finds the support early and the last digits late; K-LASSO needs the right support.
     """
     support = support_of(path.w)
     weights = np.empty(support.size)
@@ -225,7 +225,7 @@ def _walk(n_features: int, d: int) -> Walk:
 
 @kernel(inline="always")
 def _turn(gram: Gram, path: Path, walk: Walk, size: int) -> None:
-    """Turn into the segment below, where the members are the support."""
+    """Compute the directions of the segment below the current point, with the members as support."""
     for k in range(size):
         walk.gain[k] = -np.sign(path.w[walk.members[k]])
     substitute(walk.L, walk.gain[:size])
@@ -238,14 +238,14 @@ def _turn(gram: Gram, path: Path, walk: Walk, size: int) -> None:
 
 @kernel(inline="always")
 def _next_knot(path: Path, walk: Walk, size: int, alpha: float) -> tuple[float, int]:
-    """How far alpha falls to the path's next knot, and which feature enters or leaves there; -1 if several do."""
+    """Return the decrease of alpha to the next knot, and the feature that enters or leaves there; -1 if several do."""
     steps, rho, loss = walk.steps, path.rho, walk.loss
-    for j in range(steps.size):  # it enters where side * rho_j and alpha meet
-        side = 1.0 if rho[j] > alpha * loss[j] else -1.0  # the one where they meet first
+    for j in range(steps.size):  # a feature enters where side * rho_j and alpha meet
+        side = 1.0 if rho[j] > alpha * loss[j] else -1.0  # the side on which they meet first
         closing = 1.0 - side * loss[j]
         step = (alpha - side * rho[j]) / closing if closing > PARALLEL else np.inf
         steps[j] = bits64(step if step > 0.0 else 0.0)
-    for k in range(size):  # and leaves where its weight is 0
+    for k in range(size):  # a member leaves where its weight is 0
         j = walk.members[k]
         steps[j] = bits64(-path.w[j] / walk.gain[k] if walk.gain[k] * path.w[j] < 0.0 else np.inf)
     least = steps[0]
@@ -273,7 +273,7 @@ def _follow(path: Path, walk: Walk, size: int, step: float) -> None:
 
 @kernel(inline="always")
 def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, below: float) -> bool:
-    """Let feature j enter at its knot and go on to `below`, where the path must be again; False if that is not sure."""
+    """Let feature j enter at its knot and continue to `below`; False if that point may not be on the path."""
     walk.members[size] = j
     path.w[j] = np.copysign(SMALLEST, path.rho[j])
     append_row(walk.L, gram, walk.members, size, 0.0)
@@ -292,7 +292,7 @@ def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, 
 
 @kernel
 def keep_largest(w: Array, count: int) -> None:
-    """Keep the `count` largest |w_j|; of equal ones the first."""
+    """Keep the `count` largest |w_j|; among equal ones the first."""
     for _ in range(support_of(w).size - count):
         smallest = np.int64(-1)
         for j in support_of(w):
@@ -303,10 +303,10 @@ def keep_largest(w: Array, count: int) -> None:
 
 @kernel
 def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tuple[float, int]:
-    """K-LASSO: walk the path down, knot by knot, to the largest alpha with `n_features` members; (alpha, status).
+    """Follow the path down, knot by knot, to the largest alpha with `n_features` members; return (alpha, status).
 
-    The selected features are those that keep a weight in path.w. Where the support jumps past K, they are the K
-    largest just below the jump; where all are asked for, there is no path.
+    The selected features are those with a weight in path.w. If the support jumps past K, they are the K largest just
+    below the jump; if all features are requested, no path is computed.
     MISSING: fetch the columns that are WANTED and call again from the `start`.
     """
     if n_features >= path.w.size:
@@ -326,12 +326,12 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         alpha = max(knot - BELOW * knot, end)
         enters = j >= 0 and path.w[j] == 0.0 and alpha > end
         if enters and gram.state[j] != KNOWN:
-            want(gram, path.rho, n_features - size)  # and with it those that will most likely follow
+            want(gram, path.rho, n_features - size)  # also those that will most likely follow
             return alpha, MISSING
         if enters and _enter(gram, path, walk, size, j, knot, alpha):
             size += 1
-            status = OK if size == n_features else status  # the last one was solved exactly
-        else:  # several at once, or one that leaves, or is collinear: descend to what is right below
+            status = OK if size == n_features else status  # the last point was solved exactly
+        else:  # several at once, or one that leaves or is collinear: descend just below the knot
             status = lasso(gram, path, yy, alpha, tol)
             if status == MISSING:
                 return alpha, MISSING

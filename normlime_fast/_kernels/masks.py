@@ -1,9 +1,9 @@
 """Presence and absence: random masks, and rows, images, sparse rows and texts with features switched off.
 
 A mask's z is 0 where a feature is on and -1 where it is off; the first sample of a set is the instance itself, all on.
-Values are moved as unsigned integers of their size, whatever they mean: one kernel for all types of a width.
+Values are copied as unsigned integers of their size, so that one kernel serves all types of a width.
 
-Random words are Philox's, keyed as in gaussian.py, so that a set's masks depend on (seed, number of the set) alone.
+Random words are Philox's, keyed as in gaussian.py, so that a set's masks depend only on (seed, number of the set).
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from normlime_fast._kernels.jit import kernel
 
 Array = NDArray[Any]
 
-POSITIONS = 1024  # of a row that one loop takes: they stay in the cache while several rows share a mask
+POSITIONS = 1024  # of a row per loop, which stay in the cache while several rows share a mask
 
 u32 = np.uint32
 u64 = np.uint64
@@ -36,9 +36,9 @@ def _draw_by_chance(seed: u64, key: u64, chance: u32, random: Array, z: Array) -
 
 @kernel
 def _draw_by_number(seed: u64, key: u64, random: Array, order: Array, z: Array) -> None:
-    """Switch off a number of features uniform on 1..d: the first ones of an order that is shuffled as far as needed.
+    """Switch off a number of features uniform on 1..d: the first of a partially shuffled order.
 
-    A sample goes on with the order that the one before it left: a shuffle is uniform from wherever it starts.
+    Each sample continues with the order of the previous one: a shuffle is uniform from any starting order.
     """
     n, d = z.shape
     for i in range(1, n):
@@ -56,7 +56,7 @@ def _draw_by_number(seed: u64, key: u64, random: Array, order: Array, z: Array) 
             z[i, chosen] = rare
 
 
-@kernel(fastmath={"reassoc"})  # of sums of small integers, which are exact in any order
+@kernel(fastmath={"reassoc"})  # sums of small integers are exact in any order
 def _weigh(z: Array, table: Array, weights: Array) -> None:
     """Look up each sample's weight by the number of features that are on."""
     for i in range(z.shape[0]):
@@ -68,10 +68,10 @@ def _weigh(z: Array, table: Array, weights: Array) -> None:
 
 @kernel
 def draw(seed: u64, keys: Array, chance: u32, table: Array, Z: Array, weights: Array) -> None:
-    """Draw the masks of every key into Z (m, n, d), and their weights (m, n) from `table` (d + 1,), if that is there.
+    """Draw the masks of every key into Z (m, n, d), and their weights (m, n) from `table` (d + 1,) unless it is empty.
 
-    A feature is on with probability chance / 2**32; if chance is 0, lime's scheme for texts: a number of features
-    uniform on 1..d is off.
+    A feature is on with probability chance / 2**32. If chance is 0, lime's scheme for texts is used: the number of
+    features that are off is uniform on 1..d.
     """
     d = Z.shape[2]
     order = np.arange(d)
@@ -91,14 +91,14 @@ def draw(seed: u64, keys: Array, chance: u32, table: Array, Z: Array, weights: A
 
 @kernel
 def render(Z: Array, starts: Array, X: Array, absent: Array, segment: Array, inputs: Array) -> None:
-    """Switch off segments: inputs (rows, n, size) of X and of what is there where it is off, both (rows, size).
+    """Switch off segments: write inputs (rows, n, size) from X where on and `absent` where off, both (rows, size).
 
-    Set k makes those of rows starts[k] to starts[k + 1]; segment (size,) uint32 are the features of the positions.
+    Set k is for rows starts[k] to starts[k + 1]; segment (size,) uint32 holds the feature of every position.
     """
     m, n, d = Z.shape
     size, lanes, zero, one = X.shape[1], 8 * X.itemsize, X.dtype.type(0), X.dtype.type(1)
-    off = np.empty(d, X.dtype)  # bit s: whether the feature is off in sample s of as many as there are bits
-    spread = np.empty(POSITIONS, X.dtype)  # the same of positions: to look them up is what costs
+    off = np.empty(d, X.dtype)  # bit s: whether the feature is off in sample s, for as many samples as bits
+    spread = np.empty(POSITIONS, X.dtype)  # the same for positions, since the lookup is expensive
     for k in range(m):
         for start in range(0, n, lanes):
             off[:] = zero
@@ -114,13 +114,13 @@ def render(Z: Array, starts: Array, X: Array, absent: Array, segment: Array, inp
                     for i in range(start, min(start + lanes, n)):
                         bit, out = X.dtype.type(one << X.dtype.type(i - start)), inputs[row, i, first:]
                         for p in range(here.size):
-                            present, without = x[p], other[p]  # both are read: a vector of them can be
+                            present, without = x[p], other[p]  # both are read, so that LLVM can vectorise
                             out[p] = present if (spread[p] & bit) == zero else without
 
 
 @kernel
 def count(Z: Array, ends: Array) -> None:
-    """Count the features that are on in the samples up to each: ends (n + 1,) of the z of one set, (n, d)."""
+    """Write cumulative counts of the features that are on to ends (n + 1,), for the z (n, d) of one set."""
     n, d = Z.shape
     ends[0] = 0
     for i in range(n):
@@ -132,7 +132,7 @@ def count(Z: Array, ends: Array) -> None:
 
 @kernel
 def thin(Z: Array, columns: Array, values: Array, columns_out: Array, values_out: Array) -> None:
-    """Write the entries that are on, sample after sample; one more place than they need gets overwritten."""
+    """Write the entries that are on, sample after sample; one position past the last is overwritten as well."""
     place = 0
     for i in range(Z.shape[0]):
         for j in range(Z.shape[1]):
@@ -145,7 +145,8 @@ def thin(Z: Array, columns: Array, values: Array, columns_out: Array, values_out
 def write(Z: Array, text: Array, feature: Array, ends: Array, out: Array) -> None:
     """Write the text n times without the characters of features that are off; text i ends before ends[i].
 
-    feature (characters,): whose they are, d for those that always stay. One more place than needed gets overwritten.
+    feature (characters,) holds the feature of each character, d for those that always stay. One position past the last
+    is overwritten as well.
     """
     n, d = Z.shape
     step = np.ones(d + 1, np.int64)

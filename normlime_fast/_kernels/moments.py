@@ -17,10 +17,12 @@ from normlime_fast._kernels.products import HIGH, TILE, WIDE, add_products
 
 Array = NDArray[Any]
 
-UNKNOWN, KNOWN, WANTED = 0, 1, 2  # columns of the Gram matrix
+UNKNOWN, KNOWN, WANTED = 0, 1, 2  # states of columns of the Gram matrix
 
-COLLINEAR = 1e-11  # of a column's variance: what is left of it beside the earlier ones before it counts as none; or of
-# its mean square: the variance before it counts as constant
+COLLINEAR = (
+    1e-11  # fraction of a column's variance not explained by earlier ones, below which it counts as 0; and of its
+)
+# mean square that is variance, below which it counts as constant
 
 ALL = 2.5  # all pairs of features cost no more, in the first pass, than the columns of 1 / ALL of them in a second
 
@@ -28,7 +30,7 @@ ALL = 2.5  # all pairs of features cost no more, in the first pass, than the col
 class Gram(NamedTuple):
     """The Gram matrix of scaled columns as far as it is known, and what its missing columns are computed from."""
 
-    values: Array  # (d, d); row j holds column j (symmetric) where state[j] is KNOWN
+    values: Array  # (d, d); row j holds column j (symmetric) if state[j] is KNOWN
     state: Array  # (d,) int64
     features: Array  # Z (n, d), not scaled; columns without variance are welcome
     weights: Array  # p (n,)
@@ -55,7 +57,7 @@ def _round_up(count: int, multiple: int) -> int:
 
 @kernel(inline="always")
 def _rows_from(Z: Array, first: int) -> Array:
-    """Rows of Z, flat; of the last tile a copy, since products read a little past its end."""
+    """Rows of Z, flat; a copy for the last tile, since products read a little past its end."""
     flat = Z.reshape(-1)[first * Z.shape[1] :]
     if flat.size - TILE * Z.shape[1] >= WIDE:
         return flat
@@ -113,7 +115,7 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
             for k in range(1, first):
                 left[i, k] = weight * Y[k - 1, tile + i]
             if everything:
-                for j in range(width):  # whole vectors: what is past d means nothing
+                for j in range(width):  # whole vectors; values past d are meaningless
                     packed[j] = weight * z[j]
             else:
                 for k in range(columns.size):
@@ -131,7 +133,7 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
 
 @kernel(inline="always")
 def _enter(gram: Gram, columns: Array, sums: Array) -> None:
-    """Enter columns of the Gram matrix, made of their sums from `moments`; where all are given, each pair once."""
+    """Set columns of the Gram matrix from their sums by `moments`; if all are given, from one sum per pair."""
     d = gram.state.size
     everything = columns.size == d
     for k in range(columns.size):
@@ -145,17 +147,17 @@ def _enter(gram: Gram, columns: Array, sums: Array) -> None:
 
 @kernel
 def want(gram: Gram, correlations: Array, count: int) -> None:
-    """Want, of the columns that are not known, those of the `count` largest correlations."""
+    """Mark as WANTED the UNKNOWN columns with the `count` largest correlations."""
     least = _nth_largest(correlations, gram.state, count)
     for j in range(gram.state.size):
-        # 0 is the correlation of an output without a fit, or of a column without variance
+        # the correlation is 0 for an output without a fit and for a column without variance
         if gram.state[j] == UNKNOWN and correlations[j] != 0.0 and abs(correlations[j]) >= least:
             gram.state[j] = WANTED
 
 
 @kernel(inline="always")
 def _nth_largest(values: Array, state: Array, n: int) -> float:
-    """The n-th largest |value| of columns that are not known; 0 if there are fewer."""
+    """The n-th largest |value| of columns that are not KNOWN; 0 if there are fewer."""
     top: Array = np.zeros(n)  # ascending
     for j in range(state.size):
         value = abs(values[j])
@@ -170,7 +172,7 @@ def _nth_largest(values: Array, state: Array, n: int) -> float:
 
 @kernel
 def fetch(gram: Gram) -> None:
-    """Compute the columns of the Gram matrix that are WANTED; all, once they are half of those that there are."""
+    """Compute the WANTED columns of the Gram matrix, or all missing ones if at most half would stay UNKNOWN."""
     d = gram.state.size
     if 2 * _listed(gram.state, UNKNOWN).size <= d:
         for j in range(d):

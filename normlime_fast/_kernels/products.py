@@ -1,7 +1,7 @@
-"""The product of two tall matrices, tile by tile: what moments and Gram matrices are made of.
+"""The product of two tall matrices, tile by tile, for moments and Gram matrices.
 
-A block of 4 x 8 sums stays in registers while all rows of a tile add to it, which neither numba nor LLVM makes of loops
-over arrays. So this is written in LLVM's own language. Each sum has its fixed order: rows one after another.
+A block of 4 x 8 sums stays in registers while all rows of a tile are added, which neither numba nor LLVM derives from
+loops over arrays. So this is written in LLVM's own language. The order of each sum is fixed: row by row.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from normlime_fast._kernels.jit import kernel
 Array = NDArray[Any]
 
 TILE = 64  # rows that stay in cache while all products with them are summed
-# A block of sums: it fills the registers of AVX2, and keeps the multipliers of AVX-512 busy.
+# Size of a block of sums: it fills the registers of AVX2 and keeps the multipliers of AVX-512 busy.
 HIGH, WIDE = 4, 8
 
 
@@ -78,8 +78,8 @@ def add_products(left: Array, right: Array, step: int, rows: int, first: int, su
     """sums += left[:rows]' @ right in float64; row first + a of sums may leave out the columns before a.
 
     `left` has a multiple of HIGH columns, `sums` as many rows and a multiple of WIDE columns. `right` is flat: row i
-    begins at i * step. Where step is not a multiple of WIDE, the last columns of sums are those of the next row, and
-    mean nothing; `right` must reach that far.
+    begins at i * step. If step is not a multiple of WIDE, the last columns of sums come from the next row and are
+    meaningless; `right` must extend that far.
     """
     for b in range(0, sums.shape[0], HIGH):
         for j in range(max(0, b - first) // WIDE * WIDE, sums.shape[1], WIDE):

@@ -1,10 +1,10 @@
-"""Normal variates from low-discrepancy points: digital shifts of the points, and the normal quantile of integers.
+"""Normal variates from low-discrepancy points: digital shifts, and the normal quantile of integers.
 
-XOR with one random integer per column (a random digital shift in base 2) leaves Sobol points as evenly spread as they
-were and makes each of them uniform: means over them stay unbiased, and instances get points of their own.
+XOR with one random integer per column (a random digital shift in base 2) preserves the even spread of Sobol points and
+makes each of them uniform: means over them are unbiased, and every instance gets its own points.
 
-Logarithm and quantile are polynomials (minimax, fitted by Remez exchange), not libm's, and nothing here is fused or
-reassociated: the same bits come out on every machine.
+Logarithm and quantile are polynomials (minimax, fitted by Remez exchange), not libm's, and no operation is fused or
+reassociated: the bits are the same on every machine.
 """
 
 from typing import Any
@@ -38,8 +38,8 @@ def shifts(seed: u64, instance: u64, out: Array) -> None:
 def _quantile(word: u32) -> f32:
     """Return the normal quantile of u = (word + 1/2) / 2^32; ~word gives exactly the opposite.
 
-    It is u - 1/2 times a polynomial in log2(4 u (1 - u)) near the middle and in its root in the tails, a choice of
-    variables by Giles (2010). Both have degree 7, so that coefficients are selected, not results.
+    It is u - 1/2 times a polynomial in log2(4 u (1 - u)) near the middle and in its root in the tails, the variables of
+    Giles (2010). Both have degree 7, so that only coefficients are selected, not results.
     """
     near = u32(word ^ u32(i32(word) >> i32(31)))  # steps to the nearer end, 31 bits
     v = (f32(i32(near)) + f32(0.5)) * f32(2.0**-31)  # 2 min(u, 1 - u)
@@ -77,7 +77,7 @@ def quantiles(points: Array, shifts: Array, out: Array) -> None:
 def draw(seed: u64, instances: Array, points: Array, Z: Array) -> None:
     """Turn the uint32 `points` (n, d) into normal variates for every instance: Z (m, n, d)."""
     n, d = points.shape
-    rows = max(1, min(n, 1024 // d))  # that one loop takes: short ones are slow
+    rows = max(1, min(n, 1024 // d))  # per loop, since short loops are slow
     shift = np.empty(rows * d, np.uint32)
     flat = points.reshape(-1)
     for k in range(Z.shape[0]):

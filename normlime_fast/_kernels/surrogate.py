@@ -1,6 +1,6 @@
-"""Sparse linear surrogates: outputs scaled, features selected, their weights refitted by least squares.
+"""Sparse linear surrogates: scale the outputs, select features, refit their weights by least squares.
 
-Features are selected by K-LASSO or, as lime can, by the largest weights of a ridge regression on all of them.
+Features are selected by K-LASSO or, as in lime, by the largest weights of a ridge regression on all features.
 """
 
 import math
@@ -26,12 +26,12 @@ from normlime_fast._kernels.moments import COLLINEAR, Gram, fetch, observe
 
 Array = NDArray[Any]
 
-EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum are equal, and so are those that
+EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's last sum count as equal, as do those that
 # differ by a subnormal number, whose weights would underflow
-TINY = 2.0**-400  # of sums of weights: no square that counts beside 1e9 others underflows above it
+TINY = 2.0**-400  # sum of weights, above which no square that matters among 1e9 others underflows
 
-# What is known of one fit beside its weights: the output was divided by its `spread`, and the `effective` sample size
-# is (sum p)^2 / sum p^2.
+# Results of one fit besides its weights: the output was divided by its `spread`, and the `effective` sample size is
+# (sum p)^2 / sum p^2.
 SUMMARY = np.dtype(
     {
         "names": ["count", "status", "intercept", "r2", "alpha", "spread", "effective"],
@@ -42,7 +42,7 @@ SUMMARY = np.dtype(
 
 @kernel(fastmath={"contract", "reassoc"})
 def _sums(weights: Array) -> tuple[float, float]:
-    """Sum of the weights, and of their squares."""
+    """Sums of the weights and of their squares."""
     total = squares = 0.0
     for i in range(weights.size):
         total += weights[i]
@@ -52,7 +52,7 @@ def _sums(weights: Array) -> tuple[float, float]:
 
 @kernel
 def _weigh(weights: Array) -> tuple[float, float]:
-    """Sum of the weights and effective sample size, which is exactly n where all weights are 1."""
+    """Sum of the weights and effective sample size, which is exactly n if all weights are 1."""
     total, squares = _sums(weights)
     size = total
     if 0.0 < total < TINY:  # squares would underflow
@@ -66,7 +66,7 @@ def _weigh(weights: Array) -> tuple[float, float]:
 
 @kernel(inline="always")
 def _scale_output(y: Array, weights: Array, total: float, least_effective: float, summary: Any) -> float:
-    """Turn y into (y - mean) / spread in place, of which the largest is near 1; the mean of its squares."""
+    """Replace y by (y - mean) / spread, of magnitude near 1; return the weighted mean of its squares."""
     summary.status = NO_WEIGHT
     first = size = spread = mean = yy = 0.0
     for i in range(y.size):
@@ -87,10 +87,10 @@ def _scale_output(y: Array, weights: Array, total: float, least_effective: float
         summary.status = CONSTANT_OUTPUT
     summary.intercept = first
     if summary.status != OK:
-        for i in range(y.size):  # so that it asks for no column of the Gram matrix
+        for i in range(y.size):  # so that it needs no column of the Gram matrix
             y[i] = 0.0
         return 0.0
-    spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, which changes no digit
+    spread = math.ldexp(1.0, math.frexp(spread)[1] - 1)  # a power of 2, so that the division is exact
     for i in range(y.size):
         y[i] = (y[i] - first) / spread if weights[i] > 0.0 else 0.0
         mean += weights[i] * y[i]
@@ -105,7 +105,7 @@ def _scale_output(y: Array, weights: Array, total: float, least_effective: float
 
 @kernel(inline="always")
 def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
-    """Least squares on the selected features alone, with a ridge, into `out`: features, weights and summary."""
+    """Ridge regression on the selected features only; writes features, weights and summary to `out`."""
     features, weights, summary = out
     support = support_of(path.w)
     L = np.zeros((support.size, support.size))
@@ -135,9 +135,9 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
 
 @kernel
 def _heaviest(gram: Gram, C: Array, ridge: float, n_features: int) -> Array:
-    """Weights of a ridge regression on all features for every row of C, but 0 past the `n_features` largest.
+    """Weights of a ridge regression on all features for every row of C; all but the `n_features` largest are 0.
 
-    Those of columns without variance are 0, too.
+    Weights of columns without variance are 0, too.
     """
     w = np.zeros((C.shape[0], gram.mean.size))
     for j in range(gram.mean.size):
@@ -158,7 +158,7 @@ def _heaviest(gram: Gram, C: Array, ridge: float, n_features: int) -> Array:
 
 @kernel
 def _take(w: Array, chosen: Array, n_features: int) -> int:
-    """Take the features chosen."""
+    """Copy the chosen weights to w; return the status."""
     for j in range(w.size):
         w[j] = chosen[j]
     return OK if support_of(w).size == n_features else FEWER_FEATURES

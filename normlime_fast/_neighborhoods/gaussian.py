@@ -45,8 +45,8 @@ class Gaussian(Neighborhood):
         Independent samples, or scrambled Sobol points (Owen 1998) with a random digital shift of their own for every
         set of samples, which are spread more evenly. On tables with tree ensembles the weights had 2 to 7 times less
         variance, for a smooth model of five columns more than 10 times, for a model that looks like noise at this
-        scale the same (``benchmarks/sampling.py``). Take "sobol" where calls of the model are what costs, and lower
-        n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. The
+        scale the same (``benchmarks/studies/sampling.py``). Take "sobol" where calls of the model are what costs, and
+        lower n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. The
         points are scipy's, for at most 21,201 columns, and may change with its version.
     categories : Categories, optional
         Columns that hold categories: `from_data` finds them. The surrogate sees z = 0 where a sample has the instance's

@@ -1,1 +1,1 @@
-"""What comes out of a call."""
+"""Results: local explanations, importances and the sums behind them."""

@@ -1,9 +1,9 @@
-"""How results become files: npz archives of plain arrays, written whole or not at all, and read with suspicion.
+"""Files of results: npz archives of plain arrays, written atomically and not trusted when read.
 
-A file is what `numpy.savez` writes, so `numpy.load` opens it, too: one .npy member per array, and one, `header`, with
-JSON in UTF-8 for what is no array: the class of the result, the version of its schema, names. The comment at the end
-of the archive holds the SHA-256 of all bytes before it, by which damage is found. It keeps nobody from making a file
-up, so all that a file says is checked as well. Nothing is ever pickled or unpickled.
+A file has the format of `numpy.savez`, so `numpy.load` opens it, too: one .npy member per array, and a member `header`
+with JSON in UTF-8 for everything else: the class of the result, the version of its schema, names. The comment at the
+end of the archive holds the SHA-256 of all bytes before it, which detects damage. It does not prevent forgery, so the
+content is validated as well. Nothing is ever pickled or unpickled.
 """
 
 import errno
@@ -31,11 +31,11 @@ from normlime_fast._results.schema import SCHEMAS, FileSchema
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 Result = TypeVar("Result")
-Make = Callable[[int, dict[str, Any], dict[str, Any]], Result]  # of version, arrays and header
+Make = Callable[[int, dict[str, Any], dict[str, Any]], Result]  # called with version, arrays and header
 
 FORMAT = "normlime_fast"
-SUFFIX = b"normlime_fast sha256 " + b"0" * 64  # how a file ends, with its own digest for the zeros
-CANNOT_SYNC = errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP  # not so in case of damage, or a full disk
+SUFFIX = b"normlime_fast sha256 " + b"0" * 64  # end of a file, in which the digest replaces the zeros
+CANNOT_SYNC = errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP  # errors of a damaged or full disk are others
 
 
 # --- bytes
@@ -47,15 +47,15 @@ def pack(kind: str, arrays: Mapping[str, Array | None], header: Mapping[str, Any
     Raises
     ------
     TypeError, ValueError
-        If `arrays` or `header` are not as the schema has them.
+        If `arrays` or `header` do not fit the schema.
     """
     version, schema = max(SCHEMAS[kind].items())
     plain = {name: _little_endian(array, name) for name, array in arrays.items() if array is not None}
     _check_fields({name: (array.dtype.str, array.shape) for name, array in plain.items()}, schema)
     _check_header(header, schema)
-    about = {"format": FORMAT, "class": kind, "version": version, **header}
-    # with escapes, two surrogates would come back as the one character that they make in UTF-16
-    text = json.dumps(about, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+    full_header = {"format": FORMAT, "class": kind, "version": version, **header}
+    # not escaped: JSON would read a pair of escaped surrogates as one character
+    text = json.dumps(full_header, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
     buffer = io.BytesIO()
     archive = zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED)
     try:
@@ -75,13 +75,13 @@ def pack(kind: str, arrays: Mapping[str, Array | None], header: Mapping[str, Any
 
 
 def unpack(content: bytes, kind: str, name: str, make: Make[Result]) -> Result:
-    """Return make(version, arrays, header) of the content of a file, which `name` is called in what is said of it.
+    """Return make(version, arrays, header) for the content of a file; errors refer to it as `name`.
 
     Raises
     ------
     ValueError
-        With one line that says what is wrong, if `content` is not what `pack` returns for this kind, or if `make`
-        raises one.
+        With a message of one line, if `content` is not a result of `pack` for this kind, or if `make` raises
+        ValueError.
     """
     with _refusing(name, kind):
         return make(*_parts(content, kind))
@@ -97,23 +97,23 @@ def _little_endian(array: Array, name: str) -> Array:
 
 
 def _digest(content: bytes | memoryview) -> bytes:
-    """SHA-256 of all before the digest itself, as hexadecimal digits."""
+    """SHA-256 of all bytes before the digest, in hexadecimal digits."""
     with memoryview(content) as view, view[:-64] as before:
         return hashlib.sha256(before).hexdigest().encode()
 
 
 def is_intact(content: bytes) -> bool:
-    """Return whether content ends as that of a file of ours, with the checksum of all before."""
+    """Return whether the content ends with our suffix and the checksum of all bytes before it."""
     return content[-len(SUFFIX) : -64] == SUFFIX[:-64] and content[-64:] == _digest(content)
 
 
 class _UnreadableError(ValueError):
-    """What is to be said of a file as it is."""
+    """An error whose message follows the name of the file as it is."""
 
 
 @contextmanager
 def _refusing(name: str, kind: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into one line: what zipfile, numpy and json raise is more than they say."""
+    """Turn every error with a file into a ValueError of one line: zipfile, numpy and json raise many types."""
     try:
         yield
     except OSError:
@@ -133,11 +133,11 @@ def _a(kind: str) -> str:
 
 
 def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, Any]]:
-    """Version, arrays and header: their sizes and dtypes are known to be right before an array is made."""
+    """Return version, arrays and header; sizes and dtypes are checked before any array is created."""
     if not content:
         raise ValueError("it is empty")
     if content[-len(SUFFIX) : -64] != SUFFIX[:-64]:
-        raise ValueError("it is another program's, or its end is missing")
+        raise ValueError("another program wrote it, or its end is missing")
     if content[-64:] != _digest(content):
         raise _UnreadableError("is damaged: its content does not match its checksum")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -146,12 +146,12 @@ def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, 
             raise ValueError("it has no header")
         dtype, shape, offset = _npy_header(archive, members["header"])
         if dtype != "|u1" or len(shape) != 1:
-            raise ValueError("its header is not made of bytes")
+            raise ValueError("its header is not an array of bytes")
         version, schema, header = _read_header(archive.read(members.pop("header"))[offset:], kind)
-        found = {name: _npy_header(archive, member) for name, member in members.items()}
-        _check_fields({name: (dtype, shape) for name, (dtype, shape, _) in found.items()}, schema)
+        headers = {name: _npy_header(archive, member) for name, member in members.items()}
+        _check_fields({name: (dtype, shape) for name, (dtype, shape, _) in headers.items()}, schema)
         arrays = {}
-        for name, (dtype, shape, offset) in found.items():
+        for name, (dtype, shape, offset) in headers.items():
             plain: Array = np.ndarray(shape, dtype, buffer=archive.read(members[name]), offset=offset)
             native = plain.dtype if name == "groups" else plain.dtype.newbyteorder("=")
             arrays[name] = plain.astype(native)
@@ -159,21 +159,21 @@ def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, 
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """Members of an archive of `size` bytes by name; compressed ones are refused, as they may be any size in memory."""
-    found = archive.infolist()
-    members = {member.filename.removesuffix(".npy"): member for member in found}
-    if len(members) < len(found):
+    """Members of an archive of `size` bytes by name; compressed ones, which could take any memory, are refused."""
+    listed = archive.infolist()
+    members = {member.filename.removesuffix(".npy"): member for member in listed}
+    if len(members) < len(listed):
         raise ValueError("it has a member twice")
-    for member in found:
+    for member in listed:
         encrypted = member.flag_bits & 0x1
         if member.compress_type != zipfile.ZIP_STORED or encrypted or member.file_size != member.compress_size:
             raise ValueError("its members are compressed or encrypted")
-    if sum(member.file_size for member in found) > size:
-        raise ValueError("its members are larger than itself")
+    if sum(member.file_size for member in listed) > size:
+        raise ValueError("its members are larger than the file")
     return members
 
 
-# What numpy writes, to the letter: to evaluate it as Python, as numpy does, would be to trust it.
+# Exactly what numpy writes. numpy evaluates the header as a Python literal; untrusted text is only matched here.
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '(?P<dtype>[^'\\]{2,30})', 'fortran_order': False,"
     rb" 'shape': \((?P<shape>|\d{1,18},|\d{1,18}(?:, \d{1,18}){1,3})\), \} *\n",
@@ -182,18 +182,18 @@ _NPY = re.compile(
 
 
 def _npy_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, tuple[int, ...], int]:
-    """Dtype and shape that a member claims, whose size they fit, and where its values begin."""
+    """Return dtype and shape in the header of a member, checked against its size, and the offset of its values."""
     with archive.open(member) as file:
         match = _NPY.match(file.read(256))
-    what = f"its member {member.filename[:50]!r}"
+    label = f"its member {member.filename[:50]!r}"
     if match is None or int.from_bytes(match["length"], "little") + 10 != match.end():
-        raise ValueError(f"{what} is no plain array")
+        raise ValueError(f"{label} is not a plain array")
     dtype = match["dtype"].decode("latin-1")
     if not re.fullmatch(LABEL, dtype):
-        raise ValueError(f"{what} is of dtype {dtype!r}")
+        raise ValueError(f"{label} has dtype {dtype!r}")
     shape = tuple(int(size) for size in match["shape"].split(b",") if size)
     if math.prod(shape) * np.dtype(dtype).itemsize + match.end() != member.file_size:
-        raise ValueError(f"{what} is not of the size of its shape {shape}")
+        raise ValueError(f"{label} does not have the size of its shape {shape}")
     return dtype, shape, match.end()
 
 
@@ -203,16 +203,16 @@ def _read_header(text: bytes, kind: str) -> tuple[int, FileSchema, dict[str, Any
 
     header = json.loads(text.decode("utf-8", "surrogatepass"), parse_constant=refuse)
     if type(header) is not dict or header.pop("format", None) != FORMAT:
-        raise ValueError("its header is another program's")
-    found, version = header.pop("class", None), header.pop("version", None)
-    if type(found) is not str or type(version) is not int or version < 1:
-        raise ValueError("its header names no class and version")
-    if found != kind and found in SCHEMAS:
-        raise _UnreadableError(f"holds {_a(found)}; use {found}.load")
-    if found != kind:
-        raise ValueError(f"it holds a {found[:50]!r}")
+        raise ValueError("another program wrote its header")
+    held, version = header.pop("class", None), header.pop("version", None)
+    if type(held) is not str or type(version) is not int or version < 1:
+        raise ValueError("its header has no class and version")
+    if held != kind and held in SCHEMAS:
+        raise _UnreadableError(f"holds {_a(held)}; use {held}.load")
+    if held != kind:
+        raise ValueError(f"it holds a {held[:50]!r}")
     if version not in SCHEMAS[kind]:
-        raise _UnreadableError(f"has version {version!s:.20} of the format, for which a newer normlime_fast is needed")
+        raise _UnreadableError(f"has version {version!s:.20} of the format, which needs a newer normlime_fast")
     schema = SCHEMAS[kind][version]
     for name in schema.header:
         if name.endswith("_names") and type(header.get(name)) is list:
@@ -224,38 +224,38 @@ def _read_header(text: bytes, kind: str) -> tuple[int, FileSchema, dict[str, Any
 def _check_header(header: Mapping[str, Any], schema: FileSchema) -> None:
     if header.keys() != schema.header.keys():
         odd = sorted(header.keys() ^ schema.header.keys())
-        raise ValueError(f"its header lacks, or should not have, {str(odd)[:100]}")
+        raise ValueError(f"its header has missing or unknown fields: {str(odd)[:100]}")
     for name, is_right in schema.header.items():
         if not is_right(header[name]):
-            raise TypeError(f"{name} is not as it must be: {header[name]!r:.100}")
+            raise TypeError(f"{name} is invalid: {header[name]!r:.100}")
 
 
-def _check_fields(found: Mapping[str, tuple[str, tuple[int, ...]]], schema: FileSchema) -> None:
+def _check_fields(fields: Mapping[str, tuple[str, tuple[int, ...]]], schema: FileSchema) -> None:
     """Check names, dtypes and shapes of arrays against the schema, and the shapes against each other."""
     sizes: dict[str | int, int] = {}
     for name, field in schema.arrays.items():
-        if name not in found:
+        if name not in fields:
             if not field.optional:
                 raise ValueError(f"it has no array {name}")
             continue
-        dtype, shape = found[name]
+        dtype, shape = fields[name]
         if not re.fullmatch(field.dtypes, dtype):
             raise TypeError(f"{name} must not be of dtype {dtype}")
-        expected = next((one for one in field.shapes if len(one) == len(shape)), None)
+        expected = next((symbols for symbols in field.shapes if len(symbols) == len(shape)), None)
         if expected is None:
             raise ValueError(f"{name} must have {len(field.shapes[0])} dimensions, got shape {shape}")
         for symbol, size in zip(expected, shape, strict=True):
             if size != (symbol if isinstance(symbol, int) else sizes.setdefault(symbol, size)):
                 raise ValueError(f"{name} must fit the other arrays, got shape {shape}")
-    if odd := found.keys() - schema.arrays.keys():
-        raise ValueError(f"it has the member {min(odd)[:50]!r}, which does not belong there")
+    if odd := fields.keys() - schema.arrays.keys():
+        raise ValueError(f"it has the unknown member {min(odd)[:50]!r}")
 
 
 # --- labels of groups
 
 
 def labels_out(groups: Array | None) -> tuple[Array | None, list[Any] | None]:
-    """Group labels as they stand in a file: as an array, or in the header if they are objects."""
+    """Split group labels for a file into an array and, if they are objects, a list for the header."""
     if groups is None or groups.dtype != object:
         return groups, None
     labels: list[Any] = groups.tolist()
@@ -269,7 +269,7 @@ def labels_out(groups: Array | None) -> tuple[Array | None, list[Any] | None]:
 
 
 def labels_in(array: Array | None, labels: list[Any] | None) -> Array | None:
-    """Group labels from what stands in a file, checked."""
+    """Return the group labels of a file, validated."""
     if labels is not None:
         if array is not None:
             raise ValueError("it has groups twice")
@@ -281,7 +281,7 @@ def labels_in(array: Array | None, labels: list[Any] | None) -> Array | None:
     if array is not None and array.dtype.kind == "U":
         points = array.view(array.dtype.str[0] + "u4")
         if points.max(initial=0) > 0x10FFFF:
-            raise ValueError("groups must be text, got what is no character")
+            raise ValueError("groups must be text, got an invalid character")
     return array
 
 
@@ -289,41 +289,40 @@ def labels_in(array: Array | None, labels: list[Any] | None) -> Array | None:
 
 
 class Saved(ABC):
-    """A result that becomes a file and comes back from it: what has to be done is here, what is in it in the class."""
+    """A result that can be saved and loaded; subclasses define the fields."""
 
-    _kind: ClassVar[str]  # what files call the class
+    _kind: ClassVar[str]  # name of the class in files
 
     @abstractmethod
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
-        """Return arrays (None is left out) and header, as the newest schema of this kind has them."""
+        """Return arrays (None is left out) and header according to the newest schema of this kind."""
 
     @abstractmethod
     def _validate(self) -> None:
-        """Raise ValueError if fields of the right types do not fit together."""
+        """Raise ValueError if fields of the right types are inconsistent."""
 
     @classmethod
     @abstractmethod
     def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
-        """Return the result, validated, from arrays and header as the schema of this version has them."""
+        """Return the validated result from arrays and header that follow the schema of this version."""
 
     def save(self, path: PathLike) -> None:
-        """Write to a file, from which `load` gets the result back to the bit.
+        """Write to a file, from which `load` restores the result bit for bit.
 
-        The file is an npz archive of plain arrays, without pickle. What stood under the path stays until the new file
-        is complete.
+        The file is an npz archive of plain arrays, without pickle. An existing file stays until the new one is
+        complete.
 
         Parameters
         ----------
         path : str or os.PathLike
-            Taken as it is: no suffix is added.
+            Used as it is: no suffix is added.
 
         Raises
         ------
         OSError
-            If it can't be written.
+            If the file can't be written.
         TypeError, ValueError
-            If `groups` are other than numbers, strings, bools or dates, or the fields are not of the types or do not
-            fit together as the class describes them.
+            If `groups` are not numbers, strings, bools or dates, or the fields have wrong types or are inconsistent.
 
         Examples
         --------
@@ -339,7 +338,7 @@ class Saved(ABC):
 
     @classmethod
     def load(cls, path: PathLike) -> Self:
-        """Read a file that `save` has written, with this release or an older one.
+        """Read a file that `save` of this or an older release has written.
 
         Parameters
         ----------
@@ -348,16 +347,15 @@ class Saved(ABC):
         Returns
         -------
         LocalExplanations, Importance or ImportanceStatistics
-            Of the class whose `load` is called.
+            An instance of the class whose `load` is called.
 
         Raises
         ------
         OSError
-            If it can't be read, such as FileNotFoundError.
+            If the file can't be read, such as FileNotFoundError.
         ValueError
-            With one line that says what is wrong, if it is anything else than an intact file of this class. It is safe
-            to load files of people you do not trust: nothing of them is run, and the memory it takes is in proportion
-            to their size.
+            With a message of one line, if it is not an intact file of this class. It is safe to load untrusted files:
+            no code of theirs is run, and loading takes memory in proportion to their size.
 
         Examples
         --------
@@ -382,12 +380,12 @@ class Saved(ABC):
 
     @classmethod
     def _from_bytes(cls, content: bytes, name: str) -> Self:
-        """Return a result from the content of a file, which errors call `name`."""
+        """Return a result from the content of a file; errors refer to it as `name`."""
         return unpack(content, cls._kind, name, cls._from_fields)
 
 
 def read(path: Path) -> bytes:
-    """Read a file whole, if it ends as one of ours does; else only its end."""
+    """Read a file completely if it ends with our suffix, else only its end."""
     check_regular(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -401,12 +399,12 @@ def read(path: Path) -> bytes:
 
 
 def check_regular(path: PathLike) -> None:
-    """Refuse what is no place for a file, such as a pipe, which would wait for ever, or a device, which is to be kept.
+    """Refuse a path that is not a regular file, such as a pipe, which would block, or a device, which must be kept.
 
     Raises
     ------
     OSError
-        If there is something else at a path than a regular file, be it a link to nothing.
+        If the path exists and is not a regular file; a broken link counts as existing.
     """
     if not Path(path).is_file() and os.path.lexists(path):
         reason = errno.EISDIR if Path(path).is_dir() else errno.EINVAL
@@ -414,19 +412,19 @@ def check_regular(path: PathLike) -> None:
 
 
 def write_atomically(path: PathLike, content: bytes) -> bool:
-    """Write a file so that at any moment it is the old one or the new one, whole, with the permissions of the old one.
+    """Write a file atomically, with the permissions of the old one: at any moment the old or the new file is complete.
 
     Returns
     -------
     bool
-        Whether this is so also if power fails: not every file system can sync.
+        Whether this also holds if power fails: not every file system can sync.
 
     Raises
     ------
     OSError
-        If it can't be written, for which there may be no room; the old one is then as it was.
+        If the file can't be written, as on a full disk; the old file is then unchanged.
     """
-    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    target = Path(os.path.realpath(path))  # the target of a link is replaced, not the link
     temporary = target.with_name(f".normlime_fast-{secrets.token_hex(8)}.tmp")
     try:
         check_regular(target)
@@ -437,22 +435,22 @@ def write_atomically(path: PathLike, content: bytes) -> bool:
             file.write(content)
             file.flush()
             synced = _sync(file.fileno())
-            file.close()  # here, since an interrupt may come between the block and what `with` does at its end
+            file.close()  # closed before `with` does, since an interrupt may come in between
         temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError):
-            error.filename = os.fspath(path)  # not that of the temporary file
+            error.filename = os.fspath(path)  # instead of the temporary file
         with suppress(OSError):
             temporary.unlink()
         raise
-    if os.name == "posix":  # elsewhere a folder can't be opened
-        with suppress(OSError):  # nor on some file systems; the file is there, and will be after most crashes
+    if os.name == "posix":  # other systems can't open a folder
+        with suppress(OSError):  # some file systems can't sync one; the file survives most crashes anyway
             _sync_folder(target.parent)
     return synced
 
 
 def _sync(descriptor: int) -> bool:
-    """Sync a file, and return whether the file system can."""
+    """Sync a file; return whether the file system supports it."""
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Results as people see them: a line of text, a few lines of HTML, and the colours of bars."""
+"""Text and HTML representations of results, and the colours of bars."""
 
 import math
 from collections.abc import Iterable
@@ -17,30 +17,29 @@ if TYPE_CHECKING:
     from normlime_fast._results.importance import Importance
     from normlime_fast._results.statistics import ImportanceStatistics
 
-HTML_ROWS = 10  # of a table in a notebook: features or, with groups, groups
+HTML_ROWS = 10  # rows of a table in a notebook: features, or groups if there are any
 HTML_ROWS_A_GROUP = 3
-COLOURS = "#0072B2", "#D55E00"  # of bars: at least 0, and below; Okabe and Ito's, told apart by colour-blind people
+COLOURS = "#0072B2", "#D55E00"  # of bars at least 0, and below; Okabe and Ito's, safe for colour-blind readers
 
 
 def statistics_line(statistics: "ImportanceStatistics") -> str:
-    """Say what ImportanceStatistics are of."""
+    """Describe an ImportanceStatistics in one line."""
     parts = [counted(int(np.sum(statistics.explanations)), "explanation"), counted(statistics.sums.shape[2], "feature")]
     return ", ".join(parts + _groups(statistics.groups))
 
 
 def importance_line(result: "Importance") -> str:
-    """Say what an Importance is of, and what it ranks first."""
+    """Describe an Importance and its first features in one line."""
     parts = [result.kind] + [result.sign] * (result.kind not in ("mean", "sum") or result.sign != "absolute")
     parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * (result.min_count > 1)
     parts += [counted(int(np.sum(result.explanations)), "explanation"), counted(result.values.shape[-1], "feature")]
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)
-    found = ", ".join(f"{_of(row)} ({row.value:.3g})" for row in first)
-    return (
-        f"{', '.join(parts + _groups(result.groups))}; first {found or f'none, as none is used by {result.min_count}'}"
-    )
+    features = ", ".join(f"{_feature_text(row)} ({row.value:.3g})" for row in first)
+    features = features or f"none, since no feature is used by {counted(result.min_count, 'explanation')}"
+    return f"{', '.join(parts + _groups(result.groups))}; first {features}"
 
 
-def _of(row: Ranked) -> str:
+def _feature_text(row: Ranked) -> str:
     feature = f"column {row.feature}" if isinstance(row.feature, int) else short_repr(row.feature, str)
     return feature if row.group is None else f"{_text(row.group)}: {feature}"
 
@@ -48,40 +47,40 @@ def _of(row: Ranked) -> str:
 def _groups(groups: Array | None) -> list[str]:
     if groups is None:
         return []
-    some = ", ".join(map(_text, groups[:3]))
-    return [f"{counted(len(groups), 'group')} ({some}{', ...' if len(groups) > 3 else ''})"]
+    first = ", ".join(map(_text, groups[:3]))
+    return [f"{counted(len(groups), 'group')} ({first}{', ...' if len(groups) > 3 else ''})"]
 
 
 @ignoring_float_errors
 def local_line(local: "LocalExplanations") -> str:
-    """Say what LocalExplanations are of."""
+    """Describe a LocalExplanations in one line."""
     n, d = local.weights.shape
-    there = is_counted(local.status)
+    counted_rows = is_counted(local.status)
     parts = [f"{counted(n, 'explanation')} of {counted(len(np.unique(local.instance)), 'instance')}"]
     parts.append(counted(d, "feature"))
-    if there.any():
-        parts[1] += f" ({local.weights.nnz / there.sum():.1f} used on average)"
-    if np.isfinite(local.r2[there]).any():
-        parts.append(f"mean R^2 {np.nanmean(local.r2[there]):.3f}")
+    if counted_rows.any():
+        parts[1] += f" ({local.weights.nnz / counted_rows.sum():.1f} used on average)"
+    if np.isfinite(local.r2[counted_rows]).any():
+        parts.append(f"mean R^2 {np.nanmean(local.r2[counted_rows]):.3f}")
     if local.status.any():
-        found = zip(*np.unique(local.status, return_counts=True), strict=True)
-        parts.append("status " + ", ".join(f"{status}: {count:,}" for status, count in found))
+        statuses = zip(*np.unique(local.status, return_counts=True), strict=True)
+        parts.append("status " + ", ".join(f"{status}: {count:,}" for status, count in statuses))
     return ", ".join(parts)
 
 
 def html(line: str, result: "Importance | None", caption: str = "") -> str:
-    """Return a line, and a small table with bars of what an Importance, if any, ranks first; names are escaped."""
-    said = f"<p>{escape(line)}</p>"
+    """Return a line and, for an Importance, a small table with bars of its first features; names are escaped."""
+    paragraph = f"<p>{escape(line)}</p>"
     if result is None:
-        return said
+        return paragraph
     groups = top_features(result, HTML_ROWS if result.groups is None else HTML_ROWS_A_GROUP)
     rows = [row for group in islice(groups, HTML_ROWS) for row in group]
     if not rows:
-        return said
+        return paragraph
     largest = max(abs(row.value) for row in rows) or 1.0
     grouped, with_error = result.groups is not None, result.stderr is not None
     heads = [*["group"] * grouped, "feature", result.kind, "", *["standard error"] * with_error, "count"]
-    lines = [said, f"<table>{caption}<thead>{_row('th', heads)}</thead><tbody>"]
+    lines = [paragraph, f"<table>{caption}<thead>{_row('th', heads)}</thead><tbody>"]
     for row in rows:
         names = [escape(text) for text in ([_text(row.group)] * grouped + [short_repr(row.feature, str)])]
         style = f"height:0.8em;width:{abs(row.value) / largest * 8:.2f}em;background:{COLOURS[row.value < 0]}"
@@ -95,16 +94,16 @@ def html(line: str, result: "Importance | None", caption: str = "") -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things in words."""
+    """Return a number with its noun in singular or plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:
-    """Return a row of a table of HTML."""
+    """Return a row of an HTML table."""
     inside = "".join(f'<{tag} style="text-align:left">{cell}</{tag}>' for cell in cells)
     return f"<tr>{inside}</tr>"
 
 
 def _text(label: object) -> str:
-    """Return a label as people read it."""
+    """Return a label as readable text."""
     return short_repr(to_json(label) if isinstance(label, np.generic) else label, str)

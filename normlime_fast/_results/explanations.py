@@ -1,4 +1,4 @@
-"""Local explanations: a sparse matrix of weights and what belongs to its rows."""
+"""Local explanations: a sparse matrix of weights and one entry per row for everything else."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from normlime_fast._results.submodular import Picked
 
-COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one of each per row
+COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one entry per row
 _PARTS = ("data", "indices", "indptr")
 
 
@@ -33,16 +33,16 @@ _PARTS = ("data", "indices", "indptr")
 class LocalExplanations(Saved):
     """One sparse linear explanation per instance and target, as `NormLIME.explain` returns them.
 
-    They are a collection: ``len(local)`` is how many there are, ``local[rows]`` takes some by position, iterating gives
-    one after the other, and `select` takes those of some instances and targets. What is taken are LocalExplanations,
-    too, with the same names, and share no memory with those that they were taken from.
+    They are a collection: ``len(local)`` is the number of explanations, ``local[rows]`` selects by position, iterating
+    yields them one by one, and `select` selects by instance and target. A selection is again a LocalExplanations with
+    the same names; it shares no memory with the original.
 
     Attributes
     ----------
     weights : csr_array of shape (n_explanations, d), float64
         Change of the output per unit of z: for `Gaussian` and `Pool` per standard deviation of the noise or the data;
-        for categories, bins and masks, what being the instance's, or being there, adds to the output. A feature that
-        was not selected is not stored.
+        for categories, bins and masks, the amount by which the output rises when the category or bin is that of the
+        instance, or the part is present. A feature that was not selected is not stored.
     intercept : ndarray of shape (n_explanations,)
         Value of the surrogate at the instance itself.
     r2 : ndarray of shape (n_explanations,)
@@ -50,18 +50,18 @@ class LocalExplanations(Saved):
     prediction : ndarray of shape (n_explanations,)
         The model's output for the instance and target; NaN where another tool did not keep it.
     status : ndarray of int of shape (n_explanations,)
-        How each fit went, see `Status`. With 6 to 9 there is no explanation at all: it is empty, and counted in no
-        importance. With 6 and 9, `intercept`, `r2` and `prediction` may be NaN, and `target` -1.
+        Outcome of each fit; see `Status`. With 6 to 9 there is no explanation: the row is empty, and no importance
+        counts it. With 6 and 9, `intercept`, `r2` and `prediction` may be NaN, and `target` -1.
     instance : ndarray of int of shape (n_explanations,)
         Number of the row explained: its position in X, or its entry of `index`.
     target : ndarray of int of shape (n_explanations,)
         Number of the output explained.
     effective_samples : ndarray of shape (n_explanations,)
-        Effective sample size of the fit, (sum p)^2 / sum p^2 of its proximity weights p: n_samples where all weigh the
-        same, 1 where one sample has all the weight; 0 for status 6, 8 and 9; NaN where it is not known, as in the files
-        of releases that did not store it.
+        Effective sample size of the fit, (sum p)^2 / sum p^2 of its proximity weights p: n_samples if all weights are
+        equal, 1 if one sample has all the weight; 0 for status 6, 8 and 9; NaN if unknown, as in the files of releases
+        that did not store it.
     feature_names, target_names : tuple of str, or None
-        Names, where the data or the model had them.
+        Names, if the data or the model had them.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class LocalExplanations(Saved):
     >>> import numpy as np
     >>> import normlime_fast as nlf
     >>> local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2).explain(np.eye(2))
-    >>> len(local), local[-1].instance, [one.r2.round(3).item() for one in local]
+    >>> len(local), local[-1].instance, [explanation.r2.round(3).item() for explanation in local]
     (2, array([1]), [1.0, 1.0])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     local.save(folder + "/local.npz")
@@ -91,10 +91,10 @@ class LocalExplanations(Saved):
     feature_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
 
-    __contains__ = None  # "is it one of them" has no answer: what iterating gives is new each time
+    __contains__ = None  # membership is undefined: iterating yields new objects each time
 
     def __len__(self) -> int:
-        """Return how many explanations there are."""
+        """Return the number of explanations."""
         return len(self.status)
 
     def __getitem__(self, rows: "int | slice | ArrayLike") -> "LocalExplanations":
@@ -103,8 +103,8 @@ class LocalExplanations(Saved):
         Parameters
         ----------
         rows : int, slice, boolean mask or array_like of int
-            As for a NumPy array of one dimension; negative positions count from the end. An int gives LocalExplanations
-            of one explanation. A mask that is a Series goes by position, whatever its index.
+            As for a one-dimensional NumPy array; negative positions count from the end. An int gives LocalExplanations
+            of one explanation. A mask that is a Series is applied by position; its index is ignored.
 
         Returns
         -------
@@ -113,9 +113,9 @@ class LocalExplanations(Saved):
         Raises
         ------
         IndexError
-            If a position is out of range, or a mask is of another length.
+            If a position is out of range, or the length of a mask is wrong.
         TypeError
-            If `rows` is something else.
+            If `rows` is of another type.
 
         Examples
         --------
@@ -133,11 +133,11 @@ class LocalExplanations(Saved):
         return replace(self, weights=self.weights[places], **columns)
 
     def __iter__(self) -> "Iterator[LocalExplanations]":
-        """Yield the explanations one by one, each as LocalExplanations of one."""
+        """Yield the explanations one by one, each as LocalExplanations of length 1."""
         return (self[place] for place in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """Return these explanations as one object; ``weights.toarray()`` has the weights as numbers."""
+        """Return an array of no dimensions that holds this object; ``weights.toarray()`` gives the weights."""
         return as_one_object(self, dtype)
 
     def select(self, instance: Any = None, target: Any = None) -> "LocalExplanations":
@@ -146,22 +146,22 @@ class LocalExplanations(Saved):
         Parameters
         ----------
         instance : int or array_like of int, optional
-            Ids of instances, as the attribute `instance` has them; by default all.
+            Ids of instances, as in the attribute `instance`; by default all.
         target : int, str or list of these, optional
             Targets by number or name; by default all.
 
         Returns
         -------
         LocalExplanations
-            In the order of `instance` and, for each instance, of `target`, as they are given; else in their own order.
-            None where no instance asked for was explained for a target asked for.
+            In the order of `instance` as given and, within an instance, of `target` as given; otherwise in the original
+            order. Empty if none of the instances was explained for any of the targets.
 
         Raises
         ------
         KeyError
-            If an instance has no explanation, or a target neither an explanation nor a name.
+            If an instance has no explanation, or a target has neither an explanation nor a name.
         TypeError
-            If `instance` or `target` is something else.
+            If `instance` or `target` is of another type.
 
         Examples
         --------
@@ -197,28 +197,28 @@ class LocalExplanations(Saved):
         Parameters
         ----------
         kind, sign : str
-            What to compute; see `ImportanceStatistics.importance`. The default is S(c_i), Eq. 3.
+            Formula of the importance; see `ImportanceStatistics.importance`. The default is S(c_i), Eq. 3.
         by : None, "target", or array_like of shape (n_instances,)
-            One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, where each instance was
-            explained for its predicted class); or one per label, given for every instance in the order of X: by
-            position, whatever the index of a Series.
+            One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, if each instance was
+            explained for its predicted class); or one per label, given for every instance in the order of X. The index
+            of a Series is ignored.
         min_count : int, default 1
-            Hides features that fewer explanations use (of the group, with the sign asked for): a mean over few makes
-            much of what is rare. See `ImportanceStatistics.importance`.
+            Hides features that fewer explanations use (of the group, with the requested sign): a mean over few
+            explanations can rank rare features high. See `ImportanceStatistics.importance`.
         shrink : bool, default False
-            Moves noisy values toward what their group says of features used about as often; for "normlime". See
-            `ImportanceStatistics.importance`.
+            Shrinks noisy values toward those of features of the group that are used about as often; for "normlime".
+            See `ImportanceStatistics.importance`.
 
         Returns
         -------
         Importance
-            Computed from all explanations except those with status 6 to 9, which are none.
+            Computed from all explanations except those with status 6 to 9.
 
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count` or `shrink` is none of these, all explanations have status 6 to 9, or
-            the result, 32 bytes per column and group, would be very large beside the weights.
+            If `kind`, `sign`, `by`, `min_count` or `shrink` is invalid, all explanations have status 6 to 9, or the
+            result, 32 bytes per column and group, would be very large compared with the weights.
 
         Examples
         --------
@@ -235,9 +235,9 @@ class LocalExplanations(Saved):
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
-        found = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
+        fields = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
         d = self.weights.shape[1]
-        arrays: dict[str, Any] = {name: widened(one, columns, d) for name, one in found.items() if one is not None}
+        arrays: dict[str, Any] = {name: widened(a, columns, d) for name, a in fields.items() if a is not None}
         return replace(used, feature_names=None, **arrays)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
@@ -246,22 +246,22 @@ class LocalExplanations(Saved):
         Parameters
         ----------
         layout : {"long", "wide", "fits"}
-            "long": one row per weight. "wide": one row per explanation and one column per feature, 0 where it is not
-            used; this takes 8 bytes for each. "fits": one row per explanation, without the weights.
+            "long": one row per weight. "wide": one row per explanation and one column per feature, 0 if it is not used;
+            each cell takes 8 bytes. "fits": one row per explanation, without the weights.
 
         Returns
         -------
         pandas.DataFrame
-            "long" has the columns ``instance``, ``target`` (a name, where targets have names), ``feature`` and
-            ``weight``; "wide" an index of instance and target; "fits" ``n_features``, ``intercept``, ``r2``,
-            ``prediction``, ``status`` and ``effective_samples`` beside instance and target.
+            "long" has the columns ``instance``, ``target`` (a name, if targets have names), ``feature`` and ``weight``;
+            "wide" has an index of instance and target; "fits" has ``instance``, ``target``, ``n_features``,
+            ``intercept``, ``r2``, ``prediction``, ``status`` and ``effective_samples``.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
         ValueError
-            If `layout` is another.
+            If `layout` is not one of these.
 
         Examples
         --------
@@ -277,7 +277,7 @@ class LocalExplanations(Saved):
         return frame
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanations as dicts, lists, numbers and text alone, as `json.dumps` takes them.
+        """Return the explanations as dicts, lists, numbers and text only, ready for `json.dumps`.
 
         Returns
         -------
@@ -291,7 +291,7 @@ class LocalExplanations(Saved):
         >>> import numpy as np
         >>> import normlime_fast as nlf
         >>> explainer = nlf.NormLIME(lambda X: X @ [0.0, -2.0, 0.0], nlf.Gaussian(1.0), n_features=1, rng=0)
-        >>> [one["feature"] for one in explainer.explain(np.zeros((1, 3))).to_dict()["explanations"][0]["weights"]]
+        >>> [w["feature"] for w in explainer.explain(np.zeros((1, 3))).to_dict()["explanations"][0]["weights"]]
         [1]
         """
         return export.local_dict(self)
@@ -301,25 +301,26 @@ class LocalExplanations(Saved):
 
         `values` are the weights and `base_values` is the rest of the surrogate, so that ``base_values + values.sum(1)``
         is the surrogate at the instance, `intercept`: the f(x) of `shap.plots.waterfall`. For `Binned`, `Mask` and
-        categories, `base_values` is the surrogate where nothing is as in the instance, and a value is what being as in
-        the instance adds. For continuous columns of `Gaussian` and `Pool` a value is the change per standard deviation,
-        and `base_values` the surrogate one standard deviation below the instance in each of them, which says little by
-        itself. The plots call all of these SHAP values; they are weights of a LIME surrogate.
+        categories, `base_values` is the surrogate at a point that matches the instance in no feature, and a value is
+        the amount that a match adds. For continuous columns of `Gaussian` and `Pool`, a value is the change per
+        standard deviation, and `base_values` is the surrogate one standard deviation below the instance in each of
+        them, which means little by itself. The plots call all of these SHAP values; they are weights of a LIME
+        surrogate.
 
         Parameters
         ----------
         X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
-            What was explained, one row per instance, in the order given to `explain`; explanations with status 6 to 9
-            are left out, and so are their rows of X. It becomes `data`: numbers, or as an array of objects if a
-            column holds something else. bar, beeswarm, decision, heatmap, violin and waterfall work without it (violin
-            fails with what is no number), scatter does not. Leave out texts, images and whatever else has no column per
-            feature.
+            The rows explained, one per instance, in the order given to `explain`; explanations with status 6 to 9 are
+            left out, and so are their rows of X. It becomes `data`: an array of numbers, or of objects if a column
+            holds something else. bar, beeswarm, decision, heatmap, violin and waterfall work without it (violin fails
+            on values that are not numbers), scatter does not. Leave X out for texts, images and other data without one
+            column per feature.
 
         Returns
         -------
         shap.Explanation
-            `values` of shape (n, d), one row per explanation. Where every instance has the same several targets, of
-            shape (n, d, t), with the targets in ascending order: pick one for a plot by its place or name, as in
+            `values` of shape (n, d), one row per explanation. If every instance has the same t > 1 targets, the shape
+            is (n, d, t), with the targets in ascending order: pick one for a plot by position or name, as in
             ``explanation[:, :, 0]``. `output_names` has the targets' names, unless rows differ in their target. The
             arrays are dense: 8 n d t bytes for `values`, and up to 8 n d more for `data`.
 
@@ -328,8 +329,7 @@ class LocalExplanations(Saved):
         ImportError
             If shap is not installed.
         TypeError, ValueError
-            If X is not of shape (n_instances, d) or has columns of other names, or all explanations have status 6 to
-            9.
+            If X is not of shape (n_instances, d), its columns have other names, or all explanations have status 6 to 9.
         MemoryError
             If the dense arrays do not fit.
 
@@ -347,34 +347,35 @@ class LocalExplanations(Saved):
         return local_to_shap(self, X)
 
     def submodular_pick(self, budget: int, by: str | ArrayLike | None = None) -> "Picked | dict[Any, Picked]":
-        """Pick a few instances to look at, which together use as much of the importance as possible.
+        """Pick a few instances to inspect, which together use as much of the importance as possible.
 
-        This is SP-LIME. A feature's importance is the root of the sum of its |w| in all explanations (the kind
-        "sp_lime"). One instance after the other is picked: the one whose features add most to the importance that those
-        picked before cover. That covers at least 1 - 1/e = 63 % of what the best choice of as many instances would.
-        Where several targets of an instance are explained, lime's `SubmodularPick` adds their weights with signs, which
-        may cancel; sizes are added here.
+        This is SP-LIME. A feature's importance is the root of the sum of its |w| over all explanations (the kind
+        "sp_lime"). Instances are picked greedily: each pick is the instance whose features add most to the importance
+        covered so far. The result covers at least 1 - 1/e = 63 % of the optimum for the same number of instances. If
+        several targets of an instance are explained, lime's `SubmodularPick` adds their signed weights, which may
+        cancel; this method adds absolute values.
 
         Parameters
         ----------
         budget : int
-            How many instances to pick, at most: where every feature in use is covered there is nothing to gain, and
-            fewer are returned (lime's `SubmodularPick` then adds any others).
+            Largest number of instances to pick. Fewer are returned once every feature in use is covered (lime's
+            `SubmodularPick` then adds arbitrary others).
         by : None, "target", or array_like of shape (n_instances,)
-            As for `LocalExplanations.importance`: pick from all; or for each target, from its explanations alone; or
-            for each label, given for every instance in the order of X.
+            As for `LocalExplanations.importance`: pick from all explanations; or, for each target, from its
+            explanations only; or for each label, given for every instance in the order of X.
 
         Returns
         -------
         Picked, or dict of a Picked for every target or label
-            Of instances that add the same, the first in the order of X is picked (lime's `SubmodularPick` takes the
-            last). Those without weights never are. Targets go by their names, if these are there and all differ.
+            Among instances that add equally much, the first in the order of X is picked (lime's `SubmodularPick` takes
+            the last). Instances without weights are never picked. The keys of targets are their names, if they have
+            distinct names.
 
         Raises
         ------
         TypeError, ValueError
-            If `budget` is not an integer of at least 1, `by` is none of these, no explanation has a weight, or the
-            weights are not finite.
+            If `budget` is not an integer of at least 1, `by` is invalid, no explanation has a weight, or weights are
+            not finite.
 
         Examples
         --------
@@ -404,9 +405,10 @@ class LocalExplanations(Saved):
         min_count: int = 1,
         shrink: bool = False,
     ) -> tuple[Importance, Array | None]:
-        """`importance` of the columns that `narrowed` keeps, under their numbers, and which these are.
+        """Return the importance of the columns that `narrowed` keeps, and the numbers of these columns.
 
-        It ranks as that of all columns does, in less memory. Where features have names, it is of all columns.
+        It ranks features as the importance of all columns does, in less memory. If features have names, all columns are
+        kept.
         """
         weights, columns = (self.weights, None) if self.feature_names is not None else narrowed(self.weights)
         statistics = replace(self, weights=weights)._statistics(grouped(self.instance, self.target, by))
@@ -421,23 +423,23 @@ class LocalExplanations(Saved):
         return result, columns
 
     def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
-        """Sums over the explanations that there are, by their groups; None if there are none."""
-        weights, there = self.weights, is_counted(self.status)
-        if not there.any():
+        """Sum the counted explanations by group; None if none counts."""
+        weights, counted = self.weights, is_counted(self.status)
+        if not counted.any():
             return None
-        if not there.all():
-            weights, groups = weights[there], None if groups is None else groups[there]
+        if not counted.all():
+            weights, groups = weights[counted], None if groups is None else groups[counted]
         return sum_weights(weights, groups, self.feature_names)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":
-        """Put the explanations of several runs together: of other rows, by other processes or machines.
+        """Concatenate the explanations of several runs, such as those of several processes or machines.
 
         Parameters
         ----------
         parts : iterable of LocalExplanations
-            In the order that their explanations are to have. Runs of one explainer over parts of X, each with its rows'
-            numbers as `index`, give what one run over X gives.
+            In the order wanted. Runs of one explainer over parts of X, each with its row numbers as `index`, give the
+            same result as one run over X.
 
         Returns
         -------
@@ -446,7 +448,7 @@ class LocalExplanations(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `parts` are none, or differ in columns, `feature_names` or `target_names`.
+            If `parts` is empty, or the parts differ in columns, `feature_names` or `target_names`.
 
         Examples
         --------
@@ -481,7 +483,7 @@ class LocalExplanations(Saved):
         from scipy.sparse import csr_array
 
         weights = csr_array((len(arrays["status"]), header.pop("columns")))
-        for name in _PARTS:  # not given to csr_array itself, which would choose another dtype for the indices
+        for name in _PARTS:  # not passed to csr_array, which would choose another dtype for the indices
             setattr(weights, name, arrays.pop(name))
         if version == 1:
             arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
@@ -506,18 +508,18 @@ def _check_alike(parts: list[LocalExplanations]) -> None:
 
 
 def _joined(name: str, arrays: list[Array]) -> Array:
-    """Put arrays together; signed and unsigned numbers, of which NumPy would make floats, as integers."""
+    """Concatenate arrays; a mix of signed and unsigned integers, which NumPy would turn into floats, stays integer."""
     if {array.dtype.kind for array in arrays} != {"i", "u"}:
         return np.concatenate(arrays)
     least, largest = min(array.min(initial=0) for array in arrays), max(array.max(initial=0) for array in arrays)
     dtype = np.int64 if largest < 2**63 else np.uint64
     if least < 0 and dtype is np.uint64:
-        raise ValueError(f"concatenate needs {name} numbers that one dtype holds, got {least} and {largest}")
+        raise ValueError(f"concatenate needs {name} numbers that fit one dtype, got {least} and {largest}")
     return np.concatenate(arrays, dtype=dtype, casting="unsafe")
 
 
 def _stacked(matrices: "list[csr_array]") -> "csr_array":
-    """One matrix. Its index dtype depends on its size alone, not on those of the matrices or where they were cut."""
+    """Stack matrices. The index dtype depends only on the size of the result, not on the parts."""
     from scipy.sparse import csr_array
 
     lengths = np.concatenate([np.diff(matrix.indptr) for matrix in matrices])
@@ -534,12 +536,12 @@ def _why_unknown(statuses: Array) -> str:
     if not statuses.size:
         return "got none"
     counts = {status: np.count_nonzero(statuses == status) for status in Status if not status.counted}
-    found = [f"{count} with status {status} ({status.cause})" for status, count in counts.items() if count]
-    return f"but all {statuses.size} are empty: {', '.join(found)}"
+    causes = [f"{count} with status {status} ({status.cause})" for status, count in counts.items() if count]
+    return f"but all {statuses.size} are empty: {', '.join(causes)}"
 
 
 def with_target_names(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
-    """Statistics by target under the targets' names, if each has one of its own."""
+    """Replace target numbers by target names as labels, if the names are distinct."""
     if statistics.groups is None:
         return statistics
     return replace(statistics, groups=target_labels(statistics.groups, target_names))

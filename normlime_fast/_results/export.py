@@ -1,4 +1,4 @@
-"""Results as tables for programs: ranked rows, pandas DataFrames, and plain dicts as JSON has them."""
+"""Export of results: ranked rows, pandas DataFrames, and dicts for JSON."""
 
 import math
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ class Ranked(NamedTuple):
     group: Any
     feature: str | int
     value: float
-    count: int  # type: ignore[assignment]  # a name that tuples have, too; here it is the better one
+    count: int  # type: ignore[assignment]  # hides tuple.count on purpose
     stderr: float | None
 
 
 def top_features(importance: "Importance", k: int | None) -> Iterator[list[Ranked]]:
-    """Rank the features of every group of an Importance: the k largest that are used, or all in their own order."""
+    """Yield the features of every group of an Importance: the k largest in use, or all in column order."""
     errors = importance.stderr if importance.stderr is not None else np.full(importance.values.shape, None)
     arrays = (np.atleast_2d(array) for array in (importance.values, importance.counts, errors))
     for group, *columns in zip(_labels(importance.groups), *arrays, strict=True):
@@ -35,8 +35,8 @@ def top_features(importance: "Importance", k: int | None) -> Iterator[list[Ranke
             used = np.flatnonzero(columns[1] >= importance.min_count)
             order = used[np.argsort(-np.abs(columns[0][used]), kind="stable")][:k]
         names = order.tolist() if importance.feature_names is None else [importance.feature_names[j] for j in order]
-        found = (column[order].tolist() for column in columns)
-        yield [Ranked(group, *row) for row in zip(names, *found, strict=True)]
+        cells = (column[order].tolist() for column in columns)
+        yield [Ranked(group, *row) for row in zip(names, *cells, strict=True)]
 
 
 def _labels(groups: Array | None) -> list[Any]:
@@ -70,8 +70,8 @@ def local_frame(local: "LocalExplanations", layout: LocalLayout) -> Any:
     keys = {"instance": local.instance, "target": target_labels(local.target, local.target_names)}
     used = np.diff(weights.indptr)
     if layout == "fits":
-        others = ("intercept", "r2", "prediction", "status", "effective_samples")
-        return pandas.DataFrame(keys | {"n_features": used} | {name: getattr(local, name) for name in others})
+        fields = ("intercept", "r2", "prediction", "status", "effective_samples")
+        return pandas.DataFrame(keys | {"n_features": used} | {name: getattr(local, name) for name in fields})
     names = None if local.feature_names is None else np.array(local.feature_names, object)
     if layout == "wide":
         index = pandas.MultiIndex.from_arrays(list(keys.values()), names=list(keys))
@@ -83,35 +83,35 @@ def local_frame(local: "LocalExplanations", layout: LocalLayout) -> Any:
 
 
 def importance_dict(importance: "Importance", k: int | None) -> dict[str, Any]:
-    """Return an Importance as JSON has it."""
+    """Return an Importance as a dict for JSON."""
     k = None if k is None else as_count(k, "k")
     explanations = np.atleast_1d(importance.explanations).tolist()
     groups = []
     for label, number, rows in zip(_labels(importance.groups), explanations, top_features(importance, k), strict=True):
         features = [{name: to_json(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
         groups.append({"group": to_json(label), "explanations": number, "features": features})
-    about = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink")}
-    return about | {"groups": groups}
+    settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink")}
+    return settings | {"groups": groups}
 
 
 def local_dict(local: "LocalExplanations") -> dict[str, Any]:
-    """Return LocalExplanations as JSON has them."""
+    """Return LocalExplanations as a dict for JSON."""
     weights, targets = local.weights, target_labels(local.target, local.target_names)
     explanations = []
     for i, (start, end) in enumerate(zip(weights.indptr[:-1], weights.indptr[1:], strict=True)):
         order = start + np.argsort(-np.abs(weights.data[start:end]), kind="stable")
         numbers = weights.indices[order].tolist()
         names = numbers if local.feature_names is None else [local.feature_names[j] for j in numbers]
-        found = zip(names, weights.data[order].tolist(), strict=True)
+        pairs = zip(names, weights.data[order].tolist(), strict=True)
         fit = {"instance": int(local.instance[i]), "target": to_json(targets[i]), "status": int(local.status[i])}
         for name in ("intercept", "r2", "prediction", "effective_samples"):
             fit[name] = to_json(getattr(local, name)[i])
-        explanations.append(fit | {"weights": [{"feature": name, "weight": weight} for name, weight in found]})
+        explanations.append(fit | {"weights": [{"feature": name, "weight": weight} for name, weight in pairs]})
     return {"columns": int(weights.shape[1]), "explanations": explanations}
 
 
 def to_json(value: object) -> Any:
-    """Return a value as JSON has it: no NaN, and of dates and the like the text."""
+    """Return a value that JSON can hold: None for NaN and infinity, text for dates and other objects."""
     if isinstance(value, np.datetime64):
         value = str(np.datetime_as_string(value, unit="auto"))
     elif isinstance(value, np.generic):
@@ -121,6 +121,6 @@ def to_json(value: object) -> Any:
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
-def _check_layout(layout: object, known: tuple[str, ...]) -> None:
-    if not isinstance(layout, str) or layout not in known:
-        raise ValueError(f"layout must be one of {', '.join(known)}, got {short_repr(layout)}")
+def _check_layout(layout: object, allowed: tuple[str, ...]) -> None:
+    if not isinstance(layout, str) or layout not in allowed:
+        raise ValueError(f"layout must be one of {', '.join(allowed)}, got {short_repr(layout)}")

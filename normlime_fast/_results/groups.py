@@ -1,4 +1,4 @@
-"""Which explanations belong together: those of an instance, and those of a group."""
+"""Grouping of explanations by instance, target or label."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from normlime_fast._status import Status
 
 
 def grouped(instance: Array, target: Array, by: str | ArrayLike | None) -> Array | None:
-    """Return a label for every explanation, as `by` asks for it; None if all are in one group."""
+    """Return a label for every explanation according to `by`; None for a single group."""
     if by is None:
         return None
     if isinstance(by, str):
@@ -22,7 +22,7 @@ def grouped(instance: Array, target: Array, by: str | ArrayLike | None) -> Array
 
 
 def by_instance(instance: Array) -> tuple[Array, Array]:
-    """Return the instances, each once, in the order of X, and which of them every explanation is of."""
+    """Return the unique instances in the order of X, and the position among them for every explanation."""
     instance_ids, first, position = np.unique(instance, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)
@@ -31,12 +31,12 @@ def by_instance(instance: Array) -> tuple[Array, Array]:
 
 
 def is_counted(status: Array) -> Array:
-    """Return which are explanations at all."""
-    return ~np.isin(status, [one for one in Status if not one.counted])
+    """Return a mask of the explanations that importances count."""
+    return ~np.isin(status, [member for member in Status if not member.counted])
 
 
 def target_labels(targets: Array, names: tuple[str, ...] | None) -> Array:
-    """Return targets by their names, if each has one of its own, else as they are; -1 is that of none, None."""
+    """Return the names of targets if they are distinct, else the numbers; the name of target -1 is None."""
     if names is None or len(set(names)) < len(names):
         return targets
     words = np.array(names) if (targets >= 0).all() else np.array([*names, None], object)
@@ -44,5 +44,5 @@ def target_labels(targets: Array, names: tuple[str, ...] | None) -> Array:
 
 
 def to_python(labels: Array) -> list[Any]:
-    """Return labels as Python's own, but for dates and times, of some of which that would make numbers."""
+    """Return labels as Python objects, except dates and times, some of which would become numbers."""
     return list(labels) if labels.dtype.kind in "mM" else labels.tolist()

@@ -1,4 +1,4 @@
-"""Importance: what the local explanations say of every feature, ranked, with errors, as a table and as a file."""
+"""Feature importances computed from local explanations: ranking, intervals, tables and files."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
 class Importance(Saved):
     """How important each feature is, over all explanations or per group.
 
-    ``importance["age"]`` is the value of one feature, ``len(importance)`` how many features there are.
+    ``importance["age"]`` is the value of one feature, ``len(importance)`` the number of features.
 
     Attributes
     ----------
     values : ndarray of shape (d,) or (n_groups, d)
         The importance; 0 for a feature that fewer than `min_count` explanations use.
     counts : ndarray of int, same shape
-        |E(c_i)|: how many explanations use the feature (with the sign asked for). The fewer, the noisier the value;
-        0 means that no explanation selected the feature; nothing else is known about it.
+        |E(c_i)|: number of explanations that use the feature (with the requested sign). The fewer, the noisier the
+        value; 0 means that no explanation selected the feature; nothing else is known about it.
     stderr : ndarray, same shape, or None
-        Standard error of `values` where the kind is a mean; NaN where it is a mean of fewer than two, or where a
-        `min_count` above 1 hides the value.
+        Standard error of `values` if the kind is a mean; NaN for a mean of fewer than two, and where a `min_count`
+        above 1 hides the value.
     explanations : ndarray of int of shape () or (n_groups,)
-        How many explanations there are, of each group if there are groups; empty ones count.
+        Number of explanations, per group if there are groups; empty ones count.
     groups : ndarray of shape (n_groups,) or None
         Labels of the rows.
     feature_names : tuple of str or None
         Names of the columns.
     kind, sign : str
-        What was computed.
+        As passed to `LocalExplanations.importance`.
     min_count : int
-        The support asked for: values of features with lower `counts` are hidden.
+        Values of features with lower `counts` are hidden.
     skewness : ndarray, same shape, or None
-        Of what a mean is over (adjusted Fisher-Pearson, G_1), by which `interval` corrects; NaN where it is not known.
+        Skewness of the sample behind each mean (adjusted Fisher-Pearson, G_1), for `interval`; NaN if unknown.
     shrink : bool
-        Whether the values are shrunk. `stderr` is then the square root of their mean squared error, about, as the model
-        behind it has it; `skewness` is None.
+        Whether the values are shrunk. `stderr` is then approximately the square root of their mean squared error under
+        the model of the shrinkage; `skewness` is None.
     """
 
     _kind: ClassVar[str] = "Importance"
@@ -63,10 +63,10 @@ class Importance(Saved):
     skewness: Array | None = None
     shrink: bool = False
 
-    __iter__ = __contains__ = None  # a Series iterates over values, a dict over names: say which, as in `feature_names`
+    __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
     def __len__(self) -> int:
-        """Return how many features there are."""
+        """Return the number of features."""
         return int(self.values.shape[-1])
 
     def __getitem__(self, feature: str | int) -> Any:
@@ -75,19 +75,19 @@ class Importance(Saved):
         Parameters
         ----------
         feature : str or int
-            Its name or, where features have no names, its column: what `top` calls it.
+            Its name or, if features have no names, its column, as in `top`.
 
         Returns
         -------
         float, or ndarray of shape (n_groups,)
-            The array where there are groups.
+            An array if there are groups.
 
         Raises
         ------
         KeyError
-            If there is no such feature, or more than one; the message lists near names.
+            If there is no such feature, or more than one; the message lists similar names.
         TypeError
-            If `feature` is something else.
+            If `feature` is of another type.
 
         Examples
         --------
@@ -102,18 +102,18 @@ class Importance(Saved):
         return value.copy() if self.groups is not None else value.item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """Return this importance as one object; `values` has the numbers."""
+        """Return an array of no dimensions that holds this object; `values` has the numbers."""
         return as_one_object(self, dtype)
 
     @ignoring_float_errors
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:
         """Return confidence intervals of the values, from Student's t distribution, corrected for skewness.
 
-        A value is the mean over a sample: for "normlime" of the explanations that use the feature, so that there are
-        count - 1 degrees of freedom; for "mean_abs" and "mean" of all explanations of the group. Such samples have a
-        long tail of large contributions, for which Student's intervals are too low; Hall's transformation of t, of
-        their skewness, corrects that. Each interval is for its feature alone, and takes the explanations for
-        independent; `evaluation.interval_by_blocks` is for others.
+        A value is the mean of a sample: for "normlime" the explanations that use the feature, with count - 1 degrees of
+        freedom; for "mean_abs" and "mean" all explanations of the group. Such samples have a long tail of large
+        contributions, for which Student's intervals are too low; Hall's transformation of t corrects them for
+        skewness. Each interval covers its own feature, not all features jointly, and assumes independent explanations;
+        use `evaluation.interval_by_blocks` for dependent ones.
 
         Parameters
         ----------
@@ -124,8 +124,8 @@ class Importance(Saved):
         Returns
         -------
         low, high : ndarrays of the shape of `values`
-            NaN where fewer than two explanations, or fewer than `min_count`, use the feature. Student's own where there
-            are two, or where the skewness is not known, as in the files of older releases.
+            NaN where fewer than two explanations, or fewer than `min_count`, use the feature. Without correction where
+            there are two, or if the skewness is unknown, as in the files of older releases.
 
         References
         ----------
@@ -134,8 +134,8 @@ class Importance(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `level` is not a number between 0 and 1, the kind is no mean ("l2", "sp_lime", "sum"), or the values are
-            shrunk: they are no means, but biased on purpose, and an interval around them would not cover as said.
+            If `level` is not a number between 0 and 1, the kind is not a mean ("l2", "sp_lime", "sum"), or the values
+            are shrunk: they are biased on purpose, and an interval around them would not have the stated coverage.
 
         Examples
         --------
@@ -148,8 +148,8 @@ class Importance(Saved):
         if self.stderr is None:
             raise ValueError(f"interval needs a kind that is a mean, normlime, mean_abs or mean, got {self.kind!r}")
         if self.shrink:
-            raise ValueError("interval is of means, not of shrunken values; take it of importance(shrink=False)")
-        from scipy.special import stdtrit  # most of what `import normlime_fast` would take
+            raise ValueError("interval needs unshrunken values; use importance(shrink=False)")
+        from scipy.special import stdtrit  # imported here: at the top, most of the time of `import normlime_fast`
 
         n = self.counts if self.kind == "normlime" else np.broadcast_to(self.explanations[..., None], self.counts.shape)
         t = -stdtrit(n - 1.0, (1 - level) / 2)
@@ -159,18 +159,18 @@ class Importance(Saved):
         return self.values - spread * without_skew(t, skew), self.values - spread * without_skew(-t, skew)
 
     def top(self, k: int = 10) -> list[export.Ranked]:
-        """Return the k most important features, of each group if there are groups, the largest |value| first.
+        """Return the k most important features, per group if there are groups, by descending |value|.
 
         Parameters
         ----------
         k : int, default 10
-            How many features; those that fewer than `min_count` explanations use are left out, as are those that none
-            does. Equal values keep the features' order.
+            Largest number of features per group. Features that no explanation uses, or fewer than `min_count`, are left
+            out. Equal values keep the features' order.
 
         Returns
         -------
         list of (group, feature, value, count, stderr) tuples
-            `feature` is its name, or its column where there are no names.
+            `feature` is its name, or its column if there are no names.
 
         Raises
         ------
@@ -188,16 +188,16 @@ class Importance(Saved):
         return [row for rows in export.top_features(self, k) for row in rows]
 
     def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
-        """Return a pandas DataFrame of all features, also of those that `min_count` hides.
+        """Return a pandas DataFrame of all features, including those that `min_count` hides.
 
-        Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has those
-        that `top` ranks.
+        Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has the
+        features that `top` ranks.
 
         Parameters
         ----------
         layout : {"long", "wide"}
-            "long": one row per feature (and group). "wide": the values alone, one column per feature and one row per
-            group, or one that is called as the kind.
+            "long": one row per feature (and group). "wide": only the values, with one column per feature and one row
+            per group, or a single row named after the kind.
 
         Returns
         -------
@@ -210,7 +210,7 @@ class Importance(Saved):
         ImportError
             If pandas is not installed.
         ValueError
-            If `layout` is another.
+            If `layout` is not one of these.
 
         Examples
         --------
@@ -226,19 +226,19 @@ class Importance(Saved):
         return frame
 
     def to_dict(self, k: int | None = None) -> dict[str, Any]:
-        """Return the importance as dicts, lists, numbers and text alone, as `json.dumps` takes them.
+        """Return the importance as dicts, lists, numbers and text only, ready for `json.dumps`.
 
         Parameters
         ----------
         k : int, optional
-            Only the `top` k features of each group, in that order; by default all, in their own.
+            Only the `top` k features of each group, ranked; by default all features, in column order.
 
         Returns
         -------
         dict
-            ``kind``, ``sign``, ``min_count``, ``shrink`` and ``groups``: a list of dicts with ``group`` (None where
+            ``kind``, ``sign``, ``min_count``, ``shrink`` and ``groups``: a list of dicts with ``group`` (None if
             there are no groups), ``explanations`` and ``features``, a list of dicts with ``feature``, ``value``,
-            ``count`` and ``stderr`` (None where there is none).
+            ``count`` and ``stderr`` (None if unknown).
 
         Raises
         ------
@@ -256,17 +256,17 @@ class Importance(Saved):
         return export.importance_dict(self, k)
 
     def to_shap(self) -> Any:
-        """Return the importance as `shap.Explanation` objects that `shap.plots.bar` draws as they are, signs included.
+        """Return the importance as `shap.Explanation` objects that `shap.plots.bar` draws unchanged, signs included.
 
-        shap calls the axis ``normlime(SHAP value)``, after the kind. Its last bar is the sum of the features that it
-        does not show: pass ``max_display`` for more.
+        shap labels the axis ``normlime(SHAP value)``, after the kind. Its last bar is the sum of the features that it
+        does not show; pass ``max_display`` to show more.
 
         Returns
         -------
         shap.Explanation, or dict of label to shap.Explanation
-            `values` of shape (d,); the dict where there are groups. `shap.plots.bar` draws a dict as bars side by side,
-            with the number of explanations beside each label; it has patterns for 10 groups, so leave some out where
-            there are more.
+            `values` of shape (d,); a dict if there are groups. `shap.plots.bar` draws a dict as bars side by side, with
+            the number of explanations next to each label; it has patterns for 10 groups, so leave some out if there are
+            more.
 
         Raises
         ------

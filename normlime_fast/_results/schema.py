@@ -1,4 +1,4 @@
-"""What the files of results hold, by kind and version; see `archive` for how they are written and read."""
+"""Schemas of the files of results, by kind and version; `archive` writes and reads the files."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,15 +7,15 @@ from normlime_fast._inputs.labels import LABEL
 
 
 class Field(NamedTuple):
-    """Which arrays may stand under a name."""
+    """Dtypes and shapes allowed for an array."""
 
-    dtypes: str  # pattern of the dtype as a .npy header says it
+    dtypes: str  # pattern of the dtype in a .npy header
     shapes: tuple[tuple[str | int, ...], ...]  # one per number of dimensions; a name stands for one size in all fields
     optional: bool = False
 
 
 class FileSchema(NamedTuple):
-    """What a file of one kind and version holds."""
+    """Content of a file of one kind and version."""
 
     arrays: Mapping[str, Field]
     header: Mapping[str, Callable[[Any], bool]]
@@ -51,7 +51,7 @@ def _are_labels(value: Any) -> bool:
 _ROWS = Field(_FLOAT, (("explanations",),))
 _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
-_GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects stand in the header
+_GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
 
 _LOCAL_1 = FileSchema(
     {
@@ -78,7 +78,7 @@ _IMPORTANCE_1 = FileSchema(
     {"groups": _are_labels, "feature_names": _are_names, "kind": _is_text, "sign": _is_text},
 )
 
-# Old versions stay here, and what reads them in the classes, when there are new ones: the last is what is written.
+# Keep old versions here, and the code that reads them in the classes. The newest version is written.
 SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
     "LocalExplanations": {
         1: _LOCAL_1,

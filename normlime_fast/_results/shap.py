@@ -25,19 +25,19 @@ _Names = tuple[str, ...] | None
 
 @ignoring_float_errors
 def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
-    """Return local explanations as `LocalExplanations.to_shap` says."""
+    """See `LocalExplanations.to_shap`."""
     shap = import_optional(*_SHAP)
     d = local.weights.shape[1]
     instance_ids, rows = by_instance(local.instance)  # rows of X, for every explanation
     names = local.feature_names
     data, names = (None, names) if X is None else _as_data(X, (len(instance_ids), d), names)
-    there = np.flatnonzero(is_counted(local.status))
-    if not there.size:
-        raise ValueError(f"to_shap needs explanations, got {len(rows)} of which all have status 6 to 9")
-    targets = np.unique(local.target[there])
-    order = there[np.lexsort((local.target[there], rows[there]))]
+    counted = np.flatnonzero(is_counted(local.status))
+    if not counted.size:
+        raise ValueError(f"to_shap needs explanations, got {len(rows)}, all with status 6 to 9")
+    targets = np.unique(local.target[counted])
+    order = counted[np.lexsort((local.target[counted], rows[counted]))]
     gridded = len(targets) > 1 and _is_grid(rows[order], local.target[order], targets)
-    order = order if gridded else there
+    order = order if gridded else counted
     try:
         values: Array = local.weights[order].toarray()
         base = local.intercept[order] - values.sum(axis=1)
@@ -48,8 +48,8 @@ def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
         if data is not None:
             data = data[rows[order]]
     except MemoryError:
-        size = f"{len(there) * d * 8 / 2**30:.1f} GiB"
-        raise MemoryError(f"to_shap needs {size} for dense weights of {len(there)} explanations, {d} columns") from None
+        n, size = len(counted), f"{len(counted) * d * 8 / 2**30:.1f} GiB"
+        raise MemoryError(f"to_shap needs {size} for dense weights of {n} explanations, {d} columns") from None
     outputs: Any = _target_names(local, targets)
     if not gridded:
         outputs = outputs[0] if len(targets) == 1 and local.target_names is not None else None
@@ -58,16 +58,16 @@ def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
 
 @ignoring_float_errors
 def importance_to_shap(importance: "Importance") -> Any:
-    """Return an importance as `Importance.to_shap` says."""
+    """See `Importance.to_shap`."""
     shap = import_optional(*_SHAP)
     names = _names(importance.feature_names, importance.values.shape[-1])
-    what = importance.kind if importance.sign == "absolute" else f"{importance.sign} {importance.kind}"
+    axis_name = importance.kind if importance.sign == "absolute" else f"{importance.sign} {importance.kind}"
 
     def explanation(values: Array, count: int) -> Any:
-        one = shap.Explanation(values[None], feature_names=names).mean(0)  # of one row: itself, with a history
-        step = one.op_history[-1]  # where `bar` looks for the name of its axis and the size of the group
-        step.name, step.prev_shape = what, (count, values.size)
-        return one
+        result = shap.Explanation(values[None], feature_names=names).mean(0)  # the values themselves, with a history
+        step = result.op_history[-1]  # `bar` reads the name of its axis and the size of the group from it
+        step.name, step.prev_shape = axis_name, (count, values.size)
+        return result
 
     if importance.groups is None:
         return explanation(importance.values, int(importance.explanations))
@@ -76,7 +76,7 @@ def importance_to_shap(importance: "Importance") -> Any:
 
 
 def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Names]:
-    """Return X as an array, of floats or, if not all columns are numbers, of what they hold; and its columns' names."""
+    """Return X as an array, of floats if all columns are numeric, else of objects; and its column names."""
     table = as_explained(X, shape, names)
     frame = as_frame(table, "X")
     if frame is None:
@@ -89,7 +89,7 @@ def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Nam
 
 
 def _is_grid(rows: Array, target: Array, targets: Array) -> bool:
-    """Whether every row has each of the targets once, these being sorted by row and target."""
+    """Whether every row has each target once, given rows and targets sorted by both."""
     shape = -1, len(targets)
     if len(target) % len(targets) or (target.reshape(shape) != targets).any():
         return False
@@ -104,7 +104,7 @@ def _target_names(local: "LocalExplanations", targets: Array) -> list[str]:
 
 
 def _names(names: _Names, d: int) -> list[str]:
-    """Names for every column, as shap gives them where there are none, that Matplotlib does not take for formulas."""
+    """Names of all columns, by default those of shap, with $ escaped so that Matplotlib parses no formulas."""
     if names is None:
         return [f"Feature {j}" for j in range(d)]  # without names some plots fail
     return [name if name.count("$") % 2 else name.replace("$", r"\$") for name in names]

@@ -1,4 +1,4 @@
-"""The shrunken estimate: what few explanations say of a feature, moved toward what its group says of such features."""
+"""Shrinkage of importances that rest on few explanations toward those of comparable features of the group."""
 
 from typing import NamedTuple
 
@@ -6,29 +6,29 @@ import numpy as np
 
 from normlime_fast._checks import Array
 
-PRIOR = 10.0  # degrees of freedom with which the noise of a group counts in that of each of its features
-_HALVINGS = 60  # after which what is left of an interval is rounding
+PRIOR = 10.0  # degrees of freedom of the noise of the group in the noise of each of its features
+_HALVINGS = 60  # after which the interval is at the limit of rounding
 
 
 class _Line(NamedTuple):
-    """A weighted regression of y on x; or the weighted mean, where x does not vary."""
+    """A weighted regression of y on x, or the weighted mean if x does not vary."""
 
     fitted: Array
-    variance: Array  # of `fitted`, where the weights are reciprocal variances
-    excess: float  # weighted squares around it, over their degrees of freedom: then 1, on average
+    variance: Array  # of `fitted`, if the weights are reciprocal variances
+    excess: float  # weighted sum of squared residuals over its degrees of freedom: 1 on average with such weights
 
 
 def shrunk(values: Array, stderr: Array, counts: Array) -> tuple[Array, Array]:
     """Shrink the means of one group, by empirical Bayes, toward a line in the logarithm of their counts.
 
-    The model is Fay and Herriot's, normal-normal with variances that are known, on logarithms: that of a value is its
-    expectation's plus noise, and the expectations lie around a line with variance tau^2. The variance of the noise is
-    log(1 + c^2 / n) for a mean of n with the coefficient of variation c, the feature's own moderated with that of its
-    group (Smyth), so that n = 1 will do. tau^2 is Paule and Mandel's: that which leaves the squares around the line as
-    large as they should be. The smaller the noise is beside tau^2, the less a value moves.
+    The model is that of Fay and Herriot, normal-normal with known variances, on logarithms: the logarithm of a value is
+    that of its expectation plus noise, and the expectations scatter around a line with variance tau^2. The variance of
+    the noise is log(1 + c^2 / n) for a mean of n with coefficient of variation c, the feature's own moderated with that
+    of its group (Smyth), so that n = 1 suffices. tau^2 is the estimate of Paule and Mandel, for which the weighted sum
+    of squared residuals equals its expectation. The smaller the noise compared with tau^2, the less a value moves.
 
-    Why logarithms: noise grows with the value, and nothing shrinks below 0. Why a line: features that explanations
-    seldom choose are less important than others where they are chosen, too, and the mean of all would raise them.
+    Logarithms, since noise grows with the value and shrunken values stay positive. A line, since features that are
+    rarely selected also have smaller values when they are selected, and the overall mean would raise them.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def shrunk(values: Array, stderr: Array, counts: Array) -> tuple[Array, Array]:
     Returns
     -------
     values, stderr : ndarrays of shape (d,)
-        Shrunken values, and the square roots of about their mean squared errors (Prasad and Rao), times the value, as
-        they are logarithms'. Features that are not used stay as they are; so do all values of a group of which
-        no feature is used twice, as nothing is known of the noise, or fewer than three are used, which a line meets.
+        Shrunken values, and their approximate root mean squared errors (Prasad and Rao), which are those of the
+        logarithms times the values. Features that are not used stay as they are. So do all values if no feature is used
+        twice, since the noise is then unknown, or if fewer than three are used, since a line then fits exactly.
 
     References
     ----------
@@ -64,7 +64,7 @@ def shrunk(values: Array, stderr: Array, counts: Array) -> tuple[Array, Array]:
     if len(used) > 2 and common > 0:
         x, y = np.log(n), np.log(values[used])
         free = len(y) - 1 - int(x.min() < x.max())
-        expected = y + noise / 2  # by as much is the logarithm of a mean too low
+        expected = y + noise / 2  # the logarithm of a mean is too low by this much
         total = _between(x, expected, noise, free) + noise
         line = _line(x, expected, 1.0 / total, free)
         move = noise / total
@@ -78,7 +78,7 @@ def shrunk(values: Array, stderr: Array, counts: Array) -> tuple[Array, Array]:
 
 
 def _line(x: Array, y: Array, weights: Array, free: int) -> _Line:
-    """Fit y, which leaves so many degrees of freedom."""
+    """Fit y with `free` residual degrees of freedom."""
     total = weights.sum()
     x = x - (weights * x).sum() / total
     square = (weights * x * x).sum() if free < len(x) - 1 else np.inf
@@ -87,10 +87,13 @@ def _line(x: Array, y: Array, weights: Array, free: int) -> _Line:
 
 
 def _between(x: Array, y: Array, noise: Array, free: int) -> float:
-    """Variance of the expectations around their line; 0 where the noise explains all."""
+    """Variance of the expectations around their line; 0 if the noise explains all of it."""
     if _line(x, y, 1.0 / noise, free).excess <= 1.0:
         return 0.0
-    low, high = 0.0, _line(x, y, np.ones_like(y), free).excess  # which leaves less than 1, as all weights are smaller
+    low, high = (
+        0.0,
+        _line(x, y, np.ones_like(y), free).excess,
+    )  # at `high`, below 1, as weights are smaller
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if _line(x, y, 1.0 / (middle + noise), free).excess > 1.0:

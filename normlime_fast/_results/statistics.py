@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED, _CUBED = range(aggregation.SUMS)
-_SKEWED = 1e-8  # variance over mean square below which sums of cubes are rounding
+_SKEWED = 1e-8  # variance over mean square; below it, sums of cubes are only rounding errors
 
 
 class _Formula(NamedTuple):
-    """How a kind follows from the sums: of what, over what, and whether the weights keep their signs."""
+    """How a kind is computed from the sums: which sum, divided by which count, and whether weights keep their signs."""
 
     sum: int
     powers: tuple[int, int] | None = None  # sums of squares and of cubes of the same, for the spread of a mean
@@ -58,18 +58,18 @@ _SIGNS = get_args(Sign)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImportanceStatistics(Saved):
-    """The sums behind every importance. Two of them merge into what one pass over both inputs would have given.
+    """The sums from which every importance is computed. Merging two gives the statistics of both inputs together.
 
     Attributes
     ----------
     sums : ndarray of shape (n_groups, 2, d, 7)
         Per group, sign (positive, negative) and feature: number of weights, sum of gamma |w|, of (gamma |w|)^2, of |w|,
-        of w^2, of (gamma |w|)^3 and of |w|^3, with gamma = |w| / ||w||_1 (Eq. 4). The sums of cubes are NaN where they
-        are not known, as in files of releases that did not store them.
+        of w^2, of (gamma |w|)^3 and of |w|^3, with gamma = |w| / ||w||_1 (Eq. 4). The sums of cubes are NaN if
+        unknown, as in files of releases that did not store them.
     explanations : ndarray of int of shape (n_groups,)
-        How many explanations each group has, empty ones included.
+        Number of explanations in each group, empty ones included.
     groups : ndarray of shape (n_groups,) or None
-        Labels, each once; None where there is one group without a label.
+        Unique labels; None if there is one group without a label.
     feature_names : tuple of str or None
         Names of the columns.
     """
@@ -91,8 +91,8 @@ class ImportanceStatistics(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `other` is something else, the two differ in features, only one has groups, or their labels are of two
-            kinds (numbers, strings, bools, dates), or floats and ints above 2**53.
+            If `other` is of another type, the two differ in features, only one has groups, or their labels are of
+            different kinds (numbers, strings, bools, dates) or mix floats with ints above 2**53.
 
         Examples
         --------
@@ -111,14 +111,14 @@ class ImportanceStatistics(Saved):
         if self.groups is None or other.groups is None:
             if self.groups is not other.groups:
                 raise ValueError("merge needs groups in both statistics or in neither, got them in one")
-            one, two = (as_counts(part.explanations, "explanations") for part in (self, other))
-            return ImportanceStatistics(self.sums + other.sums, one + two, None, self.feature_names)
-        mine, theirs = unified(self.groups, other.groups, "merge needs")
-        groups = np.unique(np.concatenate([mine, theirs]))
+            counts, other_counts = (as_counts(part.explanations, "explanations") for part in (self, other))
+            return ImportanceStatistics(self.sums + other.sums, counts + other_counts, None, self.feature_names)
+        labels, other_labels = unified(self.groups, other.groups, "merge needs")
+        groups = np.unique(np.concatenate([labels, other_labels]))
         sums = np.zeros((len(groups), *self.sums.shape[1:]))
         explanations = np.zeros(len(groups), np.int64)
-        for labels, part in ((mine, self), (theirs, other)):
-            rows = np.searchsorted(groups, labels)
+        for part_labels, part in ((labels, self), (other_labels, other)):
+            rows = np.searchsorted(groups, part_labels)
             sums[rows] += part.sums
             explanations[rows] += as_counts(part.explanations, "explanations")
         return ImportanceStatistics(sums, explanations, groups, self.feature_names)
@@ -137,19 +137,19 @@ class ImportanceStatistics(Saved):
             "mean_abs": mean of |w| over all explanations (van der Linden et al. 2019).
             "mean", "sum": signed mean over all explanations, signed sum.
         sign : {"absolute", "positive", "negative", "net"}
-            Which weights count: all, the positive or the negative ones; "net" is the positive minus the negative
+            Weights to count: all, the positive or the negative ones; "net" is the positive minus the negative
             contributions, over the number of both. The signed kinds "mean" and "sum" keep the sign of the weights.
         min_count : int, default 1
-            Features that fewer explanations use (of the group, with a weight of the sign asked for) are hidden: value
-            0, stderr NaN, while `counts` still tell how many do. "normlime" averages only over the explanations that
+            Features that fewer explanations use (of the group, with a weight of the requested sign) are hidden: their
+            value is 0 and their stderr NaN; `counts` are unchanged. "normlime" averages only over the explanations that
             use a feature: a word that was used once with a large weight can therefore rank above one that was used 500
-            times. All other values stay as they are.
+            times.
         shrink : bool, default False
-            Moves what few explanations say of a feature toward what its group says of features used about as often, by
-            empirical Bayes: the noisier a value, the farther. Nothing moves in a group of which no feature is used
-            twice, or fewer than three are used. For "normlime" without sign "net". `counts`, and zeros of features
-            that are not used, stay. `stderr` is that of the shrunken value, and known for counts of 1, too; there is no
-            `interval`.
+            Shrinks the value of each feature toward those of features of the group that are used about as often, by
+            empirical Bayes: the noisier a value, the more it moves. Values stay as they are in a group in which no
+            feature is used twice, or fewer than three are used. Only for "normlime" with a sign other than "net".
+            `counts` are unchanged, and features that are not used keep the value 0. `stderr` is that of the shrunken
+            value, also for counts of 1; there is no `interval`.
 
         Returns
         -------
@@ -158,14 +158,14 @@ class ImportanceStatistics(Saved):
         Raises
         ------
         ValueError
-            If `kind` or `sign` is another, `sign` is "net" for a root ("l2", "sp_lime"), `min_count` is below 1, or
-            `shrink` is not for this kind and sign.
+            If `kind` or `sign` is unknown, `sign` is "net" for a root ("l2", "sp_lime"), `min_count` is below 1, or
+            `shrink` does not apply to this kind and sign.
         TypeError
             If `min_count` is not an integer, or `shrink` not a bool.
 
         References
         ----------
-        Of `shrink`: Fay and Herriot, "Estimates of income for small places", Journal of the American Statistical
+        For `shrink`: Fay and Herriot, "Estimates of income for small places", Journal of the American Statistical
         Association 74 (1979); Paule and Mandel, "Consensus values and weighting factors", Journal of Research of the
         NBS 87 (1982).
 
@@ -213,13 +213,13 @@ class ImportanceStatistics(Saved):
         if min_count > 1:
             hidden = counts < min_count
             values = np.where(hidden, 0.0, values)
-            stderr, skewness = (None if one is None else np.where(hidden, np.nan, one) for one in (stderr, skewness))
+            stderr, skewness = (None if a is None else np.where(hidden, np.nan, a) for a in (stderr, skewness))
         if self.groups is None:
             values, counts, explanations = values[0], counts[0], explanations.reshape(())
-            stderr, skewness = (None if one is None else one[0] for one in (stderr, skewness))
+            stderr, skewness = (None if a is None else a[0] for a in (stderr, skewness))
         counts = counts.astype(np.int64)
-        of = self.groups, self.feature_names, kind, sign, min_count
-        return Importance(values, counts, stderr, explanations, *of, skewness, bool(shrink))
+        fields = self.groups, self.feature_names, kind, sign, min_count
+        return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink))
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
@@ -241,7 +241,7 @@ class ImportanceStatistics(Saved):
 
 
 def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tuple[Array, Array, Array]:
-    """Mean (0 of nothing), standard error (NaN for fewer than two) and skewness (for three) from sums over n values."""
+    """Mean (0 if n is 0), standard error (NaN if n < 2) and skewness (if n > 2) from sums over n values."""
     mean = np.divide(total, n, out=np.zeros_like(total), where=n > 0)
     spread = np.maximum(squares - n * mean * mean, 0.0)  # rounding can leave it just below 0
     variance = np.divide(spread, n * (n - 1.0), out=np.full_like(total, np.nan), where=n > 1)
@@ -261,9 +261,9 @@ def aggregate(
     Parameters
     ----------
     weights : csr_array of shape (n, d), or anything csr_array takes
-        One explanation a row. Zeros, stored or not, are features that the explanation does not use.
+        One row per explanation. Zeros, stored or not, are features that the explanation does not use.
     groups : array_like of shape (n,), optional
-        A label for every explanation, such as the class it explains.
+        A label for every explanation, such as the class that it explains.
     feature_names : iterable of str, optional
         Names of the d columns.
 
@@ -275,7 +275,7 @@ def aggregate(
     ------
     TypeError, ValueError
         If the weights are not a finite 2-D matrix of numbers below 1e100, `groups` has another length, or the sums,
-        112 bytes per column and group, would be very large beside the weights.
+        112 bytes per column and group, would be very large compared with the weights.
 
     References
     ----------
@@ -297,7 +297,7 @@ def aggregate(
 def sum_weights(
     matrix: "csr_array", groups: Array | None, names: tuple[str, ...] | None = None
 ) -> ImportanceStatistics:
-    """`aggregate` weights that are a matrix of numbers, and labels that are one for each row and can be sorted."""
+    """`aggregate` a matrix that is known to hold numbers, with one sortable label per row."""
     n, d = matrix.shape
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
@@ -309,13 +309,16 @@ def sum_weights(
     matrix, columns = narrowed(matrix)
     sums = _summed(matrix, codes, len(explanations))
     if columns is not None:
-        narrow, sums = sums, np.zeros((*sums.shape[:2], d, aggregation.SUMS))  # whose pages cost nothing until used
+        narrow, sums = (
+            sums,
+            np.zeros((*sums.shape[:2], d, aggregation.SUMS)),
+        )  # unwritten pages take no memory
         sums[:, :, columns] = narrow[:, :, :-1]
     return ImportanceStatistics(sums, explanations, labels, names)
 
 
 def _coded(groups: Array) -> tuple[Array, Array, Array]:
-    """Sorted labels, for every group which of them it is, and how many are; small numbers need no sorting."""
+    """Return the sorted labels, the position of each entry, and the counts; small integers need no sorting."""
     if groups.dtype.kind in "iu" and groups.min() >= 0 and groups.max() < len(groups):
         numbers = groups.astype(np.int64, copy=False)
         counts = np.bincount(numbers)
@@ -326,9 +329,9 @@ def _coded(groups: Array) -> tuple[Array, Array, Array]:
 
 
 def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
-    """Sums (n_groups, 2, d, 5) of the weights, whose faults the kernel finds as it reads them."""
+    """Sums (n_groups, 2, d, 7) of the weights; the kernel finds invalid input as it reads it."""
 
-    def plain(array: Array, dtype: type) -> Array:  # as one of two compiled kernels takes it; copied if it is not so
+    def plain(array: Array, dtype: type) -> Array:  # for one of the two compiled kernels; copies if necessary
         return np.require(array, dtype, ["C", "A", "W"])
 
     sums = np.zeros((n_groups, 2, matrix.shape[1], aggregation.SUMS))
@@ -343,7 +346,7 @@ def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
 
 
 def _tidied(matrix: "csr_array") -> "csr_array":
-    """Copy the matrix with the columns of each row in order and once, or say why that cannot be."""
+    """Return a copy in which the columns of each row are sorted and unique; raise if the matrix is invalid."""
     falls = np.flatnonzero(matrix.indptr[1:] < matrix.indptr[:-1])
     if falls.size:
         before, after = matrix.indptr[falls[0] : falls[0] + 2]
@@ -361,19 +364,19 @@ def _check_size(weights: Array) -> None:
         raise ValueError(f"weights must be finite, got {bad} NaN or infinite values")
     if largest > aggregation.LARGEST_WEIGHT:
         raise ValueError(
-            f"weights must be at most {aggregation.LARGEST_WEIGHT}, or their cubes overflow, got {largest};"
+            f"weights must be at most {aggregation.LARGEST_WEIGHT}, since larger cubes overflow, got {largest};"
             " rescale the model's output"
         )
 
 
 def _as_csr(weights: Any) -> "csr_array":
-    from scipy.sparse import csr_array  # two thirds of what `import normlime_fast` would take
+    from scipy.sparse import csr_array  # imported here: at the top, two thirds of the time of `import normlime_fast`
 
     expected = "weights must be (n explanations, d features), got shape"
     check_unmasked(weights, "weights")
     if isinstance(weights, list | np.ndarray):
         weights = as_array(weights, "weights")
-        if weights.ndim != 2:  # of which some releases of scipy make a matrix and others an error
+        if weights.ndim != 2:  # some releases of scipy accept other shapes, others raise
             raise ValueError(f"{expected} {weights.shape}")
     try:
         matrix = csr_array(weights)

@@ -1,4 +1,4 @@
-"""SP-LIME: the few instances whose explanations together show what matters (Ribeiro et al. 2016, Algorithm 2)."""
+"""SP-LIME: pick a few instances whose explanations cover the importance (Ribeiro et al. 2016, Algorithm 2)."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,14 +18,14 @@ _UNITS = 2.0**52  # sums of whole numbers below twice that are exact in float64
 
 
 class Picked(NamedTuple):
-    """What `submodular_pick` has chosen.
+    """Result of `submodular_pick`.
 
     Attributes
     ----------
     instances : ndarray of int
-        Numbers of the instances, as `LocalExplanations.instance` has them, in the order picked.
+        Numbers of the instances, as in `LocalExplanations.instance`, in the order picked.
     coverage : ndarray
-        Share of the total importance that belongs to the features used so far, after each pick. It rises to 1 at most.
+        Share of the total importance covered by the features used so far, after each pick; at most 1.
     """
 
     instances: Array
@@ -36,7 +36,7 @@ class Picked(NamedTuple):
 def submodular_pick(
     local: "LocalExplanations", budget: int, by: str | ArrayLike | None = None
 ) -> Picked | dict[Any, Picked]:
-    """Pick instances as `LocalExplanations.submodular_pick` says."""
+    """See `LocalExplanations.submodular_pick`."""
     budget = as_count(budget, "budget")
     labels = grouped(local.instance, local.target, by)
     rows, weights = np.flatnonzero(is_counted(local.status)), narrowed(local.weights)[0]
@@ -53,7 +53,7 @@ def submodular_pick(
 
 
 def _pick(weights: "csr_array", instance: Array, budget: int) -> Picked:
-    """Pick greedily; all picks together read every weight once."""
+    """Pick greedily, reading every weight once in total."""
     instances, position = by_instance(instance)
     used, importance = _cover(weights, position, len(instances))
     users, gains, total = used.tocsc(), used @ importance, importance.sum()
@@ -71,14 +71,14 @@ def _pick(weights: "csr_array", instance: Array, budget: int) -> Picked:
 
 
 def _cover(weights: "csr_array", position: Array, n_instances: int) -> tuple["csr_array", Array]:
-    """Return which features each instance uses, as ones, and the features' importance, in whole numbers.
+    """Return a matrix of ones for the features that each instance uses, and the importances as whole numbers.
 
-    Their sums do not depend on the order of adding: ties are ties.
+    Sums of whole numbers do not depend on the order of addition, so ties stay ties.
     """
     from scipy.sparse import csr_array
 
     entries, shape = weights.tocoo(), (n_instances, weights.shape[1])
-    used = csr_array((np.abs(entries.data), (position[entries.row], entries.col)), shape=shape)  # which adds duplicates
+    used = csr_array((np.abs(entries.data), (position[entries.row], entries.col)), shape=shape)  # adds duplicates
     used.eliminate_zeros()
     importance = np.sqrt(np.bincount(used.indices, used.data, shape[1]))
     total = importance.sum()

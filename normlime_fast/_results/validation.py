@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from normlime_fast._results.importance import Importance
     from normlime_fast._results.statistics import ImportanceStatistics
 
-# Under `quiet`, for some releases of numpy take NaN >= 0 for invalid.
+# The checks ignore float errors, since some releases of numpy warn of NaN >= 0 as invalid.
 
 
 def validate_local(local: "LocalExplanations") -> None:
-    """Raise ValueError if these are no LocalExplanations."""
+    """Raise ValueError if the explanations are inconsistent."""
     weights = local.weights
     indptr, indices = weights.indptr, weights.indices
     if not len(indptr) - 1 == len(local.status) == weights.shape[0]:
@@ -29,14 +29,14 @@ def validate_local(local: "LocalExplanations") -> None:
     rises = np.append(indices[1:] > indices[:-1], True)
     rises[indptr[1:] - 1] = True
     if not rises.all():
-        raise ValueError("weights must have the columns of each row in order and once, as sum_duplicates() makes them")
+        raise ValueError("weights must have sorted, unique columns in each row, as after sum_duplicates()")
     if not np.isfinite(weights.data).all():
         raise ValueError("weights must be finite")
     if not np.isin(local.status, list(Status)).all():
         raise ValueError(f"status must be from 0 to {max(Status)}")
     empty = tuple(int(status) for status in Status if status.empty)
     if np.diff(indptr)[np.isin(local.status, empty)].any():
-        raise ValueError(f"weights must be none where status is one of {empty}")
+        raise ValueError(f"weights must be empty where status is one of {empty}")
     _check_rows(local)
 
 
@@ -44,14 +44,14 @@ def validate_local(local: "LocalExplanations") -> None:
 def _check_rows(local: "LocalExplanations") -> None:
     failed = np.isin(local.status, SKIPPED)
     for name in ("intercept", "r2", "prediction"):
-        values, unknown = getattr(local, name), failed | (name != "intercept")  # what other tools did not keep
+        values, unknown = getattr(local, name), failed | (name != "intercept")  # NaN in results of other tools
         if not (np.isfinite(values) | (unknown & np.isnan(values))).all():
             raise ValueError(f"{name} must be finite")
     effective = local.effective_samples
-    most = np.where(failed | (local.status == Status.NO_FEATURES), 0.0, np.finfo(np.float64).max)
-    if not (((effective >= 0) & (effective <= most)) | np.isnan(effective)).all():
-        none = f"{Status.MODEL_FAILED}, {Status.NO_FEATURES} or {Status.INVALID_ROW}"
-        raise ValueError(f"effective_samples must be finite, at least 0, and 0 where status is {none}")
+    largest = np.where(failed | (local.status == Status.NO_FEATURES), 0.0, np.finfo(np.float64).max)
+    if not (((effective >= 0) & (effective <= largest)) | np.isnan(effective)).all():
+        statuses = f"{Status.MODEL_FAILED}, {Status.NO_FEATURES} or {Status.INVALID_ROW}"
+        raise ValueError(f"effective_samples must be finite, at least 0, and 0 where status is {statuses}")
     if not (local.instance >= 0).all() or not (local.target >= np.where(failed, -1, 0)).all():
         raise ValueError("instance and target must be at least 0")
     d = local.weights.shape[1]
@@ -62,7 +62,7 @@ def _check_rows(local: "LocalExplanations") -> None:
 
 
 def as_counts(numbers: Array, name: str) -> Array:
-    """Return counts of any dtype of integers as int64, whose sums neither overflow nor become floats."""
+    """Return counts of any integer dtype as int64; sums of them neither overflow nor become floats."""
     for number in (numbers.min(initial=0), numbers.max(initial=0)):
         if not 0 <= number <= 2**53:
             raise ValueError(f"{name} must be from 0 to 2^53, got {number}")
@@ -71,28 +71,28 @@ def as_counts(numbers: Array, name: str) -> Array:
 
 @ignoring_float_errors
 def validate_importance(result: "Importance") -> None:
-    """Raise ValueError if this is no Importance."""
+    """Raise ValueError if the importance is inconsistent."""
     if result.counts.shape != result.values.shape or (
         result.stderr is not None and result.stderr.shape != result.values.shape
     ):
         raise ValueError(f"counts and stderr must have the shape of values, {result.values.shape}")
     shape = result.values.shape[:-1]
     if result.explanations.shape != shape or shape != (() if result.groups is None else result.groups.shape):
-        raise ValueError(f"groups must be one per row of values, of shape {result.values.shape}")
+        raise ValueError(f"groups must have one label per row of values, got values of shape {result.values.shape}")
     if result.feature_names is not None and len(result.feature_names) != result.values.shape[-1]:
         raise ValueError(f"feature_names must have {result.values.shape[-1]} names, got {len(result.feature_names)}")
     if result.kind not in get_args(Kind) or result.sign not in get_args(Sign):
-        known = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
-        raise ValueError(f"{known}, got {result.kind!r:.50} and {result.sign!r:.50}")
+        expected = f"kind must be one of {', '.join(get_args(Kind))}, sign one of {', '.join(get_args(Sign))}"
+        raise ValueError(f"{expected}, got {result.kind!r:.50} and {result.sign!r:.50}")
     if (result.stderr is None) != (result.kind in ("l2", "sp_lime", "sum")):
-        raise ValueError(f"stderr must be there if, and only if, the kind is a mean, got {result.kind!r}")
+        raise ValueError(f"stderr must be present if, and only if, the kind is a mean, got {result.kind!r}")
     if result.stderr is not None and (result.stderr < 0).any():
         raise ValueError("stderr must be at least 0")
     if result.skewness is not None and (result.stderr is None or result.skewness.shape != result.values.shape):
         raise ValueError(f"skewness must have the shape of values, {result.values.shape}, where there is stderr")
     if result.shrink and (result.kind != "normlime" or result.sign == "net" or result.skewness is not None):
         raise ValueError(
-            f"shrink is for kind normlime and no net, without skewness, got {result.kind!r}, {result.sign!r}"
+            f"shrink needs kind normlime, a sign other than net and no skewness, got {result.kind!r}, {result.sign!r}"
         )
     if np.isnan(result.values).any():
         raise ValueError("values must not be NaN")
@@ -108,12 +108,13 @@ def validate_importance(result: "Importance") -> None:
 
 @ignoring_float_errors
 def validate_statistics(result: "ImportanceStatistics") -> None:
-    """Raise ValueError if these are no ImportanceStatistics."""
+    """Raise ValueError if the statistics are inconsistent."""
     if result.groups is None and len(result.sums) != 1:
-        raise ValueError(f"groups must be there for {len(result.sums)} groups")
+        raise ValueError(f"groups must have labels for {len(result.sums)} groups, got None")
     if result.groups is not None:
         if result.groups.shape != result.explanations.shape:
-            raise ValueError(f"groups must be one per row of sums, {len(result.sums)}, got shape {result.groups.shape}")
+            got = f"{len(result.sums)}, got shape {result.groups.shape}"
+            raise ValueError(f"groups must have one label per row of sums, {got}")
         try:
             distinct = len(np.unique(result.groups)) == len(result.groups) and not np.any(
                 result.groups != result.groups
@@ -121,7 +122,7 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
         except TypeError:  # objects without an order
             distinct = False
         if not distinct:
-            raise ValueError("groups must be labels that can be sorted, each once")
+            raise ValueError("groups must be unique labels that can be sorted")
     if result.feature_names is not None and len(result.feature_names) != result.sums.shape[2]:
         raise ValueError(f"feature_names must have {result.sums.shape[2]} names, got {len(result.feature_names)}")
     if not ((result.sums >= 0) | (np.isnan(result.sums) & (np.arange(result.sums.shape[3]) >= 5))).all():
@@ -129,4 +130,4 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
     as_counts(result.explanations, "explanations")
     counts = result.sums[..., 0]
     if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= result.explanations[:, None]).all():
-        raise ValueError("sums must begin with counts: whole numbers, no more than there are explanations")
+        raise ValueError("sums must begin with counts: whole numbers, at most the number of explanations")

@@ -1,8 +1,8 @@
-"""How far to trust an importance: retraining without features, agreement, ablation by class, intervals by blocks.
+"""Evaluation of importances: retraining without features, agreement, ablation by class, intervals by blocks.
 
-Every function takes results, of this package or (but for intervals) of others as plain arrays, and your own model as a
-callable. It returns a small frozen object of arrays, with `to_frame()` and (but for intervals) `summary()`. How
-important a feature is, is its |value|, as in `Importance.top`; a value of 0 means that nothing uses the feature.
+The functions take results of this package or (except for intervals) plain arrays of others, and models as callables.
+Each returns a small frozen object of arrays with `to_frame()` and (except for intervals) `summary()`. Features are
+ranked by |value|, as in `Importance.top`; a value of 0 means that no explanation uses the feature.
 """
 
 from normlime_fast.evaluation._ablation import Ablation, class_ablation

@@ -1,4 +1,4 @@
-"""Class ablation: what becomes of a class's probability without the features of its own map, and of others' maps."""
+"""Class ablation: how a class's probability falls without the top features of its own map, and of other maps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,24 +48,24 @@ class AblationRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ablation:
-    """What `class_ablation` found.
+    """Result of `class_ablation`.
 
     Attributes
     ----------
     drops : ndarray of shape (n_fills, n_images, n_maps)
-        By how much the output for the image's own class falls when the features of a map are replaced.
+        Decrease of the output for the image's own class when the features of a map are replaced.
     before : ndarray of shape (n_images,)
-        That output for the image as it is.
+        That output for the unchanged image.
     own : ndarray of int of shape (n_images,)
-        Which map is of the image's own class; -1 if none is.
+        Number of the map of the image's own class; -1 if there is none.
     classes : tuple
         Labels of the maps' classes.
     replaced : ndarray of int of shape (n_maps,)
-        How many features of each map were replaced: k, or fewer where the map has fewer that are not 0.
+        Number of features of each map that were replaced: k, or fewer if fewer are not 0.
     fills : tuple of str
         Names of the fills.
     k : int
-        How many features were to be replaced.
+        Number of features requested.
     """
 
     drops: Array
@@ -78,34 +78,34 @@ class Ablation:
 
     @property
     def own_drops(self) -> Array:
-        """Drops by the map of the image's own class, (n_fills, n_images); NaN where there is none."""
-        found: Array = self.drops[:, np.arange(len(self.own)), self.own]
-        return np.where(self.own < 0, np.nan, found)
+        """Drops for the map of the image's own class, (n_fills, n_images); NaN where there is none."""
+        drops: Array = self.drops[:, np.arange(len(self.own)), self.own]
+        return np.where(self.own < 0, np.nan, drops)
 
     @property
     def other_drops(self) -> Array:
-        """Mean drops by the maps of the other classes, (n_fills, n_images)."""
+        """Mean drops for the maps of the other classes, (n_fills, n_images)."""
         others = np.arange(len(self.classes)) != self.own[:, None]
         means: Array = np.where(others, self.drops, 0.0).sum(axis=2) / others.sum(axis=1)
         return means
 
     @ignoring_float_errors
     def summary(self, confidence: float = 0.9, by_class: bool = False) -> list[AblationRow]:
-        """Return the mean drops by the own and by other maps, and the difference with its interval.
+        """Return the mean drops for the own and for other maps, and the difference with its interval.
 
         Parameters
         ----------
         confidence : float, default 0.9
-            Probability with which the interval is to cover the mean difference over all images like these. The images
-            are paired: each has a drop by its own map and by the others. The maps are taken as they are.
+            Probability with which the interval covers the mean difference over all images like these. The images are
+            paired: each has a drop for its own map and for the others. The maps are taken as fixed.
         by_class : bool, default False
-            For the images of each class apart.
+            Whether to summarise the images of each class separately.
 
         Returns
         -------
         list of (fill, group, own, others, difference, low, high, images) tuples
-            Of images whose class has a map. The group is a class, or None for all. `low` and `high` are NaN where there
-            is one image, or all differences are equal.
+            Computed from images whose class has a map. The group is a class, or None for all. `low` and `high` are NaN
+            if there is one image, or if all differences are equal.
 
         Raises
         ------
@@ -116,16 +116,16 @@ class Ablation:
         groups = [(None, self.own >= 0)]
         if by_class:
             groups = [(label, self.own == c) for c, label in enumerate(self.classes) if (self.own == c).any()]
-        found = []
+        rows = []
         for f, fill in enumerate(self.fills):
-            for group, here in groups:
-                own, others = self.own_drops[f, here], self.other_drops[f, here]
+            for group, in_group in groups:
+                own, others = self.own_drops[f, in_group], self.other_drops[f, in_group]
                 n, mean = len(own), float((own - others).mean())
                 half = float(half_width([(deviation(own - others, 0) ** 2 / n, n)], confidence))
-                found.append(
+                rows.append(
                     AblationRow(fill, group, float(own.mean()), float(others.mean()), mean, mean - half, mean + half, n)
                 )
-        return found
+        return rows
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return a pandas DataFrame with one row per fill, image and map.
@@ -141,12 +141,12 @@ class Ablation:
         ImportError
             If pandas is not installed.
         """
-        fill, image, one = (place.ravel() for place in np.indices(self.drops.shape))
+        fill, image, number = (place.ravel() for place in np.indices(self.drops.shape))
         columns = {
             "fill": np.array(self.fills, object)[fill],
             "image": image,
-            "map": [self.classes[c] for c in one],
-            "own": self.own[image] == one,
+            "map": [self.classes[c] for c in number],
+            "own": self.own[image] == number,
             "before": self.before[image],
             "drop": self.drops.ravel(),
         }
@@ -156,12 +156,12 @@ class Ablation:
     def __repr__(self) -> str:
         n_fills, n_images, n_maps = self.drops.shape
         parts = [counted(n_images, "image"), counted(n_maps, "map"), f"k = {self.k}", counted(n_fills, "fill")]
-        found = [
+        drops = [
             f"{short_repr(row.fill, str)}: own {row.own:.3f}, others {row.others:.3f},"
             f" difference {row.difference:.3f} [{row.low:.3f}, {row.high:.3f}]"
             for row in self.summary()[:3]
         ]
-        return f"<Ablation: {', '.join(parts)}; mean drop, {'; '.join(found)}>"
+        return f"<Ablation: {', '.join(parts)}; mean drop, {'; '.join(drops)}>"
 
 
 def class_ablation(
@@ -176,9 +176,9 @@ def class_ablation(
     batch_size: int = 1024,
     rng: Any = 0,
 ) -> Ablation:
-    """Replace the k most important features of each class's map, and see how the output for the image's class falls.
+    """Replace the k most important features of each class's map, and measure the drop of the image's class output.
 
-    A map that is of its class lowers the output for images of that class by more than the maps of other classes do.
+    A map specific to its class lowers the output for images of that class by more than the maps of other classes do.
 
     Parameters
     ----------
@@ -187,23 +187,24 @@ def class_ablation(
     X : array_like of shape (n, d) or (n, H, W) or any other (n, ...), or DataFrame
         Images, or rows of any kind. Integers become float64.
     labels : array_like of shape (n,)
-        The class of each image, the true or the predicted one.
+        True or predicted class of each image.
     maps : Importance with groups, or array_like of shape (n_classes, d)
-        How important each feature is for each class, by |value|: for maps of what speaks for a class take
-        ``sign="positive"``. d is the number of values of an image. The groups are labels of classes, not necessarily of
+        Importance of each feature for each class, ranked by |value|: use ``sign="positive"`` for the features that
+        speak for a class. d is the number of values of an image. The groups are labels of classes, not necessarily of
         all; rows of an array are in the order of the outputs.
     k : int
-        How many features to replace, of each map alike. Features of value 0 are not replaced: see `Ablation.replaced`.
+        Number of features to replace, the same for each map. Features of value 0 are not replaced; see
+        `Ablation.replaced`.
     fill : number, array_like of the shape of an image, "mean", callable, or dict of these, default 0.0
-        What to put there. "mean" is the feature's mean over X; a callable gets X and returns an array of its shape. A
-        dict has several fills under their names.
+        Values that replace the features. "mean" is the feature's mean over X; a callable gets X and returns an array of
+        its shape. A dict maps names to several fills.
     classes : array_like of shape (n_classes,), optional
-        Labels of the outputs, in their order. By default those of the scikit-learn classifier whose method `predict`
-        is, or else labels and groups are the outputs' numbers. Labels are the same if their texts are.
+        Labels of the outputs, in their order. By default, `classes_` if `predict` is a method of a scikit-learn
+        classifier; otherwise labels and groups must be the outputs' numbers. Labels are compared as text.
     batch_size : int, default 1024
-        How many images `predict` gets at a time, at most.
+        Largest number of images per call of `predict`.
     rng : None, int or numpy Generator, default 0
-        What breaks ties among features of equal importance.
+        Source of the random order of features of equal importance.
 
     Returns
     -------
@@ -212,15 +213,15 @@ def class_ablation(
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit, or `predict` returns something else.
+        If an argument is invalid, or `predict` returns something else.
 
     Examples
     --------
     >>> import numpy as np
     >>> from normlime_fast import evaluation
     >>> X = np.array([[1.0, 0.2, 0.0], [0.1, 1.0, 0.0]])
-    >>> found = evaluation.class_ablation(lambda X: X[:, :2], X, [0, 1], [[5.0, 0.0, 1.0], [0.0, 5.0, 1.0]], k=1)
-    >>> found.own_drops, found.other_drops
+    >>> result = evaluation.class_ablation(lambda X: X[:, :2], X, [0, 1], [[5.0, 0.0, 1.0], [0.0, 5.0, 1.0]], k=1)
+    >>> result.own_drops, result.other_drops
     (array([[1., 1.]]), array([[0., 0.]]))
     """
     rows = _as_images(X)
@@ -234,32 +235,32 @@ def class_ablation(
     of_images = as_labels(labels, "labels", n, "row of X")
     generator = np.random.default_rng(as_seed(rng))
     chosen = [order_with_ties(row, generator)[: min(k, np.count_nonzero(row))] for row in sizes]
-    fills = {name: _as_fill(one, name, flat, shape) for name, one in _named(fill).items()}
+    fills = {name: _as_fill(value, name, flat, shape) for name, value in _named(fill).items()}
 
-    def ask(values: Array, n_outputs: int | None) -> Array:
-        given = values.reshape(-1, *shape)
-        return model.predict(rows, given, np.arange(len(given)), n_outputs)
+    def predict_flat(values: Array, n_outputs: int | None) -> Array:
+        images = values.reshape(-1, *shape)
+        return model.predict(rows, images, np.arange(len(images)), n_outputs)
 
-    n_outputs = ask(flat[:1].copy(), None).shape[1]  # copied, for a model may work in place
-    known = _labels_of_outputs(classes, predict, n_outputs)
-    columns = _outputs_of(of_images, known, n_outputs, "labels")
+    n_outputs = predict_flat(flat[:1].copy(), None).shape[1]  # copied, since a model may work in place
+    output_labels = _labels_of_outputs(classes, predict, n_outputs)
+    columns = _outputs_of(of_images, output_labels, n_outputs, "labels")
     if groups is None and len(sizes) != n_outputs:
         raise ValueError(f"maps must have one row per output of predict, {n_outputs}, got {len(sizes)}")
-    mapped = np.arange(n_outputs) if groups is None else _outputs_of(groups, known, n_outputs, "groups of maps")
+    mapped = np.arange(n_outputs) if groups is None else _outputs_of(groups, output_labels, n_outputs, "groups of maps")
     map_of = np.full(n_outputs, -1)
     map_of[mapped] = np.arange(len(sizes))
     if (map_of[columns] < 0).all():
         raise ValueError(f"labels must have classes that have maps, {short_repr(mapped.tolist())}, got none of them")
-    here = np.arange(n), columns
-    before = ask(flat.copy(), n_outputs)[here]
+    own_outputs = np.arange(n), columns
+    before = predict_flat(flat.copy(), n_outputs)[own_outputs]
     drops = np.empty((len(fills), n, len(sizes)))
     for f, values in enumerate(fills.values()):
         for c, features in enumerate(chosen):
             changed = flat.copy()
             changed[:, features] = values[:, features]
-            drops[f, :, c] = before - ask(changed, n_outputs)[here]
+            drops[f, :, c] = before - predict_flat(changed, n_outputs)[own_outputs]
     replaced = np.array([len(features) for features in chosen])
-    names = to_python(groups) if groups is not None else known or range(n_outputs)
+    names = to_python(groups) if groups is not None else output_labels or range(n_outputs)
     return Ablation(drops, before, map_of[columns], tuple(names), replaced, tuple(fills), k)
 
 
@@ -272,16 +273,16 @@ def _as_images(X: Any) -> Rows:
 
 
 def _as_maps(maps: Any, d: int) -> tuple[Array, Array | None]:
-    """Return |values| (n_maps, d), and the groups they are of; None if they are of the outputs in order."""
+    """Return |values| (n_maps, d) and their groups, which are None for the outputs in order."""
     if isinstance(maps, Importance):
         if maps.groups is None:
-            raise ValueError('maps must be an importance with groups, as by="target" makes them, got none')
+            raise ValueError('maps must be an importance with groups, as from by="target", got none')
         check_finite(maps.values, "maps")
         values, groups = maps.values, maps.groups
     else:
         values, groups = as_numbers(maps, "maps", ndim=(2,)), None
     if len(values) < 2 or values.shape[1] != d:
-        raise ValueError(f"maps must be of 2 classes or more and of {d} features, as X has, got shape {values.shape}")
+        raise ValueError(f"maps must have at least 2 classes and {d} features, as X has, got shape {values.shape}")
     return np.abs(values), groups
 
 
@@ -289,7 +290,7 @@ def _named(fill: Any) -> dict[str, Any]:
     if isinstance(fill, Mapping):
         if not fill:
             raise ValueError("fill must have at least one entry, got an empty dict")
-        return {str(name): one for name, one in fill.items()}
+        return {str(name): value for name, value in fill.items()}
     if isinstance(fill, str):
         return {fill: fill}
     if callable(fill):
@@ -298,8 +299,8 @@ def _named(fill: Any) -> dict[str, Any]:
 
 
 def _as_fill(fill: Any, name: str, flat: Array, shape: tuple[int, ...]) -> Array:
-    """Return what to put there, (1, d) or (n, d), in the dtype of X."""
-    what, n = f"fill {short_repr(name)}", len(flat)
+    """Return the replacement values, (1, d) or (n, d), in the dtype of X."""
+    label, n = f"fill {short_repr(name)}", len(flat)
     if isinstance(fill, str):
         if fill != "mean":
             raise ValueError(f'fill must be numbers, "mean" or a callable, or a dict of these, got {short_repr(fill)}')
@@ -308,31 +309,31 @@ def _as_fill(fill: Any, name: str, flat: Array, shape: tuple[int, ...]) -> Array
     allowed: tuple[tuple[int, ...], ...] = ((), shape, flat.shape[1:])
     if callable(fill):
         fill, allowed = fill(flat.copy().reshape(n, *shape)), ((n, *shape), flat.shape)
-    array = as_dense(fill, what)
+    array = as_dense(fill, label)
     if array.shape not in allowed:
-        expected = " or ".join(str(one) for one in dict.fromkeys(allowed))
-        raise ValueError(f"{what} must have shape {expected}, got shape {array.shape}")
-    values = as_dtype(as_numbers(array, what, ndim=(array.ndim,)), flat.dtype, f"{what} must have numbers")
+        expected = " or ".join(map(str, dict.fromkeys(allowed)))
+        raise ValueError(f"{label} must have shape {expected}, got shape {array.shape}")
+    values = as_dtype(as_numbers(array, label, ndim=(array.ndim,)), flat.dtype, f"{label} must have numbers")
     return np.broadcast_to(values, (1, flat.shape[1])) if array.ndim == 0 else values.reshape(-1, flat.shape[1])
 
 
 def _labels_of_outputs(classes: ArrayLike | None, predict: Predict, n_outputs: int) -> list[Any] | None:
-    """Return labels of the model's outputs, each once, or None if they only have numbers."""
+    """Return the distinct labels of the model's outputs, or None if they only have numbers."""
     if classes is None:
         names = target_names(predict, n_outputs)
         return None if names is None else list(names)
-    known = to_python(as_labels(classes, "classes", n_outputs, "output of predict"))
-    if len({str(label) for label in known}) < n_outputs:
-        raise ValueError(f"classes must differ, got {short_repr(known)}")
-    return known
+    output_labels = to_python(as_labels(classes, "classes", n_outputs, "output of predict"))
+    if len({str(label) for label in output_labels}) < n_outputs:
+        raise ValueError(f"classes must differ, got {short_repr(output_labels)}")
+    return output_labels
 
 
-def _outputs_of(labels: Array, known: list[Any] | None, n_outputs: int, name: str) -> Array:
-    """Return which output each label is of."""
-    if known is None and labels.dtype.kind not in "iu":
+def _outputs_of(labels: Array, output_labels: list[Any] | None, n_outputs: int, name: str) -> Array:
+    """Return the number of the output for each label."""
+    if output_labels is None and labels.dtype.kind not in "iu":
         got = f"got {short_repr(labels[0], str)}; pass classes=, the labels of the outputs"
         raise TypeError(f"{name} must be numbers of the model's outputs, {got}")
-    outputs = range(n_outputs) if known is None else known
+    outputs = range(n_outputs) if output_labels is None else output_labels
     place = {str(label): j for j, label in enumerate(outputs)}
     for label in to_python(labels):
         if str(label) not in place:

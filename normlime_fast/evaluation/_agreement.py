@@ -1,4 +1,4 @@
-"""How well importances agree: several results with each other, or one with itself over halves of its instances."""
+"""Agreement between importances: of several results, or of the halves of one set of instances."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,22 +37,22 @@ class AgreementRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Agreement:
-    """What `agreement` and `split_half` found, for each pair of results and, if there are groups, each group.
+    """Result of `agreement` and `split_half`, for each pair of results and, if there are groups, each group.
 
     Attributes
     ----------
     jaccard : ndarray of shape (n_pairs,) or (n_pairs, n_groups)
-        Features in the top k of both, over those in the top k of either: 1 if they are the same, 0 if none is in both.
+        Number of features in the top k of both over those in the top k of either: 1 if all are shared, 0 if none is.
     kendall, spearman, pearson : ndarray, same shape
         Kendall's tau-b, and the correlations of ranks and of values; NaN where all values of a result are equal.
     unused : ndarray of int, same shape
-        How many features have the value 0 in both.
+        Number of features with the value 0 in both.
     top_sizes : ndarray of int of shape (n_pairs, 2) or (n_pairs, n_groups, 2)
-        How many features each top k has: fewer than k where fewer are not 0, more where some equal the k-th.
+        Number of features in each top k: fewer than k if fewer are not 0, more if there are ties with the k-th.
     pairs : ndarray of int of shape (n_pairs, 2)
         Numbers of the two results. The halves of split i are 2 i and 2 i + 1.
     n_features, k : int
-        How many features there are, and how many were asked for.
+        Number of features, and size requested for the top k.
     groups : ndarray of shape (n_groups,) or None
         Labels of the groups.
     names : tuple of str or None
@@ -75,20 +75,20 @@ class Agreement:
     def summary(self) -> list[AgreementRow]:
         """Return the mean and the spread of each measure over the pairs, for each group if there are groups.
 
-        Pairs share results, and splits share instances: they are not independent, so that `std` is no base for a
-        standard error of the mean.
+        Pairs share results, and splits share instances: they are not independent, so no standard error of the mean can
+        be computed from `std`.
 
         Returns
         -------
         list of (measure, group, mean, std, lowest, highest, pairs) tuples
-            `pairs` is how many pairs have the measure; those where it is NaN are left out.
+            `pairs` is the number of pairs used; those whose measure is NaN are left out.
         """
-        found = []
+        rows = []
         for measure in MEASURES:
             values = getattr(self, measure).reshape(len(self.pairs), -1)
             for group, column in zip([None] if self.groups is None else to_python(self.groups), values.T, strict=True):
-                found.append(AgreementRow(measure, group, *_described(column)))
-        return found
+                rows.append(AgreementRow(measure, group, *_described(column)))
+        return rows
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return a pandas DataFrame with one row per pair, and group if there are groups.
@@ -105,8 +105,8 @@ class Agreement:
             If pandas is not installed.
         """
         n = 1 if self.groups is None else len(self.groups)
-        who = self.pairs if self.names is None else np.array(self.names, object)[self.pairs]
-        columns = {"first": np.repeat(who[:, 0], n), "second": np.repeat(who[:, 1], n)}
+        labels = self.pairs if self.names is None else np.array(self.names, object)[self.pairs]
+        columns = {"first": np.repeat(labels[:, 0], n), "second": np.repeat(labels[:, 1], n)}
         if self.groups is not None:
             columns["group"] = np.tile(self.groups, len(self.pairs))
         columns |= {name: getattr(self, name).ravel() for name in (*MEASURES, "unused")}
@@ -118,29 +118,28 @@ class Agreement:
         parts = [counted(len(self.pairs), "pair"), counted(self.n_features, "feature")]
         if self.groups is not None:
             parts.append(counted(len(self.groups), "group"))
-        found = []
+        measures = []
         for measure in MEASURES:
             mean, std, *_ = _described(getattr(self, measure).ravel())
-            found.append(f"{f'top-{self.k} jaccard' if measure == 'jaccard' else measure} {mean:.3f} +- {std:.3f}")
-        return f"<Agreement: {', '.join(parts)}; {', '.join(found)}>"
+            measures.append(f"{f'top-{self.k} jaccard' if measure == 'jaccard' else measure} {mean:.3f} +- {std:.3f}")
+        return f"<Agreement: {', '.join(parts)}; {', '.join(measures)}>"
 
 
 def agreement(results: Any, k: int = 10, *, unused: Unused = "keep") -> Agreement:
-    """Compare every two of several importances of the same features.
+    """Compare all pairs of several importances of the same features.
 
     Parameters
     ----------
     results : list or dict of Importance or array_like, or one array_like (n_results, d) or (n_results, n_groups, d)
-        At least two. They are compared by |value|, group by group if they have groups. Names of features, of an
-        Importance or in the index of a Series, must be the same in the same order.
+        At least two. They are compared by |value|, group by group if they have groups. Feature names, of an Importance
+        or in the index of a Series, must be the same in the same order.
     k : int, default 10
-        How many of the most important features `jaccard` is about. Those that are as large as the k-th are in, those
-        of value 0 never are.
+        Number of most important features for `jaccard`. Ties with the k-th are included, features of value 0 are not.
     unused : {"keep", "drop"}
-        What the correlations do with features that have the value 0 in both. "keep": they are tied at the bottom of
-        both, and count as agreement if there are others. Correlations of unrelated results are about 0 then. "drop":
-        the features that either result uses are compared. Correlations are lower then, and of results that choose their
-        features at random below 0.
+        Treatment in the correlations of features with the value 0 in both. "keep": they are tied at the bottom of both,
+        and count as agreement if there are others. Correlations of unrelated results are then about 0. "drop": only
+        features that either result uses are compared. Correlations are then lower, and below 0 for results that select
+        their features at random.
 
     Returns
     -------
@@ -149,13 +148,13 @@ def agreement(results: Any, k: int = 10, *, unused: Unused = "keep") -> Agreemen
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit, or the results differ in features or groups.
+        If an argument is invalid, or the results differ in features or groups.
 
     Examples
     --------
     >>> from normlime_fast import evaluation
-    >>> found = evaluation.agreement({"one": [3.0, 2.0, 1.0, 0.0], "other": [3.0, 1.0, 2.0, 0.0]}, k=2)
-    >>> found.jaccard.round(3), found.kendall.round(3), found.spearman
+    >>> result = evaluation.agreement({"one": [3.0, 2.0, 1.0, 0.0], "other": [3.0, 1.0, 2.0, 0.0]}, k=2)
+    >>> result.jaccard.round(3), result.kendall.round(3), result.spearman
     (array([0.333]), array([0.667]), array([0.8]))
     """
     names = tuple(str(name) for name in results) if isinstance(results, Mapping) else None
@@ -165,8 +164,8 @@ def agreement(results: Any, k: int = 10, *, unused: Unused = "keep") -> Agreemen
         raise ValueError(f"results must be at least 2, got {len(values)}")
     of_groups = values[:, None] if groups is None else values
     pairs = list(combinations(range(len(values)), 2))
-    each = (of_groups[[i, j]] for i, j in pairs)
-    return _compared(each, pairs, k, drop, groups, names)
+    values_of_pairs = (of_groups[[i, j]] for i, j in pairs)
+    return _compared(values_of_pairs, pairs, k, drop, groups, names)
 
 
 def split_half(
@@ -181,10 +180,10 @@ def split_half(
     unused: Unused = "keep",
     rng: Any = 0,
 ) -> Agreement:
-    """Split the instances at random into two halves, compare the importances of these, and do so again.
+    """Split the instances at random into halves and compare the importances of the two, several times.
 
-    All explanations of an instance are in one half. With groups, the halves of each are of equal size (or differ by
-    one): an instance of several groups goes by its first.
+    All explanations of an instance are in the same half. With groups, the halves of each group are of equal size (or
+    differ by one); the group of an instance is that of its first explanation.
 
     Parameters
     ----------
@@ -192,23 +191,23 @@ def split_half(
     k, unused
         See `agreement`.
     kind, by, sign, min_count
-        See `LocalExplanations.importance`. `min_count` is about the explanations of a half.
+        See `LocalExplanations.importance`. `min_count` applies to the explanations of a half.
     n_splits : int, default 20
-        How many times to split.
+        Number of random splits.
     rng : None, int or numpy Generator, default 0
-        What the halves are drawn from.
+        Source of the random halves.
 
     Returns
     -------
     Agreement
-        One pair for each split: how far importances of half as many instances would agree. Those of all agree better.
-        NaN for a group that has but one instance.
+        One pair for each split: the agreement of importances from half as many instances. Importances from all
+        instances would agree better. NaN for a group that has only one instance.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit, there are explanations of fewer than two instances, or there is nothing to compare
-        in any split: no feature that `min_count` explanations use, or no group of two instances.
+        If an argument is invalid, there are explanations of fewer than two instances, or no split can be compared: no
+        feature is used by `min_count` explanations, or no group has two instances.
 
     Examples
     --------
@@ -216,21 +215,23 @@ def split_half(
     >>> import normlime_fast as nlf
     >>> from normlime_fast import evaluation
     >>> explainer = nlf.NormLIME(lambda X: X @ [1.0, -2.0, 0.0, 0.5], nlf.Gaussian(1.0), n_features=3, rng=0)
-    >>> found = evaluation.split_half(explainer.explain(np.zeros((8, 4))), k=2, n_splits=5)
-    >>> found.jaccard, found.spearman
+    >>> result = evaluation.split_half(explainer.explain(np.zeros((8, 4))), k=2, n_splits=5)
+    >>> result.jaccard, result.spearman
     (array([1., 1., 1., 1., 1.]), array([1., 1., 1., 1., 1.]))
     """
     if not isinstance(local, LocalExplanations):
         raise TypeError(f"split_half needs LocalExplanations, got a {type(local).__name__}")
     k, n_splits, drop = as_count(k, "k"), as_count(n_splits, "n_splits"), _as_drop(unused)
-    there = is_counted(local.status)
-    weights, (instances, place) = local.weights[there], by_instance(local.instance[there])
+    in_use = is_counted(local.status)
+    weights, (instances, position) = local.weights[in_use], by_instance(local.instance[in_use])
     if len(instances) < 2:
         raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(instances)}")
     labels = grouped(local.instance, local.target, by)
-    groups, codes = _coded(None if labels is None else labels[there], len(place))
-    sum_weights(weights[:1], None).importance(kind, sign, as_count(min_count, "min_count"))  # or says what is wrong
-    first = codes[np.unique(place, return_index=True)[1]]  # group of each instance's first explanation
+    groups, codes = _coded(None if labels is None else labels[in_use], len(position))
+    sum_weights(weights[:1], None).importance(
+        kind, sign, as_count(min_count, "min_count")
+    )  # raises on invalid arguments
+    first = codes[np.unique(position, return_index=True)[1]]  # group of each instance's first explanation
     generator = np.random.default_rng(as_seed(rng))
 
     def halves() -> Iterator[Array]:
@@ -239,24 +240,24 @@ def split_half(
             order = order[np.argsort(first[order], kind="stable")]
             half = np.empty_like(order)
             half[order] = np.arange(len(order)) % 2
-            found = sum_weights(weights, half[place] * len(groups) + codes).importance(kind, sign, min_count)
-            values = np.full((2 * len(groups), weights.shape[1]), np.nan)  # of a group that a half does not have
-            values[found.groups] = np.abs(found.values)
+            importance = sum_weights(weights, half[position] * len(groups) + codes).importance(kind, sign, min_count)
+            values = np.full((2 * len(groups), weights.shape[1]), np.nan)  # NaN for a group missing from a half
+            values[importance.groups] = np.abs(importance.values)
             yield values.reshape(2, len(groups), -1)
 
     if isinstance(by, str):
         groups = target_labels(groups, local.target_names)
     pairs = [(2 * i, 2 * i + 1) for i in range(n_splits)]
-    found = _compared(halves(), pairs, k, drop, None if by is None else groups, None)
-    if np.isnan(found.jaccard).all():
+    result = _compared(halves(), pairs, k, drop, None if by is None else groups, None)
+    if np.isnan(result.jaccard).all():
         least = counted(int(min_count), "explanation")
         in_group = "" if by is None else " of a group"
         raise ValueError(f"split_half needs features that at least {least} of a half{in_group} use, got none")
-    return found
+    return result
 
 
 def _coded(labels: Array | None, n: int) -> tuple[Array, Array]:
-    """Labels, each once, and which of them each explanation has."""
+    """Return the unique labels, and the position among them for each explanation."""
     if labels is None:
         return np.zeros(1, np.int64), np.zeros(n, np.int64)
     return np.unique(labels, return_inverse=True)
@@ -264,21 +265,21 @@ def _coded(labels: Array | None, n: int) -> tuple[Array, Array]:
 
 @ignoring_float_errors
 def _compared(
-    each: Iterator[Array],
+    values_of_pairs: Iterator[Array],
     pairs: list[tuple[int, int]],
     k: int,
     drop: bool,
     groups: Array | None,
     names: tuple[str, ...] | None,
 ) -> Agreement:
-    """Compare the two of each pair, (2, n_groups, d)."""
+    """Compare the values of each pair, (2, n_groups, d)."""
     rows, d = [], 0
-    for a, b in each:
+    for a, b in values_of_pairs:
         d = a.shape[1]
-        rows.append([_compare(one, other, k, drop) for one, other in zip(a, b, strict=True)])
-    found = np.array(rows) if groups is not None else np.array(rows)[:, 0]
-    counts = found[..., len(MEASURES) :].astype(np.int64)
-    measures = {name: found[..., m] for m, name in enumerate(MEASURES)}
+        rows.append([_compare(*of_group, k, drop) for of_group in zip(a, b, strict=True)])
+    table = np.array(rows) if groups is not None else np.array(rows)[:, 0]
+    counts = table[..., len(MEASURES) :].astype(np.int64)
+    measures = {name: table[..., m] for m, name in enumerate(MEASURES)}
     return Agreement(
         **measures,
         unused=counts[..., 0],
@@ -292,26 +293,26 @@ def _compared(
 
 
 def _compare(a: Array, b: Array, k: int, drop: bool) -> tuple[float, ...]:
-    """Return the measures, how many features neither uses, and the sizes of the two top k."""
+    """Return the measures, the number of features that neither uses, and the sizes of the two top k."""
     nan = float("nan")
     if np.isnan(a[0]) or np.isnan(b[0]):
         return (nan,) * len(MEASURES) + (0.0, 0.0, 0.0)
     top_a, top_b = top(a, k), top(b, k)
     either, used = np.count_nonzero(top_a | top_b), (a > 0) | (b > 0)
     jaccard = float(np.count_nonzero(top_a & top_b) / either) if either else nan
-    sizes = (float(np.count_nonzero(which)) for which in (~used, top_a, top_b))
+    sizes = (float(np.count_nonzero(mask)) for mask in (~used, top_a, top_b))
     if drop:
         a, b = a[used], b[used]
     return jaccard, *(measure(a, b) for measure in (kendall, spearman, pearson)), *sizes
 
 
 def _described(values: Array) -> tuple[float, float, float, float, int]:
-    """Mean, standard deviation, least, largest and number of the values that are not NaN."""
-    known = values[~np.isnan(values)]
-    if not known.size:
+    """Mean, standard deviation, minimum, maximum and number of the values that are not NaN."""
+    values = values[~np.isnan(values)]
+    if not values.size:
         return (float("nan"),) * 4 + (0,)
-    spread = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
-    return float(known.mean()), spread, float(known.min()), float(known.max()), len(known)
+    spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    return float(values.mean()), spread, float(values.min()), float(values.max()), len(values)
 
 
 def _as_drop(unused: object) -> bool:

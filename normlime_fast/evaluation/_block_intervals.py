@@ -1,4 +1,4 @@
-"""Intervals for explanations that are not independent, from blocks of them that are."""
+"""Confidence intervals from independent blocks of dependent explanations."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ _ROOTS = "l2", "sp_lime"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockIntervals:
-    """What `interval_by_blocks` found.
+    """Result of `interval_by_blocks`.
 
     Attributes
     ----------
     importance : Importance
-        Of all blocks together. Its own `stderr` and `interval` take explanations for independent.
-    low, high : ndarray of shape (d,) or (n_groups, d), as are all that follow
+        Importance of all blocks together. Its own `stderr` and `interval` assume independent explanations.
+    low, high : ndarray of shape (d,) or (n_groups, d), as for all arrays that follow
         Ends of the intervals; NaN where fewer than two blocks or `min_count` explanations use the feature.
     stderr : ndarray
-        Standard errors by blocks, of every kind; NaN likewise.
+        Standard errors by blocks, for every kind; NaN in the same places.
     blocks : ndarray of int
-        How many blocks use the feature.
+        Number of blocks that use the feature.
     freedom : ndarray
-        Degrees of freedom of Student's t: the number of blocks less one if all have as many explanations (for
-        "normlime": that use the feature), and fewer the more uneven they are, at least 1.
+        Degrees of freedom of Student's t: the number of blocks minus one if all have equally many explanations (for
+        "normlime": that use the feature), fewer the more uneven they are, at least 1.
     level : float
-        What the intervals were made for.
+        Confidence level of the intervals.
     """
 
     importance: Importance
@@ -49,7 +49,7 @@ class BlockIntervals:
     level: float
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas DataFrame with one row per feature (and group), as `Importance.to_frame`.
+        """Return a pandas DataFrame with one row per feature (and group), like `Importance.to_frame`.
 
         Returns
         -------
@@ -66,8 +66,8 @@ class BlockIntervals:
         return frame.assign(**{name: getattr(self, name).ravel() for name in ("blocks", "stderr", "low", "high")})
 
     def __repr__(self) -> str:
-        most = counted(int(self.blocks.max()), "block")
-        return f"<BlockIntervals: {self.level:.4g} of up to {most}; {importance_line(self.importance)}>"
+        n_blocks = counted(int(self.blocks.max()), "block")
+        return f"<BlockIntervals: {self.level:.4g} of up to {n_blocks}; {importance_line(self.importance)}>"
 
 
 @ignoring_float_errors
@@ -79,25 +79,27 @@ def interval_by_blocks(
     sign: Sign = "absolute",
     min_count: int = 1,
 ) -> BlockIntervals:
-    """Return confidence intervals of the importance of all blocks, where only the blocks are independent.
+    """Return confidence intervals of the importance of all blocks, assuming only that blocks are independent.
 
     Explanations that share samples share their errors: those of one run with a `Pool` or `Binned`, and those of one set
-    of `shared_samples`. So do the targets of one instance, and instances of one source. `Importance.interval` takes all
-    for independent, and is then too short. This takes blocks alone for independent, and asks how far they differ.
+    of `shared_samples`. So do the targets of one instance, and instances from one source. `Importance.interval` assumes
+    that all are independent, and is then too short. This function assumes only independent blocks, and computes the
+    variance between them.
 
-    An importance is a ratio of sums over blocks, sum(T) / sum(N), or made of one. Its variance is that of the residuals
-    T - S N, with a factor that makes it unbiased where what a block has in common is all that varies. Student's t has
-    one degree of freedom less than the effective number of blocks, sum(N)**2 / sum(N**2), and is corrected for skewness
-    as in `Importance.interval`. Where each block is one explanation, the intervals of means are the same as there.
+    An importance is a ratio S = sum(T) / sum(N) of sums over blocks, or a function of one. Its variance is that of the
+    residuals T - S N, with a factor that makes it unbiased if all variation is between blocks. Student's t has one
+    degree of freedom less than the effective number of blocks, sum(N)**2 / sum(N**2), and is corrected for skewness as
+    in `Importance.interval`. If each block is one explanation, the intervals of means are those of that method.
 
     Parameters
     ----------
     blocks : iterable of ImportanceStatistics
-        What `aggregate`, `NormLIME.statistics` or a file has of each block. All have the same features, and groups or
-        none; a group need not be in every block. Blocks of about equal size do best: 5 at least, better 10 or more.
+        Statistics of each block, from `aggregate`, `NormLIME.statistics` or a file. All must have the same features,
+        and all or none must have groups; a group need not be in every block. Use at least 5 blocks, better 10 or more,
+        of about equal size.
     level : float, default 0.9
         Probability, between 0 and 1, with which an interval covers the value that infinitely many such blocks would
-        give. For "l2", "sp_lime" and "sum", which grow with the number of explanations: times that number, as it is.
+        give. For "l2", "sp_lime" and "sum", which grow with the number of explanations, that number is taken as fixed.
     kind, sign, min_count
         See `ImportanceStatistics.importance`.
 
@@ -109,7 +111,7 @@ def interval_by_blocks(
     Raises
     ------
     TypeError, ValueError
-        If `blocks` are other than statistics of the same features, or none, or another argument is not as above.
+        If `blocks` is empty, or not statistics of the same features, or another argument is invalid.
 
     References
     ----------
@@ -120,8 +122,8 @@ def interval_by_blocks(
     >>> import normlime_fast as nlf
     >>> from normlime_fast import evaluation
     >>> blocks = [nlf.aggregate([[0.0, 2.0], [0.0, 2.0]]), nlf.aggregate([[0.0, 3.0], [1.0, -3.0]])]
-    >>> found = evaluation.interval_by_blocks(blocks)
-    >>> print(found.importance.stderr.round(3), found.stderr.round(3))
+    >>> result = evaluation.interval_by_blocks(blocks)
+    >>> print(result.importance.stderr.round(3), result.stderr.round(3))
     [  nan 0.237] [  nan 0.312]
     """
     level = as_probability(level, "level")
@@ -129,29 +131,29 @@ def interval_by_blocks(
     merged = reduce(ImportanceStatistics.merge, parts)
     importance = merged.importance(kind, sign, min_count)
     totals, sizes, counts = _by_block(parts, merged, kind, sign)
-    known = (counts > 0).sum(axis=0)
+    n_blocks = (counts > 0).sum(axis=0)
     mean, stderr, freedom, skew = _ratio(totals, sizes)
 
-    from scipy.special import stdtrit  # most of what `import normlime_fast` would take
+    from scipy.special import stdtrit  # imported here: at the top, most of the time of `import normlime_fast`
 
     t = -stdtrit(freedom, (1 - level) / 2)
-    found = [mean - stderr * without_skew(t, skew), mean - stderr * without_skew(-t, skew), stderr]
+    low, high = mean - stderr * without_skew(t, skew), mean - stderr * without_skew(-t, skew)
     if importance.stderr is None:  # not a mean, but times the number of explanations
-        found = [one * merged.explanations[:, None] for one in found]
+        low, high, stderr = (a * merged.explanations[:, None] for a in (low, high, stderr))
     if kind in _ROOTS:
-        root = np.sqrt(mean * merged.explanations[:, None])
-        found = [*(np.sqrt(np.maximum(one, 0.0)) for one in found[:2]), found[2] / (2 * root)]
-    hidden = (known < 2) | (counts.sum(axis=0) < importance.min_count)
-    low, high, stderr, freedom = (np.where(hidden, np.nan, one) for one in (*found, freedom))
+        low, high = np.sqrt(np.maximum(low, 0.0)), np.sqrt(np.maximum(high, 0.0))
+        stderr = stderr / (2 * np.sqrt(mean * merged.explanations[:, None]))
+    hidden = (n_blocks < 2) | (counts.sum(axis=0) < importance.min_count)
+    low, high, stderr, freedom = (np.where(hidden, np.nan, a) for a in (low, high, stderr, freedom))
     if merged.groups is None:
-        low, high, stderr, known, freedom = (one[0] for one in (low, high, stderr, known, freedom))
-    return BlockIntervals(importance, low, high, stderr, known, freedom, level)
+        low, high, stderr, n_blocks, freedom = (a[0] for a in (low, high, stderr, n_blocks, freedom))
+    return BlockIntervals(importance, low, high, stderr, n_blocks, freedom, level)
 
 
 def _as_blocks(blocks: Any) -> list[ImportanceStatistics]:
     expected = "must be ImportanceStatistics, as aggregate or NormLIME.statistics returns them"
     if isinstance(blocks, ImportanceStatistics) or not isinstance(blocks, Iterable):
-        raise TypeError(f"blocks must be a list of ImportanceStatistics, one a block, got {short_repr(blocks)}")
+        raise TypeError(f"blocks must be a list of ImportanceStatistics, one per block, got {short_repr(blocks)}")
     parts = list(blocks)
     for i, part in enumerate(parts):
         if not isinstance(part, ImportanceStatistics):
@@ -164,26 +166,27 @@ def _as_blocks(blocks: Any) -> list[ImportanceStatistics]:
 def _by_block(
     parts: list[ImportanceStatistics], merged: ImportanceStatistics, kind: Kind, sign: Sign
 ) -> tuple[Array, Array, Array]:
-    """Return of every block, group and feature the numerator, the denominator, and how many explanations use it."""
+    """Return numerator, denominator and number of explanations in use, for every block, group and feature."""
     explanations = np.concatenate([part.explanations for part in parts])
     sums, rows = np.concatenate([part.sums for part in parts]), np.arange(len(explanations))
-    each = ImportanceStatistics(sums, explanations, rows).importance(kind, sign)  # as if all were groups
-    over = each.counts if kind == "normlime" else np.broadcast_to(explanations[:, None], each.counts.shape)
-    total = each.values**2 if kind in _ROOTS else each.values if each.stderr is None else each.values * over
+    result = ImportanceStatistics(sums, explanations, rows).importance(kind, sign)  # one group per block and group
+    size = result.counts if kind == "normlime" else np.broadcast_to(explanations[:, None], result.counts.shape)
+    total = result.values**2 if kind in _ROOTS else result.values if result.stderr is None else result.values * size
     labels = np.array([0]) if merged.groups is None else merged.groups
     block = np.repeat(np.arange(len(parts)), [len(part.explanations) for part in parts])
     group = np.concatenate([np.searchsorted(labels, labels if part.groups is None else part.groups) for part in parts])
-    found = np.zeros((3, len(parts), len(labels), each.values.shape[1]))
-    found[:, block, group] = total, over, each.counts
-    return found[0], found[1], found[2]
+    table = np.zeros((3, len(parts), len(labels), result.values.shape[1]))
+    table[:, block, group] = total, size, result.counts
+    return table[0], table[1], table[2]
 
 
 def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
     """Return sum(totals) / sum(sizes) over the first axis, its standard error, degrees of freedom and skewness.
 
-    With shares h = sizes / sum(sizes), the ratio is the sum of h x, and a residual h (x - ratio). If the x are alike,
-    of variance v, the ratio's is v sum(h^2), and the squares of the residuals v sum(h^2 ((1 - h)^2 + sum of the other
-    h^2)): of C equal shares, these are C/(C - 1) times apart. The number of blocks counts as Kish's 1 / sum(h^2).
+    With shares h = sizes / sum(sizes), the ratio is the sum of h x, and a residual is h (x - ratio). If all x have the
+    variance v, the ratio has the variance v sum(h^2), and the expected sum of the squared residuals is
+    v sum(h^2 ((1 - h)^2 + sum of the other h^2)); for C equal shares, the quotient of the two is C / (C - 1). The
+    number of blocks is the effective one of Kish, 1 / sum(h^2).
     """
     size = sizes.sum(axis=0)
     shares = sizes / np.where(size > 0, size, 1.0)
@@ -191,12 +194,12 @@ def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
     residuals = totals / np.where(size > 0, size, 1.0) - mean * shares
     squares = shares**2
     sum_of_squares = squares.sum(axis=0)
-    others = np.maximum(sum_of_squares - squares, 0.0)  # rounding can leave it just below 0
-    seen = (squares * ((1.0 - shares) ** 2 + others)).sum(axis=0)
+    others = np.maximum(sum_of_squares - squares, 0.0)  # rounding can make it slightly negative
+    expected = (squares * ((1.0 - shares) ** 2 + others)).sum(axis=0)
     spread = (residuals**2).sum(axis=0)
-    variance = sum_of_squares / seen * spread  # NaN of one block
+    variance = sum_of_squares / expected * spread  # NaN for one block
     n = np.maximum(1.0 / sum_of_squares, 2.0)
     third = (residuals**3).sum(axis=0) / np.where(spread > 0, spread, 1.0) ** 1.5
-    factor = np.sqrt(n * (n - 1.0)) / np.maximum(n - 2.0, 1.0)  # adjusted, as G_1
-    skew = np.where(n > 3.0 - 1e-9, np.clip(factor * third, -1.0, 1.0), 0.0)  # of three, too, which may be rounded
+    factor = np.sqrt(n * (n - 1.0)) / np.maximum(n - 2.0, 1.0)  # as in the adjusted skewness G_1
+    skew = np.where(n > 3.0 - 1e-9, np.clip(factor * third, -1.0, 1.0), 0.0)  # n = 3 may be rounded down
     return mean, np.sqrt(variance), n - 1.0, skew

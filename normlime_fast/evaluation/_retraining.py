@@ -1,4 +1,4 @@
-"""Keep and retrain: how well a model learns without the features that an importance calls least important."""
+"""Keep and retrain: scores of models trained without the least important features."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -46,25 +46,25 @@ class RetrainingRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Retrained:
-    """What `keep_and_retrain` found.
+    """Result of `keep_and_retrain`.
 
     Attributes
     ----------
     levels : ndarray of shape (n_levels,)
-        Shares of the features removed.
+        Fractions of the features removed.
     n_kept : ndarray of int, same shape
         Numbers of features kept.
     seeds : tuple of int
         Seeds of the trainings.
     scores : ndarray of shape (n_levels, n_replicates, n_seeds)
-        As `train_and_score` returned them; NaN where an error came before.
+        Values returned by `train_and_score`; NaN for calls that an error prevented.
     baseline : ndarray of shape (n_seeds,)
         Scores with all features.
     tied : ndarray of int of shape (n_levels, n_replicates)
-        How many features are as important as the last one kept, where one of them was removed: chance has decided
-        among them. 0 where the cut is between two values.
+        Number of features that are as important as the last one kept, if one of them was removed: the choice among them
+        was random. 0 if there is no tie at the cut.
     ranking : ndarray of int of shape (n_replicates, d)
-        The features of each replicate, the most important first. The first `n_kept` were kept.
+        Features of each replicate by descending importance. The first `n_kept` were kept.
     """
 
     levels: Array
@@ -77,27 +77,28 @@ class Retrained:
 
     @property
     def gains(self) -> Array:
-        """Scores minus the baseline of the same seed; where the score is an error, above 0 is worse."""
+        """Scores minus the baseline of the same seed; if the score is an error, values above 0 are worse."""
         return self.scores - self.baseline
 
     @ignoring_float_errors
     def summary(self, confidence: float = 0.9) -> list[RetrainingRow]:
-        """Return the mean gain of each level, its interval, and the spread over replicates and over seeds apart.
+        """Return the mean gain of each level, its interval, and the spreads over replicates and over seeds.
 
         Parameters
         ----------
         confidence : float, default 0.9
-            Probability with which the interval is to cover the mean over all replicates and seeds that there could be.
+            Probability with which the interval covers the mean over all possible replicates and seeds.
 
         Returns
         -------
         list of (level, n_kept, gain, low, high, over_replicates, over_seeds, tied) tuples
-            `over_replicates` is the standard deviation of the means over seeds, `over_seeds` that of the means over
-            replicates, NaN where there is but one. The variance of the mean gain is over_replicates**2 / n_replicates
-            + over_seeds**2 / n_seeds, and the interval Student's. With several replicates and one seed it holds for
-            that one seed; with one replicate for that one ranking. `low` and `high` are NaN where all gains are equal:
-            a spread of 0 does not say how far others could be. `tied` is the mean over replicates. All of a level that
-            is not finished is NaN.
+            `over_replicates` is the standard deviation, over replicates, of the means over seeds; `over_seeds` is that,
+            over seeds, of the means over replicates. They are NaN for a single replicate or seed. The variance of the
+            mean gain is over_replicates**2 / n_replicates + over_seeds**2 / n_seeds, and the interval is Student's.
+            With several replicates and one seed it holds for that seed only; with one replicate, for that ranking
+            only. `low` and `high` are NaN if all gains are equal: a spread of 0 carries no information about other
+            replicates and seeds. `tied` is the mean over replicates. The gains and spreads of an unfinished level are
+            NaN.
 
         Raises
         ------
@@ -108,13 +109,13 @@ class Retrained:
         gains = self.gains
         of_replicates, of_seeds = gains.mean(axis=2), gains.mean(axis=1)
         largest = np.maximum(np.abs(self.scores).max(axis=(1, 2)), np.abs(self.baseline).max())
-        rounding = 8 * np.finfo(np.float64).eps * largest  # of two scores' difference, and of means of these
-        found = deviation(of_replicates, 1), deviation(of_seeds, 1)
-        spreads = [np.where(spread <= rounding, 0.0, spread) for spread in found]
+        rounding = 8 * np.finfo(np.float64).eps * largest  # of differences of scores, and of their means
+        deviations = deviation(of_replicates, 1), deviation(of_seeds, 1)
+        spreads = [np.where(spread <= rounding, 0.0, spread) for spread in deviations]
         sizes = gains.shape[1:]
         parts = [(spread**2 / n, n) for spread, n in zip(spreads, sizes, strict=True)]
         mean, half = gains.mean(axis=(1, 2)), half_width(parts, confidence)
-        half = np.where(self.n_kept == self.ranking.shape[1], 0.0, half)  # nothing removed: no gain, for certain
+        half = np.where(self.n_kept == self.ranking.shape[1], 0.0, half)  # nothing was removed: the gain is exactly 0
         columns = (self.levels, self.n_kept, mean, mean - half, mean + half, *spreads, self.tied.mean(axis=1))
         return [RetrainingRow(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
@@ -153,8 +154,8 @@ class Retrained:
         if missing:
             return f"<Retrained: {', '.join(parts)}; {counted(int(missing), 'score')} missing>"
         last = self.summary()[-1]
-        found = f"mean gain {last.gain:.3g} [{last.low:.3g}, {last.high:.3g}] at level {last.level:g}"
-        return f"<Retrained: {', '.join(parts)}; baseline {self.baseline.mean():.4g}, {found}>"
+        gain = f"mean gain {last.gain:.3g} [{last.low:.3g}, {last.high:.3g}] at level {last.level:g}"
+        return f"<Retrained: {', '.join(parts)}; baseline {self.baseline.mean():.4g}, {gain}>"
 
 
 def keep_and_retrain(
@@ -168,46 +169,46 @@ def keep_and_retrain(
     progress: bool | Progress = False,
     executor: Executor | None = None,
 ) -> Retrained:
-    """Remove the least important features, train anew on the rest, and compare with training on all.
+    """Remove the least important features, retrain on the rest, and compare with training on all features.
 
     Parameters
     ----------
     importance : Importance without groups, array_like of shape (d,) or (n_replicates, d), or a list of these
-        How important each feature is, by |value|. Several are replicates: importances of disjoint instances, say, whose
-        spread is that of the ranking. The same one several times shows what ties do, and equal values alone,
-        ``np.zeros((5, d))``, are random rankings. All have the features in the order of the columns: names, of an
-        Importance or in the index of a Series, must be the same.
+        Importance of each feature, ranked by |value|. Several are replicates: for example importances of disjoint
+        instances, whose spread is that of the ranking. Repeating one importance shows the effect of ties, and only
+        equal values, ``np.zeros((5, d))``, give random rankings. The features must be in the order of the columns:
+        names, of an Importance or in the index of a Series, must be the same.
     train_and_score : callable(kept, seed) -> float
-        Trains a model on the columns `kept`, an array of their numbers in ascending order, with all else as in every
-        call, and returns its score on data of its own: an error, an accuracy, or what you like. `seed` is for what is
-        random in the training.
+        Trains a model on the columns `kept`, an array of their numbers in ascending order, with everything else as in
+        the other calls, and returns its score on separate data: an error, an accuracy, or any other number. `seed` is
+        for the randomness of the training.
     levels : array_like of shape (n_levels,), optional
-        Shares of the features to remove, ascending, from 0 to below 1; the number is rounded. By default 0.1, 0.2, ...,
-        0.9, without those that would leave none of a few features.
+        Fractions of the features to remove, ascending, from 0 to below 1; the number is rounded. By default 0.1, 0.2,
+        ..., 0.9, without levels that would remove all features.
     seeds : sequence of int, default (0,)
-        Each set of columns is trained on with each of them.
+        Each set of columns is trained on once with each seed.
     rng : None, int or numpy Generator, default 0
-        What breaks ties among features of equal importance, in each replicate anew. In a replicate the order is the
-        same at all levels, so that what is kept at one was kept at all before.
+        Source of the random order of features of equal importance, drawn once per replicate. The order is the same at
+        all levels, so that the features kept at one level were also kept at all lower ones.
     finished : Retrained, optional
-        A result for the same `train_and_score`, such as the `finished` of an error: what it has is not asked again.
+        A result for the same `train_and_score`, such as the `finished` of an error; its scores are not computed again.
     progress : bool or callable, default False
         True shows a bar, which needs tqdm; a callable gets (trainings done, trainings in all).
     executor : concurrent.futures.Executor, optional
-        Where `train_and_score` is called; by default here, one call after the other.
+        Runs the calls of `train_and_score`; by default they run in this thread, one after the other.
 
     Returns
     -------
     Retrained
-        Sets of columns that are equal, of replicates or levels, were trained on once for each seed.
+        Equal sets of columns, of different replicates or levels, are trained on once for each seed.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit, or `train_and_score` returns no finite number.
+        If an argument is invalid, or `train_and_score` does not return a finite number.
     Exception
-        Whatever `train_and_score` raises. With every exception on the way goes what was done before: it has an
-        attribute `finished`, a Retrained with NaN for what is missing.
+        Any exception of `train_and_score`. Exceptions during the trainings have an attribute `finished`, a Retrained
+        with the scores so far and NaN for those that are missing.
 
     References
     ----------
@@ -218,7 +219,7 @@ def keep_and_retrain(
     Examples
     --------
     >>> from normlime_fast import evaluation
-    >>> lost = [0.3, 0.0, 0.1, 0.2]  # what a model loses with each feature
+    >>> lost = [0.3, 0.0, 0.1, 0.2]  # loss of a model without each feature
     >>> def error(kept, seed):
     ...     return 1 - sum(lost[j] for j in kept)
     >>> result = evaluation.keep_and_retrain([3.0, 0.0, 1.0, 2.0], error, [0.25, 0.5, 0.75])
@@ -227,10 +228,10 @@ def keep_and_retrain(
     """
     sizes, groups = importances(importance, "importance")
     if groups is not None:
-        raise ValueError(f"importance must have no groups, got {len(groups)}; evaluate one after the other")
+        raise ValueError(f"importance must have no groups, got {len(groups)}; evaluate them one after the other")
     d = sizes.shape[1]
     removed, n_kept = _as_levels(levels, d)
-    known_seeds = _as_seeds(seeds)
+    seeds = _as_seeds(seeds)
     if not callable(train_and_score):
         raise TypeError(f"train_and_score must be callable, got {short_repr(train_and_score)}")
     executor = as_executor(executor)
@@ -239,31 +240,31 @@ def keep_and_retrain(
     generator = np.random.default_rng(as_seed(rng))
     ranking = np.stack([order_with_ties(row, generator) for row in sizes])
     tied = np.array([[_tied(row, n) for row in sizes] for n in n_kept])
-    empty = np.full((len(removed), len(sizes), len(known_seeds)), np.nan)
-    result = Retrained(removed, n_kept, known_seeds, empty, empty[0, 0].copy(), tied, ranking)
-    known = {} if finished is None else _scores(finished)
-    return _filled(result, known, train_and_score, progress, executor)
+    empty = np.full((len(removed), len(sizes), len(seeds)), np.nan)
+    result = Retrained(removed, n_kept, seeds, empty, empty[0, 0].copy(), tied, ranking)
+    known_scores = {} if finished is None else _scores(finished)
+    return _filled(result, known_scores, train_and_score, progress, executor)
 
 
 def _filled(
     result: Retrained,
-    known: dict[tuple[bytes, int], float],
+    known_scores: dict[tuple[bytes, int], float],
     train_and_score: TrainAndScore,
     progress: bool | Progress,
     executor: Executor | None,
 ) -> Retrained:
-    """Fill in the scores, those that are known and the others as they are found."""
+    """Fill in the known scores, and compute the others."""
     places: dict[tuple[bytes, int], list[Array]] = {}
     calls = {}
     for kept, scores in _cells(result):
         for s, seed in enumerate(result.seeds):
             key = kept.tobytes(), seed
             places.setdefault(key, []).append(scores[s : s + 1])
-            if key not in known:
+            if key not in known_scores:
                 calls[key] = kept, seed
-    for key in places.keys() & known.keys():
+    for key in places.keys() & known_scores.keys():
         for place in places[key]:
-            place[:] = known[key]
+            place[:] = known_scores[key]
     keys, done = list(calls), 0
     with reporter(progress, len(keys), "training") as report:
 
@@ -282,14 +283,14 @@ def _filled(
                 for i, call in enumerate(calls.values()):
                     take(i, train_and_score(*call))
         except BaseException as error:
-            note = f"{done} of {len(keys)} scores are in this exception's .finished; pass it as finished= to go on"
+            note = f"{done} of {len(keys)} scores are in this exception's .finished; pass it as finished= to continue"
             attach_partial_result(error, result, note)
             raise
     return result
 
 
 def _cells(result: Retrained) -> list[tuple[Array, Array]]:
-    """Return each set of columns, in ascending order, and its scores, one per seed, to read or to write."""
+    """Return each set of columns, sorted, with a view of its scores, one per seed."""
     cells = [(np.arange(result.ranking.shape[1], dtype=np.int64), result.baseline)]
     for n, scores in zip(result.n_kept, result.scores, strict=True):
         cells += [(np.sort(order[:n]), row) for order, row in zip(result.ranking, scores, strict=True)]
@@ -297,7 +298,7 @@ def _cells(result: Retrained) -> list[tuple[Array, Array]]:
 
 
 def _scores(result: Retrained) -> dict[tuple[bytes, int], float]:
-    """Return the scores that are there, by columns and seed."""
+    """Return the scores that are not missing, by columns and seed."""
     return {
         (kept.tobytes(), seed): score
         for kept, scores in _cells(result)
@@ -307,7 +308,7 @@ def _scores(result: Retrained) -> dict[tuple[bytes, int], float]:
 
 
 def _tied(sizes: Array, n_kept: int) -> int:
-    """Count the features that are as large as the last one kept, if the first one removed is."""
+    """Count the features tied with the last one kept; 0 if the first one removed is not."""
     if n_kept == len(sizes):
         return 0
     removed, kept = np.partition(sizes, [-n_kept - 1, -n_kept])[[-n_kept - 1, -n_kept]]
@@ -315,7 +316,7 @@ def _tied(sizes: Array, n_kept: int) -> int:
 
 
 def _as_levels(levels: Any, d: int) -> tuple[Array, Array]:
-    """Return the levels and how many features each keeps."""
+    """Return the levels and the numbers of features kept."""
     if levels is None:
         levels = [tenth / 10 for tenth in range(1, 10) if np.rint(tenth / 10 * d) < d]
     array = as_numbers(levels, "levels", ndim=(1,)).astype(np.float64)
@@ -323,7 +324,7 @@ def _as_levels(levels: Any, d: int) -> tuple[Array, Array]:
         raise ValueError(f"levels must ascend from 0 or more to below 1, got {short_repr(array.tolist())}")
     n_kept = d - np.rint(array * d).astype(np.int64)
     if n_kept[-1] == 0:
-        raise ValueError(f"levels must leave a feature of {d}, got {array[-1]:g}, which removes all")
+        raise ValueError(f"levels must leave at least 1 of {d} features, got {array[-1]:g}, which removes all")
     return array, n_kept
 
 
@@ -337,7 +338,7 @@ def _as_seeds(seeds: Any) -> tuple[int, ...]:
 
 
 def _as_score(score: Any) -> float:
-    array = as_array(score, "what train_and_score returns")
+    array = as_array(score, "the result of train_and_score")
     if array.ndim or array.dtype.kind not in "fiub":
         raise TypeError(f"train_and_score must return a number, got {short_repr(score)}")
     if not np.isfinite(array):

@@ -1,9 +1,9 @@
-"""Pictures of results, drawn with matplotlib (the extra `plot`).
+"""Plots of results, drawn with matplotlib (the extra `plot`).
 
-Every function takes a result, draws into the `ax` (or `axes`) given, or into a new figure of pyplot, and returns what
-it has drawn into. It changes neither the backend nor rcParams. The colours of bars and lines are Okabe and Ito's; maps
-of colours are cividis and, where values have signs, ColorBrewer's RdBu. They can be told apart by people who do not see
-red and green, or blue and yellow, as others do.
+Every function takes a result, draws into the given `ax` (or `axes`) or into a new figure of pyplot, and returns the
+axes. It changes neither the backend nor rcParams. The colours of bars and lines are those of Okabe and Ito; colour maps
+are cividis and, for signed values, RdBu of ColorBrewer. All are safe for readers with red-green or blue-yellow colour
+blindness.
 """
 
 from normlime_fast.plotting._bars import bars, compare_kinds, group_bars

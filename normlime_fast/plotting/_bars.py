@@ -1,4 +1,4 @@
-"""Importances as bars: one, of groups side by side, and of several kinds."""
+"""Bar charts of importances: of one result, of groups side by side, and of several kinds."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes":
-    """Draw the k most important features as bars, with 90 % intervals and how many explanations use each.
+    """Draw the k most important features as bars, with 90 % intervals and the number of explanations that use each.
 
     Parameters
     ----------
     importance : Importance
-        Without groups. Kinds that are no mean ("l2", "sp_lime", "sum") have no interval, and so have features that
-        fewer than two explanations use.
+        Without groups. Kinds that are not a mean ("l2", "sp_lime", "sum") have no interval, nor do features that fewer
+        than two explanations use.
     k : int, default 10
     ax : matplotlib Axes, optional
-        By default of a new figure.
+        By default those of a new figure.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `importance` is none, has groups or no feature that is used; if `k` is not an integer of at least 1.
+        If `importance` is not an Importance, has groups or no feature in use; if `k` is not an integer of at least 1.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     axis = _common.how_many(len(columns), importance.values.size)
     _common.name_rows(ax, _common.labels_of(importance.feature_names, columns), axis)
     n = int(importance.explanations)
-    _write_counts(ax, importance.counts[columns], f"used by, of {n:,} explanation{'s' * (n != 1)}")
+    _write_counts(ax, importance.counts[columns], f"uses in {n:,} explanation{'s' * (n != 1)}")
     ax.set_xlabel(_common.quantity_of(importance, lines=True))
     return ax
 
@@ -67,7 +67,7 @@ def group_bars(
     *,
     features: Literal["shared", "own"] = "shared",
 ) -> Array:
-    """Draw the most important features of every group side by side, on one scale.
+    """Draw the most important features of every group side by side, on a common scale.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def group_bars(
     axes : array_like of matplotlib Axes, optional
         One per group; by default those of a new figure, for up to 100 groups.
     features : {"shared", "own"}
-        "shared": the same k features in all groups, those with the largest value in any. "own": the top k of each.
+        "shared": the same k features in all groups, with the largest |value| in any. "own": the top k of each.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def group_bars(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `importance` is none, has no groups or no feature that is used; if `k`, `features` or `axes` do not fit.
+        If `importance` is not an Importance, has no groups or no feature in use, or another argument is invalid.
 
     Examples
     --------
@@ -103,11 +103,11 @@ def group_bars(
     if not isinstance(features, str) or features not in ("shared", "own"):
         raise ValueError(f'features must be "shared" or "own", got {short_repr(features)}')
     groups = _common.groups_of(importance)
-    values, counts, least = importance.values, importance.counts, importance.min_count
+    values, counts, min_count = importance.values, importance.counts, importance.min_count
     if features == "shared":
-        columns = [_common.used_columns(values, counts, least, k)] * len(groups)
+        columns = [_common.used_columns(values, counts, min_count, k)] * len(groups)
     else:
-        columns = [_common.used_columns(*of_group, least, k) for of_group in zip(values, counts, strict=True)]
+        columns = [_common.used_columns(*of_group, min_count, k) for of_group in zip(values, counts, strict=True)]
     panels = _common.as_many_axes(axes, len(groups), "group")
     per_row, made = len(groups), panels is None
     if panels is None:
@@ -119,21 +119,21 @@ def group_bars(
     limits = _limits(values, low, high, columns)
     for number, (ax, group, shown_columns) in enumerate(zip(panels, groups, columns, strict=True)):
         _draw(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
-        together = len(ax.get_shared_y_axes().get_siblings(ax)) > 1  # then their figure hides the inner labels
+        shared = len(ax.get_shared_y_axes().get_siblings(ax)) > 1  # then the figure hides the inner labels
         outer = features == "own" or number % per_row == 0
         labels = _common.labels_of(importance.feature_names, shown_columns)
         axis = _common.how_many(len(shown_columns), values.shape[1])
-        _common.name_rows(ax, labels if outer or together else [""] * len(labels), axis if outer else None, 3)
+        _common.name_rows(ax, labels if outer or shared else [""] * len(labels), axis if outer else None, 3)
         _write_counts(ax, counts[number, shown_columns], None)
         title = f"{group}\nn = {importance.explanations[number]:,}"
         ax.set_title(title, fontsize="medium", **_common.PLAIN)
         ax.set_xlim(limits)
-    what = _common.quantity_of(importance, lines=True)
-    what += ("; " if _common.has_interval(importance) else "\n") + "right: explanations that use the feature"
+    label = _common.quantity_of(importance, lines=True)
+    label += ("; " if _common.has_interval(importance) else "\n") + "right: explanations that use the feature"
     if made:
-        panels[0].figure.supxlabel(what, fontsize=panels[0].xaxis.label.get_fontsize())
+        panels[0].figure.supxlabel(label, fontsize=panels[0].xaxis.label.get_fontsize())
     else:
-        panels[0].set_xlabel(what)
+        panels[0].set_xlabel(label)
     return np.array(panels, dtype=object)
 
 
@@ -145,7 +145,7 @@ def compare_kinds(
     *,
     min_count: int = 1,
 ) -> "Axes":
-    """Draw what several kinds of importance say of the same explanations, each scaled to its largest |value|.
+    """Draw several kinds of importance of the same explanations, each scaled to its largest |value|.
 
     Parameters
     ----------
@@ -153,9 +153,9 @@ def compare_kinds(
     kinds : sequence of str
         Up to six; see `LocalExplanations.importance`.
     k : int, default 10
-        How many features: those with the largest scaled value of any kind.
+        Number of features: those with the largest scaled |value| in any kind.
     ax : matplotlib Axes, optional
-        By default of a new figure.
+        By default those of a new figure.
     min_count : int, default 1
         Hides features that fewer explanations use.
 
@@ -168,7 +168,7 @@ def compare_kinds(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `local` are no LocalExplanations, a kind is unknown or there twice, no feature is used, or `k` is below 1.
+        If `local` is not a LocalExplanations, a kind is unknown or repeated, no feature is used, or `k` is below 1.
 
     Examples
     --------
@@ -187,7 +187,7 @@ def compare_kinds(
         raise TypeError(f"kinds must be a list of kinds, got {short_repr(kinds)}")
     results = [local.importance(kind, min_count=min_count) for kind in kinds]
     if len(set(kinds)) < len(kinds):
-        raise ValueError(f"kinds must have every kind once, got {short_repr(kinds)}")
+        raise ValueError(f"kinds must not repeat a kind, got {short_repr(kinds)}")
     _common.require_importance(results[0], "compare_kinds", None)
     sizes = np.array([np.abs(result.values).max() for result in results])
     scaled = np.array([result.values for result in results]) / np.where(sizes > 0, sizes, 1.0)[:, None]
@@ -195,8 +195,8 @@ def compare_kinds(
     height = 0.8 / len(kinds)
     ax = _common.axes_for(ax, len(columns) * max(1.0, len(kinds) / 3))
     for number, kind in enumerate(kinds):
-        at = np.arange(len(columns)) - 0.4 + (number + 0.5) * height
-        ax.barh(at, scaled[number, columns], height, color=_common.COLOURS[number], label=kind)
+        rows = np.arange(len(columns)) - 0.4 + (number + 0.5) * height
+        ax.barh(rows, scaled[number, columns], height, color=_common.COLOURS[number], label=kind)
     ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
     axis = _common.how_many(len(columns), scaled.shape[1])
     _common.name_rows(ax, _common.labels_of(results[0].feature_names, columns), axis)
@@ -206,30 +206,30 @@ def compare_kinds(
 
 
 def _limits(values: Array, low: Array, high: Array, columns: list[Array]) -> tuple[float, float]:
-    """Return the ends of the one scale of all groups, 0 among them."""
+    """Return the limits of the common scale of all groups, which includes 0."""
     rows = zip(np.nan_to_num(low, nan=0.0), values, np.nan_to_num(high, nan=0.0), columns, strict=True)
-    found = np.concatenate([[0.0], *(np.concatenate([a[js], b[js], c[js]]) for a, b, c, js in rows)])
-    least, most = float(found.min()), float(found.max())
-    margin = 0.05 * (most - least) or 1.0
-    return least - margin * (least < 0), most + margin * (most > 0 or least == most)
+    ends = np.concatenate([[0.0], *(np.concatenate([a[js], b[js], c[js]]) for a, b, c, js in rows)])
+    lowest, highest = float(ends.min()), float(ends.max())
+    margin = 0.05 * (highest - lowest) or 1.0
+    return lowest - margin * (lowest < 0), highest + margin * (highest > 0 or lowest == highest)
 
 
 def _draw(ax: "Axes", values: Array, low: Array, high: Array) -> None:
-    """Draw bars from the top down, with their intervals."""
+    """Draw bars in rows, with their intervals."""
     rows = np.arange(len(values))
     ax.barh(rows, values, 0.7, color=_common.bar_colours(values))
-    there = np.isfinite(low)
-    if there.any():
-        reach = np.maximum([values - low, high - values], 0.0)[:, there]
+    known = np.isfinite(low)
+    if known.any():
+        errors = np.maximum([values - low, high - values], 0.0)[:, known]
         ax.errorbar(
-            values[there], rows[there], xerr=reach, fmt="none", ecolor=ax.yaxis.label.get_color(), elinewidth=1.2
+            values[known], rows[known], xerr=errors, fmt="none", ecolor=ax.yaxis.label.get_color(), elinewidth=1.2
         )
     if (values < 0).any():
         ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
 
 
 def _write_counts(ax: "Axes", counts: Array, label: str | None) -> None:
-    """Write how many explanations use the features to the right of the axes."""
+    """Write the numbers of explanations that use the features to the right of the axes."""
     right = ax.secondary_yaxis("right")
     right.set_yticks(range(len(counts)), labels=[f"{count:,}" for count in counts.tolist()])
     right.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""What the pictures share: words, colours, figures, and the checks that come before anything is drawn."""
+"""Shared by the plots: labels, colours, figures, and the checks before drawing."""
 
 import textwrap
 from collections import Counter
@@ -15,10 +15,10 @@ from normlime_fast._results.importance import Importance
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, VERMILLION = display.COLOURS  # of values above and below 0; they can be seen on white and on black
-COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, but for yellow and black
+BLUE, VERMILLION = display.COLOURS  # of values above and below 0; visible on white and on black
+COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, except yellow and black
 SEQUENTIAL, DIVERGING = "cividis", "RdBu"
-PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts of the user: $ and _ are letters
+PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}  # for texts of the user: $ and _ are plain characters
 LEVEL = 0.9  # of all intervals
 MOST_PANELS = 100
 
@@ -32,90 +32,90 @@ _QUANTITIES = {
     "mean": ("mean of w over all explanations", _UNIT),
     "sum": ("sum of w over all explanations", _UNIT),
 }
-_SIGNS = {"absolute": "", "positive": ", w > 0 alone", "negative": ", w < 0 alone", "net": ", w > 0 minus w < 0"}
+_SIGNS = {"absolute": "", "positive": ", only w > 0", "negative": ", only w < 0", "net": ", w > 0 minus w < 0"}
 WEIGHT = f"weight w ({_UNIT})"
 
 
 def check_library(function: str) -> None:
-    """Refuse to draw where matplotlib is missing."""
+    """Refuse to draw if matplotlib is missing."""
     import_optional("matplotlib", function, '"normlime-fast[plot]"')
 
 
 def require_importance(result: object, function: str, grouped: bool | None, other: str = "") -> None:
-    """Refuse what is no importance, or has groups or none where `other` is what draws those, or has nothing to draw."""
+    """Refuse a non-Importance, a wrong presence of groups, for which `other` is the function, and an empty result."""
     check_library(function)
     if not isinstance(result, Importance):
         raise TypeError(f"{function} needs an Importance, got {type(result).__name__}")
     if grouped is False and result.groups is not None:
         raise ValueError(f"{function} needs an importance without groups, got {len(result.groups)}; use {other}")
     if grouped and result.groups is None:
-        raise ValueError(f"{function} needs an importance with groups, as by= makes them, got none; use {other}")
+        raise ValueError(f"{function} needs an importance with groups, as from by=, got none; use {other}")
     if not (result.counts >= result.min_count).any():
         users = "1 explanation uses" if result.min_count == 1 else f"{result.min_count} explanations use"
         raise ValueError(f"{function} needs a feature that at least {users}, got none")
 
 
 def require_local(local: object, function: str) -> None:
-    """Refuse what are no local explanations."""
+    """Refuse anything but LocalExplanations."""
     check_library(function)
     if not isinstance(local, LocalExplanations):
         raise TypeError(f"{function} needs LocalExplanations, got {type(local).__name__}")
 
 
-def flat(text: object, most: int = 28) -> str:
-    """Return a text in one line of printable letters; where it is longer than `most`, its two ends."""
+def flat(text: object, limit: int = 28) -> str:
+    """Return a text as one printable line; if it is longer than `limit`, only its two ends."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
-    if len(line) <= most:
+    if len(line) <= limit:
         return line
-    tail = (most - 1) // 2
-    return f"{line[: most - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{line[-tail:]}"
+    tail = (limit - 1) // 2
+    return f"{line[: limit - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{line[-tail:]}"
 
 
-def labels_of(names: tuple[str, ...] | None, columns: Iterable[int], most: int = 28) -> list[str]:
-    """Return what axes call these features."""
+def labels_of(names: tuple[str, ...] | None, columns: Iterable[int], limit: int = 28) -> list[str]:
+    """Return the labels of these features on axes."""
     numbers = list(columns)
     if names is None:
         return [f"feature {j}" for j in numbers]
-    labels = _distinct_labels([names[j] for j in numbers], numbers, most)
+    labels = _distinct_labels([names[j] for j in numbers], numbers, limit)
     return [label or f"feature {j}" for label, j in zip(labels, numbers, strict=True)]
 
 
-def groups_of(importance: Importance, most: int = 18) -> list[str]:
-    """Return what titles and axes call the groups."""
+def groups_of(importance: Importance, limit: int = 18) -> list[str]:
+    """Return the labels of the groups in titles and on axes."""
     groups = [] if importance.groups is None else [str(group) for group in importance.groups]
-    return _distinct_labels(groups, range(len(groups)), most)
+    return _distinct_labels(groups, range(len(groups)), limit)
 
 
-def _distinct_labels(texts: list[str], numbers: Sequence[int], most: int) -> list[str]:
-    """Return the texts as `flat` does; where different ones would look the same, with their numbers at the end."""
-    labels = [flat(text, most) for text in texts]
+def _distinct_labels(texts: list[str], numbers: Sequence[int], limit: int) -> list[str]:
+    """Shorten texts with `flat`; append the number where different texts would look the same."""
+    labels = [flat(text, limit) for text in texts]
     alike = Counter(label for label, _ in set(zip(labels, texts, strict=True)))
-    for at, (text, number) in enumerate(zip(texts, numbers, strict=True)):
-        if labels[at] and alike[labels[at]] > 1:
+    for i, (text, number) in enumerate(zip(texts, numbers, strict=True)):
+        if labels[i] and alike[labels[i]] > 1:
             end = f" ({number})"
-            labels[at] = flat(text, most - len(end)) + end
+            labels[i] = flat(text, limit - len(end)) + end
     return labels
 
 
 def how_many(drawn: int, d: int) -> str:
-    """Return how many of the features are drawn."""
+    """Return the number of features drawn, as a label."""
     return f"{drawn:,} of {d:,} features" if drawn < d else f"all {d:,} features" if d > 1 else "1 feature"
 
 
 def quantity(kind: str, sign: str, shrunk: bool = False) -> str:
-    """Return what a value is, and its unit, in short lines."""
-    what, unit = _QUANTITIES[kind]
-    return f"{what}{_SIGNS[sign]}{', shrunk' * shrunk}\n({unit})"
+    """Return the name and the unit of a value, in short lines."""
+    name, unit = _QUANTITIES[kind]
+    return f"{name}{_SIGNS[sign]}{', shrunk' * shrunk}\n({unit})"
 
 
 def quantity_of(result: Importance, lines: bool = False) -> str:
-    """Return the same of a result; and what lines are, if they are drawn where there are intervals."""
-    what = quantity(result.kind, result.sign, result.shrink)
-    return what + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
+    """Return `quantity` for a result, with a note on the lines if they show its intervals."""
+    label = quantity(result.kind, result.sign, result.shrink)
+    return label + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
 
 
 def wrapped(text: str) -> str:
-    """Return the text in lines that fit beside a colour bar."""
+    """Return the text in lines that fit next to a colour bar."""
     return "\n".join(textwrap.fill(line, 40) for line in text.split("\n"))
 
 
@@ -133,21 +133,21 @@ def interval_of(result: Importance) -> tuple[Array, Array]:
 
 
 def is_signed(result: Importance) -> bool:
-    """Whether values stand for both directions."""
+    """Whether values of both signs are possible."""
     return result.kind in ("mean", "sum") or result.sign == "net"
 
 
 def used_columns(values: Array, counts: Array, min_count: int, k: int) -> Array:
-    """Return the k features that are used and have the largest |value| (of all groups), the largest first."""
+    """Return the k features in use with the largest |value| in any group, in descending order."""
     used = counts >= min_count
     sizes = np.where(used, np.abs(values), -1.0).reshape(-1, values.shape[-1]).max(axis=0)
     order = np.argsort(-sizes, kind="stable")[:k]
-    found: Array = order[sizes[order] >= 0]
-    return found
+    columns: Array = order[sizes[order] >= 0]
+    return columns
 
 
 def as_axes(ax: Any, name: str = "ax") -> "Axes":
-    """Return what one can draw into."""
+    """Check that `ax` is a matplotlib Axes."""
     from matplotlib.axes import Axes
 
     if not isinstance(ax, Axes):
@@ -156,16 +156,16 @@ def as_axes(ax: Any, name: str = "ax") -> "Axes":
 
 
 def check_unshared(axes: "list[Axes]", name: str, drawn: "Sequence[Axes]" = ()) -> None:
-    """Refuse axes that share y with others than those `drawn` with the same labels, as they share the labels too."""
+    """Refuse axes that share y, and thus labels, with axes other than those `drawn` with the same labels."""
     for ax in axes:
         if not set(ax.get_shared_y_axes().get_siblings(ax)) <= {ax, *drawn}:
             raise ValueError(
-                f"{name} must not share y with other axes, which would get the same labels; got some that do"
+                f"{name} must not share y with other axes, which would get the same labels, got shared ones"
             )
 
 
 def axes_for(ax: "Axes | None", rows: float, inches: float = 0.0, named: bool = True) -> "Axes":
-    """Return the user's axes, or those of a new figure that is as large as usual, or as the (named) rows need."""
+    """Return the user's axes, or those of a new figure of at least the default size that fits the rows."""
     if ax is not None:
         ax = as_axes(ax)
         if named:
@@ -180,7 +180,7 @@ def axes_for(ax: "Axes | None", rows: float, inches: float = 0.0, named: bool = 
 
 
 def height_of(rows: float) -> float:
-    """Return the inches that so many labelled rows and an axis need."""
+    """Return the height in inches of this number of labelled rows and an axis."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
 
@@ -189,25 +189,25 @@ def height_of(rows: float) -> float:
 
 
 def as_many_axes(axes: Any, number: int, unit: str) -> "list[Axes] | None":
-    """Return the user's axes, one per `unit`, or None where there are none."""
+    """Return the user's axes, one per `unit`, or None if not given."""
     if axes is None:
         if number > MOST_PANELS:
             raise ValueError(f"axes must be given for more than {MOST_PANELS} {unit}s, got {number}")
         return None
-    given = [as_axes(ax, "axes") for ax in np.atleast_1d(np.asarray(axes, dtype=object)).ravel()]
-    if len(given) != number:
-        raise ValueError(f"axes must be one per {unit}, {number}, got {len(given)}")
-    return given
+    panels = [as_axes(ax, "axes") for ax in np.atleast_1d(np.asarray(axes, dtype=object)).ravel()]
+    if len(panels) != number:
+        raise ValueError(f"axes must be one per {unit}, {number}, got {len(panels)}")
+    return panels
 
 
-def new_panels(number: int, columns: int, size: tuple[float, float], least: float = 0.0) -> "list[Axes]":
-    """Return axes in rows of a new figure, each of this size in inches or larger, the last row perhaps not full."""
+def new_panels(number: int, columns: int, size: tuple[float, float], min_height: float = 0.0) -> "list[Axes]":
+    """Return axes in a grid of a new figure, each at least of this size in inches; the last row may be incomplete."""
     import matplotlib.pyplot as plt
 
     columns = min(columns, number)
     rows = -(-number // columns)
     figure, grid = plt.subplots(rows, columns, squeeze=False, layout="constrained")
-    height = max(least or figure.get_figheight(), rows * size[1])
+    height = max(min_height or figure.get_figheight(), rows * size[1])
     figure.set_size_inches(max(figure.get_figwidth(), columns * size[0]), min(height, _LARGEST))
     for unused in grid.ravel()[number:]:
         unused.remove()
@@ -215,7 +215,7 @@ def new_panels(number: int, columns: int, size: tuple[float, float], least: floa
 
 
 def name_rows(ax: "Axes", labels: list[str], axis: str | None, steps: int = 6) -> None:
-    """Name the rows, from the top down, and their axis; leave room between the numbers of the other."""
+    """Label the rows, from the top down, and their axis; limit the ticks of the other axis to `steps` intervals."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_yticks(range(len(labels)), labels=labels, **PLAIN)
@@ -235,7 +235,7 @@ def one_figure(axes: "list[Axes]") -> Any:
     """Return the figure of these axes."""
     figures = {id(ax.figure): ax.figure for ax in axes}
     if len(figures) > 1:
-        raise ValueError(f"axes must be of one figure, got {len(figures)}")
+        raise ValueError(f"axes must belong to one figure, got {len(figures)}")
     return axes[0].figure
 
 

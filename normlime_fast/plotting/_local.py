@@ -1,4 +1,4 @@
-"""Local explanations: one as bars, and the weights of many as points."""
+"""Plots of local explanations: one as bars, and the weights of many as points."""
 
 import numbers
 import sys
@@ -18,10 +18,10 @@ from normlime_fast.plotting import _common
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_POINTS = 2000  # of a feature: more are one blot
-_SHADES = (_common.BLUE, "#C4708C", "#E08000")  # of low to high values: also without red, green or blue in steps
-_GREY = "#B0B0B0"  # which is none of them
-_HALF = 0.4  # of a row, for its points
+MOST_POINTS = 2000  # per feature; more would merge into a blot
+_SHADES = (_common.BLUE, "#C4708C", "#E08000")  # of low to high values: distinct steps also without red, green or blue
+_GREY = "#B0B0B0"  # distinct from all shades
+_HALF = 0.4  # half the height of a row for its points
 
 
 def local_bars(
@@ -33,21 +33,21 @@ def local_bars(
     *,
     x: Any = None,
 ) -> "Axes":
-    """Draw one explanation: the k largest weights as bars, to the right where they raise the output.
+    """Draw one explanation: the k largest weights as bars, to the right if they raise the output.
 
     Parameters
     ----------
     local : LocalExplanations
     instance : int
-        Number of the row explained, as `local.instance` has it.
+        Number of the row explained, as in `local.instance`.
     target : int or str, optional
-        Number or name of the output; needed where the instance was explained for several.
+        Number or name of the output; required if the instance was explained for several.
     k : int, default 10
     ax : matplotlib Axes, optional
-        By default of a new figure.
+        By default those of a new figure.
     x : array_like of shape (d,), optional
-        The row explained: its values are written beside the names. The index of a Series and the columns of a
-        DataFrame must be the names of the features, in any order, or the numbers 0 to d - 1 that pandas gives.
+        The row explained: its values are written next to the names. The index of a Series and the columns of a
+        DataFrame must be the names of the features, in any order, or the default numbers 0 to d - 1.
 
     Returns
     -------
@@ -58,8 +58,8 @@ def local_bars(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `local` are no LocalExplanations, there is no such instance or target, or several; if the explanation is
-        empty, or `k` or `x` do not fit.
+        If `local` is not a LocalExplanations, no or several explanations match `instance` and `target`, the explanation
+        is empty, or `k` or `x` is invalid.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def local_bars(
     if x is not None:
         described = _as_row(x, len(weights), local.feature_names)
         short = _common.labels_of(local.feature_names, columns, 20)
-        labels = [f"{name} = {_told(described[j])}" for name, j in zip(short, columns.tolist(), strict=True)]
+        labels = [f"{name} = {_value_text(described[j])}" for name, j in zip(short, columns.tolist(), strict=True)]
     ax = _common.axes_for(ax, len(columns))
     ax.barh(range(len(columns)), weights[columns], 0.7, color=_common.bar_colours(weights[columns]))
     ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
@@ -108,25 +108,25 @@ def strip(
 ) -> "Axes":
     """Draw the weights of the k most important features as points, one per explanation that uses the feature.
 
-    Of a feature with more than 2,000 points a random 2,000 are drawn, always the same.
+    For a feature with more than 2,000 points, 2,000 are drawn at random, always the same ones.
 
     Parameters
     ----------
     local : LocalExplanations
     X : DataFrame, array or sparse matrix of shape (n_instances, d), optional
-        What was explained, one row per instance, in the order given to `explain`: points get the colour of the
-        feature's value, from its 5th to its 95th percentile in X. Grey are NaN, text, pandas' categories and
-        `categorical`.
+        The rows explained, one per instance, in the order given to `explain`: the colour of a point is the feature's
+        value, from its 5th to its 95th percentile in X. NaN, text, pandas' categories and `categorical` columns are
+        grey.
     k : int, default 10
     ax : matplotlib Axes, optional
-        By default of a new figure.
+        By default those of a new figure.
     target : int or str, optional
-        Number or name of an output: only its explanations. By default all; a weight then speaks for the output that
-        its explanation explains.
+        Number or name of an output whose explanations are drawn. By default all explanations; a weight then refers to
+        the output of its own explanation.
     kind, min_count : optional
         The importance that ranks the features; see `LocalExplanations.importance`.
     categorical : list of int or str, optional
-        Columns of X whose numbers are codes without an order: their points are grey.
+        Columns of X whose numbers are unordered codes; their points are grey.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def strip(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `local` are no LocalExplanations, no feature is used, or another argument does not fit.
+        If `local` is not a LocalExplanations, no feature is used, or another argument is invalid.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def strip(
     rows = is_counted(local.status)
     if target is not None:
         rows &= local.target == _as_target(local, target)
-    of = _Values(X, local, categorical)
+    feature_values = _Values(X, local, categorical)
     importance = _ranking(local, rows, kind, min_count)
     columns = _common.used_columns(importance.values, importance.counts, min_count, k)
     ax = _common.axes_for(ax, len(columns))
@@ -166,17 +166,17 @@ def strip(
     edges = np.linspace(min(span.min(), 0.0), max(span.max(), 0.0), 101)
     ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
     grey = False
-    for at, (j, (where, weights)) in enumerate(zip(columns.tolist(), clouds, strict=True)):
-        shades = None if X is None else of.column(j, where)
+    for row, (j, (where, weights)) in enumerate(zip(columns.tolist(), clouds, strict=True)):
+        shades = None if X is None else feature_values.column(j, where)
         grey = grey or (shades is not None and bool(np.isnan(shades).any()))
-        _draw_points(ax, weights, at + _spread(weights, edges), shades, len(span))
+        _draw_points(ax, weights, row + _spread(weights, edges), shades, len(span))
     names, d = local.feature_names, importance.values.size
     _common.name_rows(ax, _common.labels_of(names, columns), _common.how_many(len(columns), d))
-    most = int(importance.counts[columns].max())
-    cut = f"\nat most {MOST_POINTS:,} of up to {most:,} points a feature" if most > MOST_POINTS else ""
+    n_points = int(importance.counts[columns].max())
+    cut = f"\nat most {MOST_POINTS:,} of up to {n_points:,} points per feature" if n_points > MOST_POINTS else ""
     ax.set_xlabel(f"{_common.WEIGHT}{cut}")
     if X is not None:
-        _write_colours(ax, "feature's value, 5th to 95th percentile" + "\ngrey: no number" * grey)
+        _write_colours(ax, "feature's value, 5th to 95th percentile" + "\ngrey: not a number" * grey)
     return ax
 
 
@@ -187,8 +187,8 @@ def _as_target(local: LocalExplanations, target: int | str) -> int:
         return names.index(target)
     if isinstance(target, numbers.Integral) and not isinstance(target, bool) and target in explained:
         return int(target)
-    among = short_repr(explained if names is None else [names[number] for number in explained])
-    raise ValueError(f"target must be one that was explained, of {among}, got {short_repr(target)}")
+    explained_names = short_repr(explained if names is None else [names[number] for number in explained])
+    raise ValueError(f"target must be one of those explained, {explained_names}, got {short_repr(target)}")
 
 
 def _row_of(local: LocalExplanations, instance: int, target: int | str | None) -> int:
@@ -196,27 +196,27 @@ def _row_of(local: LocalExplanations, instance: int, target: int | str | None) -
     number = as_count(instance, "instance", 0)
     rows = np.flatnonzero(local.instance == number)
     if not rows.size:
-        some = short_repr(np.unique(local.instance)[:5].tolist())
-        raise ValueError(f"instance must be one that was explained, as {some}, got {number}")
+        first = short_repr(np.unique(local.instance)[:5].tolist())
+        raise ValueError(f"instance must be one of those explained, which begin with {first}, got {number}")
     if target is not None:
         wanted = _as_target(local, target)
         rows = rows[local.target[rows] == wanted]
         if not rows.size:
-            raise ValueError(f"target must be one that instance {number} was explained for, got {short_repr(target)}")
+            raise ValueError(f"target must be one of those explained for instance {number}, got {short_repr(target)}")
     if len(rows) > 1:
         targets = short_repr(local.target[rows].tolist())
-        raise ValueError(f"target must say which explanation of instance {number}, of the targets {targets}")
+        raise ValueError(f"target must be given for instance {number}, which was explained for the targets {targets}")
     return int(rows[0])
 
 
 def _title(local: LocalExplanations, row: int) -> str:
-    """Return what is explained, and how well."""
+    """Return the instance, the target, the output and the R^2 as a title."""
     target = int(local.target[row])
     name = target if local.target_names is None else _common.flat(local.target_names[target])
     output = f"output {local.prediction[row]:.3g}" if np.isfinite(local.prediction[row]) else ""
     fit = f"R^2 {local.r2[row]:.2f}" if np.isfinite(local.r2[row]) else ""
-    found = ", ".join(filter(None, [output, fit]))
-    return f"instance {local.instance[row]}, target {name}" + f": {found}" * bool(found)
+    details = ", ".join(filter(None, [output, fit]))
+    return f"instance {local.instance[row]}, target {name}" + f": {details}" * bool(details)
 
 
 def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
@@ -234,31 +234,31 @@ def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
         raise ValueError(f"x must be one row of {d} values, one per feature, got {short_repr(type(x).__name__, str)}")
     if frame is None or names is None:
         return values
-    return [values[at] for at in _order(frame.columns, names)]
+    return [values[i] for i in _order(frame.columns, names)]
 
 
 def _order(columns: Any, names: tuple[str, ...]) -> list[int]:
-    """Return where the features are among the columns of x."""
-    found = as_names(columns)
-    if found != names and set(found) == set(names) and len(set(found)) == len(found):
-        place = {name: at for at, name in enumerate(found)}
-        return [place[name] for name in names]
-    if found != names and list(columns) != list(range(len(names))):
+    """Return the positions of the features among the columns of x."""
+    given = as_names(columns)
+    if given != names and set(given) == set(names) and len(set(given)) == len(given):
+        positions = {name: i for i, name in enumerate(given)}
+        return [positions[name] for name in names]
+    if given != names and list(columns) != list(range(len(names))):
         raise ValueError(
-            f"x must have the names of the features, {short_repr(list(names))}, got {short_repr(list(found))}"
+            f"x must have the names of the features, {short_repr(list(names))}, got {short_repr(list(given))}"
         )
     return list(range(len(names)))
 
 
-def _told(value: Any) -> str:
-    """Return a value as one reads it."""
+def _value_text(value: Any) -> str:
+    """Return a value as readable text."""
     return f"{value:.4g}" if isinstance(value, float) else _common.flat(value, 12)
 
 
 def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) -> Importance:
-    """Return the importance that these explanations give."""
+    """Return the importance computed from these explanations."""
     if not rows.any():
-        raise ValueError("strip needs explanations, but all that were asked for have status 6 to 9")
+        raise ValueError("strip needs explanations, but all of those selected have status 6 to 9")
     statistics = sum_weights(local.weights[rows], None, local.feature_names)
     importance = statistics.importance(kind, min_count=min_count)
     _common.require_importance(importance, "strip", None)
@@ -266,7 +266,7 @@ def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) 
 
 
 def _points(local: LocalExplanations, rows: Array, j: int) -> tuple[Array, Array]:
-    """Return some of the explanations that use a feature, and their weights."""
+    """Return up to MOST_POINTS explanations that use a feature, and their weights."""
     column = local.weights[:, [j]].toarray()[:, 0]
     where = np.flatnonzero(rows & (column != 0))
     if len(where) > MOST_POINTS:
@@ -275,7 +275,7 @@ def _points(local: LocalExplanations, rows: Array, j: int) -> tuple[Array, Array
 
 
 def _spread(weights: Array, edges: Array) -> Array:
-    """Return how far points leave the middle of their row, so that those of nearly one weight lie side by side."""
+    """Return the offsets of points from the middle of their row, so that points of similar weight do not overlap."""
     bins = np.searchsorted(edges, weights)
     order = np.argsort(bins, kind="stable")
     _, first, counts = np.unique(bins[order], return_index=True, return_counts=True)
@@ -331,18 +331,18 @@ class _Values:
         """Return a feature's value for these explanations, from 0 at its 5th percentile to 1 at its 95th, or NaN."""
         if j in self.codes:
             return np.full(len(where), np.nan)
-        of_all = self._numbers(j)
-        of_all = np.where(np.isfinite(of_all), of_all, np.nan)
-        values = of_all[self.rows[where]]
+        column = self._numbers(j)
+        column = np.where(np.isfinite(column), column, np.nan)
+        values = column[self.rows[where]]
         if np.isnan(values).all():
             return values
-        low, high = np.nanpercentile(of_all, [5, 95])
+        low, high = np.nanpercentile(column, [5, 95])
         if low == high:
-            low, high = np.nanmin(of_all), np.nanmax(of_all)
+            low, high = np.nanmin(column), np.nanmax(column)
         return np.clip((values - low) / (high - low), 0, 1) if low < high else np.where(np.isnan(values), np.nan, 0.5)
 
     def _numbers(self, j: int) -> Array:
-        """Return a column as floats, NaN for what is none."""
+        """Return a column as floats, NaN for values that are not numbers."""
         if hasattr(self.table, "iloc"):
             column = self.table.iloc[:, j]
             if column.dtype.kind in "fiub":

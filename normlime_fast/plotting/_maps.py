@@ -1,4 +1,4 @@
-"""Importances as colours: groups by features, and images."""
+"""Importances as colours: heatmaps of groups by features, and images."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "Axes":
-    """Draw the importance of features, in rows, for groups, in columns, as colours.
+    """Draw importances as colours, with features in rows and groups in columns.
 
     Parameters
     ----------
     importance : Importance
         With groups.
     k : int, default 30
-        How many features: those with the largest |value| in any group, the largest first.
+        Number of features: those with the largest |value| in any group, in descending order.
     ax : matplotlib Axes, optional
-        By default of a new figure.
+        By default those of a new figure.
 
     Returns
     -------
@@ -33,7 +33,8 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `importance` is none, has no groups or no feature that is used; if `k` is not an integer of at least 1.
+        If `importance` is not an Importance, has no groups or no feature in use; if `k` is not an integer of at least
+        1.
 
     Examples
     --------
@@ -60,19 +61,19 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
 
 
 def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segments: Any = None) -> Array:
-    """Draw importances of pixels as images, one per group, on one scale of colours.
+    """Draw importances of pixels as images, one per group, with a common colour scale.
 
     Parameters
     ----------
     importance : Importance
-        Of an image's pixels, row by row, or of its segments.
+        Its features are the pixels of an image, row by row, or its segments.
     shape : (int, int), optional
-        Height and width H, W of the image with H * W features; for `Mask(segments=7)` it is (7, 7), its grid.
-        `segments` has a shape of its own.
+        Height and width H, W of an image with H * W features; (7, 7), its grid, for `Mask(segments=7)`. Not needed with
+        `segments`.
     axes : array_like of matplotlib Axes, optional
-        One per group, or one where there are no groups; by default those of a new figure, for up to 100 groups.
+        One per group, or one if there are no groups; by default those of a new figure, for up to 100 groups.
     segments : array_like of int of shape (H, W), optional
-        Which feature every pixel belongs to, as given to `Mask`.
+        Number of the feature of every pixel, as passed to `Mask`.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segment
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `importance` is none or has no feature that is used; if `shape`, `segments` or `axes` do not fit.
+        If `importance` is not an Importance or has no feature in use; if `shape`, `segments` or `axes` is invalid.
 
     Examples
     --------
@@ -94,16 +95,16 @@ def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segment
     [[0.0, 2.0], [1.0, 0.0]]
     """
     _common.require_importance(importance, "maps", None)
-    places = _places(importance.values.shape[-1], shape, segments)
+    features = _pixel_features(importance.values.shape[-1], shape, segments)
     titles = _common.groups_of(importance, 16) or [""]
     panels = _common.as_many_axes(axes, len(titles), "group")
     if panels is None:
-        height = float(np.clip(1.6 * places.shape[0] / places.shape[1], 0.6, 4.0)) + 0.4
+        height = float(np.clip(1.6 * features.shape[0] / features.shape[1], 0.6, 4.0)) + 0.4
         panels = _common.new_panels(len(titles), 5, (1.8, height), 3.8 if len(titles) > 1 else 0.0)
     figure = _common.one_figure(panels)
     scale = _scale(importance)
     for ax, values, title in zip(panels, np.atleast_2d(importance.values), titles, strict=True):
-        image = ax.imshow(values[places], interpolation="nearest", **scale)
+        image = ax.imshow(values[features], interpolation="nearest", **scale)
         ax.set(xticks=[], yticks=[])
         ax.grid(False, which="both")
         ax.set_title(title, fontsize="medium", **_common.PLAIN)
@@ -112,15 +113,15 @@ def maps(importance: Importance, shape: Any = None, axes: Any = None, *, segment
 
 
 def _scale(importance: Importance) -> dict[str, Any]:
-    """Return the colours of values and their limits: from 0, or as far to both sides where values have signs."""
-    most = float(np.abs(importance.values).max()) or 1.0
+    """Return the colour map of values and its limits: from 0, or symmetric if values have signs."""
+    largest = float(np.abs(importance.values).max()) or 1.0
     if _common.is_signed(importance):
-        return {"cmap": _common.DIVERGING, "vmin": -most, "vmax": most}
-    return {"cmap": _common.SEQUENTIAL, "vmin": 0.0, "vmax": most}
+        return {"cmap": _common.DIVERGING, "vmin": -largest, "vmax": largest}
+    return {"cmap": _common.SEQUENTIAL, "vmin": 0.0, "vmax": largest}
 
 
-def _places(d: int, shape: Any, segments: Any) -> Array:
-    """Return which of d features every pixel shows."""
+def _pixel_features(d: int, shape: Any, segments: Any) -> Array:
+    """Return the number of the feature, out of d, that every pixel shows."""
     size = None if shape is None else _common.shape_of(shape)
     if segments is None:
         if size is None:

@@ -1,4 +1,4 @@
-"""How far an importance is settled: what fewer of its explanations would have said."""
+"""Stability of an importance: its values computed from fewer explanations."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,26 +30,26 @@ def stability(
     min_count: int = 1,
     rng: Any = 0,
 ) -> "Axes":
-    """Draw what the first 2, 4, 8 ... explanations, in a random order, say of the k features that all rank first.
+    """Draw the importance from the first 2, 4, 8 ... explanations, in random order, of the k top features overall.
 
     Parameters
     ----------
     local : LocalExplanations
     k : int, default 5
-        Up to 24, which can be told apart.
+        Number of features, at most 24, so that the lines can be told apart.
     kind : str, default "normlime"
         See `LocalExplanations.importance`.
     ax : matplotlib Axes, optional
-        By default of a new figure.
+        By default those of a new figure.
     quantity : {"value", "rank"}
-        "value": the importance, with its 90 % interval as a band. "rank": the feature's rank; the band has the ranks
-        that are possible if each value is anywhere in its interval: below all features whose intervals lie wholly
-        above its own, above all whose intervals lie wholly below. The value of a feature that one explanation uses
-        can be anywhere. Kinds that are no mean have no band.
+        "value": the importance, with its 90 % interval as a band. "rank": the feature's rank; the band shows the ranks
+        that are possible if each value is anywhere in its interval: below all features whose intervals lie wholly above
+        its own, above all whose intervals lie wholly below. The value of a feature that only one explanation uses is
+        unbounded. Kinds that are not a mean have no band.
     min_count : int, default 1
         Hides features that fewer of all explanations use.
     rng : None, int or numpy Generator, default 0
-        What the order is drawn from.
+        Source of the random order.
 
     Returns
     -------
@@ -60,7 +60,8 @@ def stability(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `local` are no LocalExplanations, fewer than two or use no feature, or another argument does not fit.
+        If `local` is not a LocalExplanations, has fewer than two explanations or no weights, or another argument is
+        invalid.
 
     Examples
     --------
@@ -79,10 +80,10 @@ def stability(
         raise ValueError(f"k must be at most {MOST_LINES}, the number of lines that can be told apart, got {k}")
     if not isinstance(quantity, str) or quantity not in ("value", "rank"):
         raise ValueError(f'quantity must be "value" or "rank", got {short_repr(quantity)}')
-    there = np.flatnonzero(is_counted(local.status))
-    if len(there) < 2:
-        raise ValueError(f"stability needs at least 2 explanations, got {len(there)}")
-    order = np.random.default_rng(as_seed(rng)).permutation(there)
+    counted = np.flatnonzero(is_counted(local.status))
+    if len(counted) < 2:
+        raise ValueError(f"stability needs at least 2 explanations, got {len(counted)}")
+    order = np.random.default_rng(as_seed(rng)).permutation(counted)
     sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
     every = [sum_weights(local.weights[order[:size]], None, local.feature_names) for size in sizes]
     last = every[-1].importance(kind, min_count=min_count)
@@ -96,58 +97,58 @@ def stability(
     ax = _common.axes_for(ax, 1, named=False)
     _draw(ax, sizes, drawn, _common.labels_of(last.feature_names, columns, 20))
     _limit(ax, drawn, [8 * size >= sizes[-1] for size in sizes], quantity == "rank")
-    what = _common.quantity(kind, "absolute")
-    ax.set_ylabel(what if quantity == "value" else f"rank by {kind}, 1 = most important")
+    label = _common.quantity(kind, "absolute")
+    ax.set_ylabel(label if quantity == "value" else f"rank by {kind}, 1 = most important")
     band = f"; bands: {_common.LEVEL:.0%} intervals" * (last.stderr is not None)
     ax.set_xlabel(f"number of explanations{band}")
     return ax
 
 
 def _values(result: Importance, columns: Array) -> Array:
-    """Return value, low and high of these features, NaN where there is none."""
+    """Return value, low and high of these features, NaN where unknown."""
     low, high = _common.interval_of(result)
-    there = np.where(result.counts >= result.min_count, result.values, np.nan)
-    return np.array([there, low, high])[:, columns]
+    values = np.where(result.counts >= result.min_count, result.values, np.nan)
+    return np.array([values, low, high])[:, columns]
 
 
 def _ranks(result: Importance, columns: Array, among: Array) -> Array:
-    """Return rank, best and worst possible rank of these features among some, NaN where there is none."""
+    """Return rank, best and worst possible rank of these features within the mask `among`, NaN where unknown."""
     used = among & (result.counts >= result.min_count)
     sizes = np.where(used, np.abs(result.values), -1.0)
     rank = np.empty(len(sizes))
     rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
     low, high = _common.interval_of(result)
     low, high = np.where(low * high > 0, np.minimum(abs(low), abs(high)), 0.0), np.maximum(abs(low), abs(high))
-    high = np.where(np.isnan(high), np.inf, high)  # of one explanation: it says nothing of the spread
+    high = np.where(np.isnan(high), np.inf, high)  # a single explanation has an unknown spread
     bound = used & _common.has_interval(result)
     best = 1 + (low[bound] > high[columns, None]).sum(axis=1)
     worst = (high[bound] >= low[columns, None]).sum(axis=1)
-    there = bound[columns]
+    known = bound[columns]
     return np.array(
         [
             np.where(used[columns], rank[columns], np.nan),
-            np.where(there, best, np.nan),
-            np.where(there, worst, np.nan),
+            np.where(known, best, np.nan),
+            np.where(known, worst, np.nan),
         ]
     )
 
 
 def _limit(ax: "Axes", drawn: Array, late: list[bool], ranked: bool) -> None:
-    """Show all lines and the late bands; those of the first few explanations would dwarf what follows."""
+    """Fit the limits to all lines and the late bands; bands of the first few explanations would dwarf the rest."""
     shown_values = np.concatenate([drawn[:, 0].ravel(), drawn[late].ravel()])
-    least, most = float(np.nanmin(shown_values)), float(np.nanmax(shown_values))
+    lowest, highest = float(np.nanmin(shown_values)), float(np.nanmax(shown_values))
     if not ranked:
-        margin = 0.05 * (most - least) or 1.0
-        ax.set_ylim(least - margin, most + margin)
+        margin = 0.05 * (highest - lowest) or 1.0
+        ax.set_ylim(lowest - margin, highest + margin)
         return
-    ticks = np.arange(1, most + 1)
-    if most > 20:
+    ticks = np.arange(1, highest + 1)
+    if highest > 20:
         ax.set_yscale("log")
         ticks = np.outer(10.0 ** np.arange(7), [1, 2, 5]).ravel()
-        ticks = ticks[ticks <= most]
+        ticks = ticks[ticks <= highest]
     ax.set_yticks(ticks, labels=[f"{tick:,.0f}" for tick in ticks])
     ax.set_yticks([], minor=True)
-    ax.set_ylim(most * 1.1 if most > 20 else most + 0.3, 0.9 if most > 20 else 0.7)
+    ax.set_ylim(highest * 1.1 if highest > 20 else highest + 0.3, 0.9 if highest > 20 else 0.7)
 
 
 def _draw(ax: "Axes", sizes: list[int], drawn: Array, labels: list[str]) -> None:
@@ -158,7 +159,7 @@ def _draw(ax: "Axes", sizes: list[int], drawn: Array, labels: list[str]) -> None
         value, low, high = drawn[:, :, number].T
         line = _LINES[number // len(_common.COLOURS)]
         marker = _MARKERS[number % len(_MARKERS)]
-        named = f" {label}" if label.startswith("_") else label  # or a legend would leave it out
+        named = f" {label}" if label.startswith("_") else label  # a legend omits labels that start with _
         lines += ax.plot(sizes, value, line, color=colour, marker=marker, markersize=4, label=named)
         ax.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set_xscale("log", base=2)

@@ -95,7 +95,7 @@ def _header(shape):
 
 
 def _export(folder):
-    """A model of two numbers, one of age and work, and one that says labels alone."""
+    """A model of two numbers, one of age and work, and one that returns only labels."""
     from onnx import TensorProto, helper
     from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -115,7 +115,7 @@ def _export(folder):
         node = helper.make_node("Cast", ["X"], ["y"], to=kind)
         graph = helper.make_graph([node], name, [given], [taken])
         _write_graph(folder, graph)
-    # graphs that answer without rows, or not for each of them
+    # graphs whose outputs have no rows, or not one for each row of the input
     x, x3 = (helper.make_tensor_value_info("X", TensorProto.FLOAT, [n, 2]) for n in (None, 3))
     y, number = (helper.make_tensor_value_info("y", TensorProto.FLOAT, shape) for shape in ([4], []))
     four = helper.make_tensor("four", TensorProto.FLOAT, [4], [1.0, 2.0, 3.0, 4.0])
@@ -161,7 +161,7 @@ def refused(capsys, *arguments, code=2):
 
 
 def explain(**changes):
-    """A good command but for some options."""
+    """A good command except for some options."""
     options = GOOD | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
     return ["explain", *(str(part) for option in options.items() for part in option)]
 
@@ -169,29 +169,32 @@ def explain(**changes):
 EXPLAIN = [
     # the model
     ({"model": "nowhere.onnx"}, "there is no file nowhere.onnx"),
-    ({"model": "bad.onnx"}, "bad.onnx is no ONNX model that onnxruntime "),
+    ({"model": "bad.onnx"}, "bad.onnx is not an ONNX model that onnxruntime "),
     ({"model": "folder.npz"}, "--model must be an ONNX file (*.onnx) or module:function, got folder.npz"),
     ({"model": "X.txt"}, "--model must be an ONNX file (*.onnx) or module:function, got X.txt"),
     (
         {"model": "model.pkl"},
-        "model.pkl looks like a pickle, and to load one runs whatever code its author put in: export",
+        "model.pkl looks like a pickle, and loading a pickle runs any code that its author put in: export",
     ),
     (
         {"model": "m.joblib"},
-        "m.joblib looks like a pickle, and to load one runs whatever code its author put in: export",
+        "m.joblib looks like a pickle, and loading a pickle runs any code that its author put in: export",
     ),
-    ({"model": "nlf_nowhere:f"}, "--model: there is no module nlf_nowhere, neither here nor installed"),
+    ({"model": "nlf_nowhere:f"}, "--model: module nlf_nowhere is neither in the current folder nor installed"),
     (
         {"model": "nlf_models.py:f"},
-        "--model: there is no module nlf_models.py, neither here nor installed; without .py,",
+        "--model: module nlf_models.py is neither in the current folder nor installed; write nlf_models:f, without",
     ),
     ({"model": "a/b:f"}, "--model must be an ONNX file (*.onnx) or module:function, such as models:predict, got a/b:f"),
     ({"model": "nlf_models:"}, "--model must be an ONNX file (*.onnx) or module:function, such as models:predict,"),
-    ({"model": "nlf_models:nothing"}, "--model: nlf_models:nothing is not there: no 'nothing' in <module 'nlf_models'"),
-    ({"model": "nlf_models:number"}, "--model: nlf_models:number is not a function, but of type float"),
+    (
+        {"model": "nlf_models:nothing"},
+        "--model: nlf_models:nothing does not exist: no 'nothing' in <module 'nlf_models'",
+    ),
+    ({"model": "nlf_models:number"}, "--model: nlf_models:number must be a function, got type float"),
     (
         {"model": "nlf_models:model"},
-        "--model: nlf_models:model is not a function, but of type Model; name a method of it, as in"
+        "--model: nlf_models:model must be a function, got type Model; choose a method, such as"
         " nlf_models:model.predict_proba",
     ),
     ({"model": "broken_module:f"}, "--model: importing broken_module raised ModuleNotFoundError: No module named"),
@@ -240,7 +243,7 @@ EXPLAIN = [
         {"data": "huge.csv", "model": "two.onnx"},
         "column 'b' of huge.csv has a number larger than 3.4e+38, the largest that the model takes, in data row 2, c",
     ),
-    ({"data": "one.csv"}, "one.csv has one row, so that nothing varies; give more with --background"),
+    ({"data": "one.csv"}, "one.csv must have more than one row; pass a larger table with --background"),
     (
         {"data": "targets.csv", "background": "X.csv", "categorical": "a"},
         "targets.csv must have known categories in column 'a', got 9 in data row 1",
@@ -268,7 +271,7 @@ EXPLAIN = [
     ),
     (
         {"data": "several.npy"},
-        "several.npy is a zip of arrays (npz), not one array; save the one to explain by numpy.save",
+        "several.npy is a zip of arrays (npz), not one array; save the array to explain with numpy.save",
     ),
     ({"data": "number.npy"}, "number.npy must hold one array of rows and columns, got shape ()"),
     ({"data": "no_rows.npy"}, "no_rows.npy has no rows"),
@@ -293,12 +296,12 @@ EXPLAIN = [
     ({"model": "two.onnx", "drop": "a"}, "the model takes 2 columns, but X.csv has 1: 'b'"),
     (
         {"model": "two.onnx", "data": "people.csv"},
-        "the model takes numbers alone, but people.csv has text in 'work'; leave",
+        "the model takes only numbers, but people.csv has text in 'work'; leave",
     ),
     ({"model": "people.onnx"}, "the model needs column 'age' (and 1 more), which X.csv does not have; it has 'a', 'b'"),
     (
         {"model": "people.onnx", "data": "X.npy"},
-        "people.onnx has one input per column, but X.npy has no names of columns;",
+        "people.onnx has one input per column, but X.npy has no column names;",
     ),
     (
         {"model": "people.onnx", "data": "unknown.csv"},
@@ -313,10 +316,10 @@ EXPLAIN = [
         "the model takes column 'work' as text, but exchanged.parquet has",
     ),
     ({"background": "people.csv"}, "people.csv must have the columns of X.csv, but does not have 'a', 'b'"),
-    ({"data": "X.npy", "background": "three.npy"}, "three.npy must have 2 columns as X.npy, got 3"),
+    ({"data": "X.npy", "background": "three.npy"}, "three.npy must have 2 columns as in X.npy, got 3"),
     ({"background": "nan.csv"}, "column 'b' of nan.csv has an empty cell or NaN in data row 1, counted from 1 "),
     ({"background": "texts.csv"}, "column 'b' of texts.csv must have numbers as in X.csv, got text"),
-    ({"background": "one.csv"}, "one.csv has one row, so that nothing varies; give more with --background"),
+    ({"background": "one.csv"}, "one.csv must have more than one row; pass a larger table with --background"),
     (
         {"model": "people.onnx", "data": "people.csv", "background": "rural.csv"},
         "people.csv must have known categories in column 'work', got 'office' in data row 1; leave such rows out,",
@@ -325,13 +328,13 @@ EXPLAIN = [
     ({"output": "there.npz"}, "there.npz exists; --force overwrites it"),
     ({"output": "nowhere/local.npz"}, "there is no folder nowhere to write local.npz to"),
     ({"output": "folder.npz"}, "folder.npz is a folder, not a file"),
-    ({"output": "local.csv"}, "--output must be a file *.npz, which is what the explanations are, got local.csv"),
+    ({"output": "local.csv"}, "--output must be a file *.npz, got local.csv"),
     # the method
     ({"width": "auto"}, "--width must be a number, got 'auto'"),
     ({"samples": "3"}, "--samples must be at least --features + 2 = 4, got 3"),
     ({"targets": "0,1"}, "--targets must be below the model's 1 outputs, got 1"),
     ({"targets": "0,0"}, "--targets must be numbers of at least 0, each once, got [0, 0]"),
-    ({"target_names": "a,b"}, "--target-names must be 1 names, one for each output, got 'a', 'b'"),
+    ({"target_names": "a,b"}, "--target-names must be one name for each of 1 outputs, got 'a', 'b'"),
     ({"target_names": "a,a"}, "--target-names must differ from each other, got 'a', 'a'"),
     ({"checkpoint": "X.csv"}, "--checkpoint must be a folder, got the file X.csv"),
     ({"checkpoint": "."}, "--checkpoint must be a folder of its own, got ., which holds other files"),
@@ -356,10 +359,10 @@ def test_explain_refuses(here, capsys, changes, message):
         ("labels", "the model must return (1, n_outputs) or (1,) numbers for 1 rows of data row 1, got dtype <U1"),
         ("longer", "the model must return (1, n_outputs) or (1,) numbers for 1 rows of data row 1, got shape (2,)"),
         ("undefined", "the model must return finite numbers, got nan for output 0 of a sample around data row 1; 1 of"),
-        ("of_two", "the model raised TypeError: of_two() missing 1 required positional argument: 'y' (the model was"),
-        ("with_text", "the model raised KeyError: 'age' (the model was working on data row 1)"),
-        ("hungry", "the model raised MemoryError: all of it (the model was working on data row 1); lower --samples"),
-        ("stops", "the model raised SystemExit: 3 (the model was working on data row 1)"),
+        ("of_two", "the model raised TypeError: of_two() missing 1 required positional argument: 'y' (while pr"),
+        ("with_text", "the model raised KeyError: 'age' (while predicting data row 1)"),
+        ("hungry", "the model raised MemoryError: all of it (while predicting data row 1); lower --samples"),
+        ("stops", "the model raised SystemExit: 3 (while predicting data row 1)"),
     ],
 )
 def test_model_that_fails_at_once(here, capsys, function, message):
@@ -445,14 +448,14 @@ def test_missing_packages(here, capsys, monkeypatch, missing, arguments, message
 )
 def test_folder_that_may_not_be_written_to(here, capsys, tmp_path):
     tmp_path.chmod(0o500)
-    assert "may not be written to" in refused(capsys, *explain(output=tmp_path / "local.npz"))
+    assert "is not writable" in refused(capsys, *explain(output=tmp_path / "local.npz"))
 
 
 @pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="only Linux has a folder that takes no files, not even root's"
 )
 def test_folder_that_takes_no_files(here, capsys):
-    assert refused(capsys, *explain(output="/proc/local.npz")).startswith("the folder /proc may not be written to: ")
+    assert refused(capsys, *explain(output="/proc/local.npz")).startswith("the folder /proc is not writable: ")
 
 
 def test_traceback_only_where_asked_for(here, capsys):

@@ -229,13 +229,13 @@ def test_checkpoint_goes_on_after_a_failure(here, capsys):
     command = [*EXPLAIN, "--model", "nlf_models:fragile", "--checkpoint", "run"]
     code, out, err = run(capsys, *command)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "error: the model raised RuntimeError: no more memory (the model was working on data row 61)" in err
-    assert err.endswith("finished blocks are in run: the same command goes on from there\n")
+    assert "error: the model raised RuntimeError: no more memory (while predicting data row 61)" in err
+    assert err.endswith("finished blocks are in run: the same command resumes from there\n")
     assert not Path("local.npz").exists()
     Path("broken").unlink()
     code, _, err = run(capsys, *command)
     assert code == 0
-    asked = int(re.search(r"asked about ([\d,]+) rows", err)[1].replace(",", ""))
+    asked = int(re.search(r"predicted ([\d,]+) rows", err)[1].replace(",", ""))
     assert asked < len(ROWS) * 21  # samples and the rows themselves
     assert Path("local.npz").read_bytes() == Path("whole.npz").read_bytes()
     code, _, err = run(capsys, *command[:-2], "--checkpoint", "run", "--seed", 5, "--force")
@@ -259,9 +259,7 @@ def test_finished_explanations_are_kept(here, capsys, function, expected):
     assert (code, err.count("\n")) == (expected[0], 1)
     assert err.startswith(f"normlime-fast: {expected[1]}")
     assert Path("local.npz.partial").read_text() == "of an earlier run"
-    number = int(
-        re.search(r"the ([\d,]+) explanations finished before are in local.npz.partial1$", err)[1].replace(",", "")
-    )
+    number = int(re.search(r"the ([\d,]+) finished explanations are in local.npz.partial1$", err)[1].replace(",", ""))
     part = nlf.LocalExplanations.load("local.npz.partial1")
     assert len(part.status) == number > 0
     assert part.target_names == ("price",)
@@ -286,8 +284,8 @@ def test_explanations_are_kept_where_the_output_cannot_be_written(here, capsys, 
     monkeypatch.setattr(nlf.LocalExplanations, "save", full)
     code, _, err = run(capsys, *EXPLAIN, "--model", "nlf_models:linear")
     assert (code, err.count("\n")) == (1, 1)
-    assert "local.npz could not be written: [Errno 28] No space left on device; the 5 explanations" in err
-    assert len(nlf.LocalExplanations.load(re.search(r"before are in (\S+)$", err)[1]).status) == 5
+    assert "local.npz could not be written: [Errno 28] No space left on device; the 5 finished explanations" in err
+    assert len(nlf.LocalExplanations.load(re.search(r"explanations are in (\S+)$", err)[1]).status) == 5
 
 
 # --- what is said meanwhile
@@ -305,7 +303,7 @@ def test_progress_and_summary(here, capsys, monkeypatch):
     assert out == ""
     warned, *lines = err.splitlines()
     assert warned == "normlime-fast: warning: --features is 5, more than the 2 columns of the data: all may be used"
-    assert re.fullmatch(r"explained 81 rows of X.csv in \S+ s; the model was asked about 1,701 rows, .*", lines[0])
+    assert re.fullmatch(r"explained 81 rows of X.csv in \S+ s; the model predicted 1,701 rows, .*", lines[0])
     assert lines[1] == "81 explanations: 81 OK (status 0)"
     assert lines[2] == "mean R^2 1.000"
     assert lines[3] == "wrote local.npz; next: normlime-fast importance local.npz"

@@ -51,7 +51,7 @@ def test_checkpoint_of_another_model_is_refused(here, capsys):
     )
     code, _, err = run(capsys, *command, "copy.onnx")
     assert code == 0
-    assert "was asked about 1 rows" in err  # to look at its outputs
+    assert "the model predicted 1 rows" in err  # to see its outputs
     assert Path("local.npz").read_bytes() == first
     code, _, err = run(capsys, *command, "model.onnx", "--limit", 1)
     assert (code, err.count("\n")) == (2, 1)
@@ -199,7 +199,7 @@ def test_closed_streams(here):
     ("header", "message"),
     [
         (",b", "X.csv has a column without a name, now 'Unnamed: 0'; if it only numbers the rows, --drop 'Unnamed: 0'"),
-        ("1.5,-2e3", "the first line of X.csv is taken for its header, but has numbers alone"),
+        ("1.5,-2e3", "the first line of X.csv is read as its header, but has only numbers"),
     ],
 )
 def test_headers_that_are_none(here, capsys, header, message):

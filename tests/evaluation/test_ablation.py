@@ -180,7 +180,7 @@ BAD = {
         "labels must be numbers of the model's outputs, got cat; pass classes=",
     ),
     "label 3": ({"labels": [3] * 20}, ValueError, r"labels must be among the outputs' labels, \[0, 1, 2\], got 3"),
-    "features": ({"maps": MAPS[:, :5]}, ValueError, r"maps must be of 2 classes or more and of 12 features.*\(3, 5\)"),
+    "features": ({"maps": MAPS[:, :5]}, ValueError, r"maps must have at least 2 classes and 12 features.*\(3, 5\)"),
     "rows of maps": ({"maps": MAPS[:2]}, ValueError, "maps must have one row per output of predict, 3, got 2"),
     "no groups": ({"maps": nlf.aggregate(MAPS).importance()}, ValueError, "maps must be an importance with groups"),
     "groups": ({"maps": TEXT}, TypeError, "groups of maps must be numbers of the model's outputs, got cat"),

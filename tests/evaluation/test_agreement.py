@@ -116,7 +116,7 @@ SERIES = pd.Series([3.0, 2.0, 1.0], index=list("abc"))
 INFINITE = replace(NAMED[0], values=np.array([1.0, np.inf, 2.0]))
 BAD_AGREEMENT = {
     "one": ([[1.0, 2.0]], {}, ValueError, "results must be at least 2, got 1"),
-    "shapes": ([NAMED[0], [1.0, 2.0]], {}, ValueError, r"results must have one shape, got \(3,\) and \(2,\)"),
+    "shapes": ([NAMED[0], [1.0, 2.0]], {}, ValueError, r"results must have the same shape, got \(3,\) and \(2,\)"),
     "names": (NAMED, {}, ValueError, "results must have the same feature_names"),
     "index": ([SERIES, SERIES[::-1]], {}, ValueError, ".* the same feature_names .* got 'a' and 'c' for feature 0$"),
     "index and names": ([SERIES, NAMED[1]], {}, ValueError, ".* feature_names .* got 'c' and 'd' for feature 2$"),
@@ -135,7 +135,7 @@ BAD_AGREEMENT = {
         r"results\[0\] must be an Importance or an array, got ImportanceStatistics; pass its .importance\(\)$",
     ),
     "groups": ([GROUPED, OTHER], {}, ValueError, "results must have the same groups"),
-    "some groups": ([GROUPED, NAMED[0]], {}, ValueError, "results must have one shape"),
+    "some groups": ([GROUPED, NAMED[0]], {}, ValueError, "results must have the same shape"),
     "infinite value": ([INFINITE, [1.0, 2.0, 3.0]], {}, ValueError, r"results\[0\] must be finite"),
     "infinite": ([NAMED[0], [1.0, np.inf, 2]], {}, ValueError, r"results\[1\] must be finite"),
     "k": ([[1.0, 2.0]] * 2, {"k": 0}, ValueError, "k must be at least 1, got 0"),

@@ -215,9 +215,9 @@ def test_numpy_set_to_raise_changes_nothing():
 
 ONE = aggregate(np.eye(2))
 BAD = {
-    "one": (ONE, {}, TypeError, "blocks must be a list of ImportanceStatistics, one a block, got <Importance"),
+    "one": (ONE, {}, TypeError, "blocks must be a list of ImportanceStatistics, one per block, got <Importance"),
     "none": ([], {}, ValueError, "blocks must be at least 1, better 10, got 0$"),
-    "number": (3, {}, TypeError, "blocks must be a list of ImportanceStatistics, one a block, got 3$"),
+    "number": (3, {}, TypeError, "blocks must be a list of ImportanceStatistics, one per block, got 3$"),
     "importance": ([ONE, ONE.importance()], {}, TypeError, r"blocks\[1\] must be ImportanceStatistics, as aggregate"),
     "array": ([np.eye(2)], {}, TypeError, r"blocks\[0\] must be ImportanceStatistics"),
     "features": ([ONE, aggregate(np.eye(3))], {}, ValueError, "merge needs statistics of the same features"),

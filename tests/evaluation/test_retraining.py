@@ -253,7 +253,7 @@ BAD_RETRAINING = {
     "level below 0": ({"levels": [-0.1, 0.2]}, ValueError, "levels must ascend from 0 or more to below 1"),
     "falling levels": ({"levels": [0.5, 0.2]}, ValueError, "levels must ascend from 0 or more to below 1"),
     "one level": ({"levels": 0.5}, ValueError, "levels must be 1-D"),
-    "nothing left": ({"levels": [0.9]}, ValueError, "levels must leave a feature of 3, got 0.9"),
+    "nothing left": ({"levels": [0.9]}, ValueError, "levels must leave at least 1 of 3 features, got 0.9"),
     "no seeds": ({"seeds": []}, TypeError, "seeds must be a sequence of integers"),
     "one seed": ({"seeds": 3}, TypeError, "seeds must be a sequence of integers, got 3"),
     "seeds twice": ({"seeds": [1, 1]}, ValueError, r"seeds must differ, got \[1, 1\]"),

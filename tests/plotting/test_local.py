@@ -316,7 +316,7 @@ BAD = [
     (lambda: plotting.bars({}), TypeError, "bars needs an Importance, got dict"),
     (lambda: plotting.strip(ONE), TypeError, "strip needs LocalExplanations, got Importance"),
     (lambda: plotting.bars(GROUPS), ValueError, "without groups, got 2; use group_bars"),
-    (lambda: plotting.group_bars(ONE), ValueError, "with groups, as by= makes them, got none; use bars"),
+    (lambda: plotting.group_bars(ONE), ValueError, "with groups, as from by=, got none; use bars"),
     (lambda: plotting.heatmap(ONE), ValueError, "with groups, .* use bars"),
     (lambda: plotting.bars(NOTHING.importance()), ValueError, "that at least 1 explanation uses, got none"),
     (lambda: plotting.maps(LOCAL.importance(min_count=99), (2, 2)), ValueError, "at least 99 explanations use"),
@@ -335,11 +335,19 @@ BAD = [
     (lambda: plotting.maps(ONE, segments=[[-1, 3]]), ValueError, "labels from 0 to 3, got -1"),
     (lambda: plotting.maps(ONE, segments=[0.5]), TypeError, r"2-D map of integers, got shape \(1,\) and dtype float64"),
     (lambda: plotting.maps(ONE, (2, 2), segments=[[0, 3]]), ValueError, r"that of segments, \(1, 2\), got \(2, 2\)"),
-    (lambda: plotting.local_bars(LOCAL, 99, 0), ValueError, r"instance must be one that was explained, as \[0, 1, 2"),
+    (
+        lambda: plotting.local_bars(LOCAL, 99, 0),
+        ValueError,
+        r"instance must be one of those explained, which begin with \[0, 1, 2",
+    ),
     (lambda: plotting.local_bars(LOCAL, "3"), TypeError, "instance must be an integer"),
-    (lambda: plotting.local_bars(LOCAL, 3), ValueError, r"target must say which .* of the targets \[0, 1\]"),
-    (lambda: plotting.local_bars(LOCAL, 3, "nein"), ValueError, r"of \['no', 'yes'\], got 'nein'"),
-    (lambda: plotting.strip(LOCAL, target=2), ValueError, "target must be one that was explained.*got 2"),
+    (
+        lambda: plotting.local_bars(LOCAL, 3),
+        ValueError,
+        r"target must be given for instance 3, which was explained for the targets \[0, 1\]",
+    ),
+    (lambda: plotting.local_bars(LOCAL, 3, "nein"), ValueError, r"explained, \['no', 'yes'\], got 'nein'"),
+    (lambda: plotting.strip(LOCAL, target=2), ValueError, "target must be one of those explained.*got 2"),
     (
         lambda: plotting.strip(FAILED, target=1),
         ValueError,
@@ -361,7 +369,7 @@ BAD = [
     (lambda: plotting.stability(explanations(4, 1)), ValueError, "at least 2 explanations, got 1"),
     (lambda: plotting.compare_kinds(LOCAL, "l2"), TypeError, "kinds must be a list of kinds, got 'l2'"),
     (lambda: plotting.compare_kinds(LOCAL, ["best"]), ValueError, "kind must be one of .* got 'best'"),
-    (lambda: plotting.compare_kinds(LOCAL, ["l2", "l2"]), ValueError, "every kind once"),
+    (lambda: plotting.compare_kinds(LOCAL, ["l2", "l2"]), ValueError, "kinds must not repeat a kind"),
     (lambda: plotting.group_bars(GROUPS, -1), ValueError, "k must be at least 1, got -1"),
 ]
 
@@ -380,7 +388,7 @@ def test_axes_that_do_not_fit():
     for axes, error, message in [
         (pair[0], ValueError, "axes must be one per group, 2, got 1"),
         ([pair[0], "b"], TypeError, "axes must be a matplotlib Axes, got str"),
-        ([pair[0], other], ValueError, "axes must be of one figure, got 2"),
+        ([pair[0], other], ValueError, "axes must belong to one figure, got 2"),
     ]:
         with pytest.raises(error, match=message):
             plotting.maps(GROUPS, (2, 2), axes)

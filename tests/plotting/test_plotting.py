@@ -132,7 +132,7 @@ def test_bars_are_the_values_with_intervals_and_counts(kind, sign, d):
     assert len(set(colours(ax))) == (2 if kind == "mean" else 1)
     (counts,) = ax.child_axes
     assert [label.get_text() for label in counts.get_yticklabels()] == [str(row.count) for row in best]
-    assert "of 60 explanations" in counts.get_ylabel()
+    assert "uses in 60 explanations" in counts.get_ylabel()
     assert ax.get_ylabel() == ("all 3 features" if len(best) == d else f"{len(best)} of {d} features")
     assert "change of the output per unit of z" in ax.get_xlabel()
     assert ("w < 0" in ax.get_xlabel()) == (sign == "negative")
@@ -252,7 +252,7 @@ def test_axes_that_share_y():
         lambda: plotting.group_bars(importance, axes=three, features="own"),
         lambda: plotting.group_bars(importance, axes=row[:3]),  # the fourth would get their labels
     ):
-        with pytest.raises(ValueError, match=r"^axe?s? must not share y with other axes.*some that do$"):
+        with pytest.raises(ValueError, match=r"^axe?s? must not share y with other axes.*got shared ones$"):
             call()
     assert not any(ax.patches or ax.images for ax in [*row, *three])
     plotting.group_bars(importance, axes=three)

@@ -154,9 +154,9 @@ def test_labels_and_names_come_back(labels, names):
         (lambda: statistics((float("inf"),)), TypeError, r"^groups must be numbers, .*, got inf of type float$"),
         (lambda: statistics(np.array([1j, 2j])), TypeError, r"^groups must be .* to be saved, got dtype complex128$"),
         (lambda: statistics(np.array([(1, 2)], "i4,i4")), TypeError, r"^groups must be numbers, strings or dates"),
-        (lambda: statistics(np.array([2, 2])), ValueError, r"^groups must be labels that can be sorted, each once$"),
-        (lambda: statistics((1, "a")), ValueError, r"^groups must be labels that can be sorted, each once$"),
-        (lambda: statistics(names=(1, 2)), TypeError, r"^feature_names is not as it must be: \(1, 2\)$"),
+        (lambda: statistics(np.array([2, 2])), ValueError, r"^groups must be unique labels that can be sorted$"),
+        (lambda: statistics((1, "a")), ValueError, r"^groups must be unique labels that can be sorted$"),
+        (lambda: statistics(names=(1, 2)), TypeError, r"^feature_names is invalid: \(1, 2\)$"),
         (lambda: statistics(names=("x",)), ValueError, r"^feature_names must have 2 names, got 1$"),
         (lambda: ImportanceStatistics([0.0], np.ones(1, int)), TypeError, r"^sums must be an array to be saved, got l"),
         (lambda: local_explanations(r2=np.zeros(8, np.float32)), TypeError, r"^r2 must not be of dtype <f4$"),
@@ -178,11 +178,11 @@ def test_labels_and_names_come_back(labels, names):
             ValueError,
             r"^values must be 0, and stderr NaN, where counts are below min_count$",
         ),
-        (lambda: replace(of_animals().importance(), min_count=0), TypeError, r"^min_count is not as it must be: 0$"),
+        (lambda: replace(of_animals().importance(), min_count=0), TypeError, r"^min_count is invalid: 0$"),
         (
             lambda: of_animals().importance(min_count=2**63),
             TypeError,
-            r"^min_count is not as it must be: 9223372036854775808$",
+            r"^min_count is invalid: 9223372036854775808$",
         ),
     ],
 )
@@ -208,7 +208,7 @@ def test_every_flipped_byte_and_every_truncation_is_found(name):
             with pytest.raises(ValueError, match=r"^the file is (damaged|not an? \w+ file of normlime_fast): [^\n]+$"):
                 type(one)._from_bytes(bad, "the file")
     with pytest.raises(
-        ValueError, match=r"^the file is not an? \w+ file of normlime_fast: it is another program's, or"
+        ValueError, match=r"^the file is not an? \w+ file of normlime_fast: another program wrote it, or"
     ):
         type(one)._from_bytes(content + b"\0", "the file")
 

@@ -119,7 +119,7 @@ def test_spare_room_in_a_matrix_is_no_weight():
         (
             replace(WHOLE, target=np.full(36, 2**63, np.uint64)),
             ValueError,
-            r"^concatenate needs target numbers that one dtype holds, got -1 and 9223372036854775808$",
+            r"^concatenate needs target numbers that fit one dtype, got -1 and 9223372036854775808$",
         ),
         (WHOLE.weights, TypeError, r"^concatenate needs LocalExplanations, got a csr_array$"),
     ],

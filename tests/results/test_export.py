@@ -159,10 +159,10 @@ def test_reprs_say_what_one_has():
     one = nlf.aggregate([[0.0, -2.0]], feature_names=["x", "y\nz"]).importance("sum")
     assert repr(one) == "<Importance: sum, 1 explanation, 2 features; first y z (-2)>"
     none = nlf.aggregate([[0.0]]).importance()
-    assert repr(none).endswith("1 explanation, 1 feature; first none, as none is used by 1>")
+    assert repr(none).endswith("1 explanation, 1 feature; first none, since no feature is used by 1 explanation>")
     hidden = statistics.importance(min_count=3, sign="net")
     assert "normlime, net, min_count 3, 4 explanations" in repr(hidden)
-    assert repr(hidden).endswith("first none, as none is used by 3>")
+    assert repr(hidden).endswith("first none, since no feature is used by 3 explanations>")
 
 
 class Table(HTMLParser):

@@ -239,7 +239,7 @@ def test_ids_that_are_refused(arguments, error, message):
 def test_names_that_say_nothing():
     with pytest.raises(KeyError, match="targets have no names, got 'yes'; use their numbers"):
         explanations(target_names=None).select(target="yes")
-    with pytest.raises(KeyError, match="there are 2 targets of the name 'no'; use their numbers"):
+    with pytest.raises(KeyError, match="there are 2 targets named 'no'; use their numbers"):
         explanations(target_names=("no", "yes", "no")).select(target="no")
 
 
@@ -298,7 +298,7 @@ def test_values_of_a_feature_by_group():
         (NAMES, "hour", KeyError, "there is no feature 'hour'; did you mean 'hours'?"),
         (NAMES, "AGE", KeyError, "there is no feature 'AGE'; did you mean 'age'?"),
         (NAMES, "xyz", KeyError, "there is no feature 'xyz'; there are 'age', 'hours', 'debt', 'height'"),
-        (NAMES, 0, KeyError, "features go by their names, got 0; use values[..., 0]"),
+        (NAMES, 0, KeyError, "features must be given by name, got 0; use values[..., 0]"),
         (NAMES, ["age"], TypeError, "a feature must be its name, got ['age']"),
         (NAMES, slice(2), TypeError, "a feature must be its name, got slice(None, 2, None)"),
         (NAMES, None, TypeError, "a feature must be its name, got None"),
@@ -308,7 +308,7 @@ def test_values_of_a_feature_by_group():
         (None, True, TypeError, "a feature must be its number, got True"),
         (None, 0.0, TypeError, "a feature must be its number, got 0.0"),
         (("a1", "a2", "a3", "b"), "a", KeyError, "there is no feature 'a'; did you mean 'a3' or 'a2' or 'a1'?"),
-        (("a", "b", "a", "c"), "a", KeyError, "there are 2 features of the name 'a'; use their numbers"),
+        (("a", "b", "a", "c"), "a", KeyError, "there are 2 features named 'a'; use their numbers"),
     ],
 )
 def test_features_that_are_refused(names, feature, error, message):
@@ -336,7 +336,7 @@ def test_arrays_and_tables_hold_a_result_as_one_object(result):
     series = pd.Series([result, None], index=["a", "b"])
     assert series["a"] is result
     assert pd.DataFrame({"result": [result]}).iloc[0, 0] is result
-    message = f"^{type(result).__name__} is no array of float64; use its fields, which are$"
+    message = f"^{type(result).__name__} is not an array of float64; use its fields, which are arrays$"
     with pytest.raises(TypeError, match=message):
         np.asarray(result, float)
 

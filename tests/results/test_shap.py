@@ -145,7 +145,7 @@ def test_what_is_no_explanation_is_left_out(status):
     kept = np.delete(np.arange(24), [0, 5])
     assert_array_equal(result.values, LOCAL.weights[kept].toarray())
     assert_array_equal(result.data, X[kept])
-    with pytest.raises(ValueError, match="to_shap needs explanations, got 24 of which all have status 6 to 9"):
+    with pytest.raises(ValueError, match="to_shap needs explanations, got 24, all with status 6 to 9"):
         local_to_shap(replace(LOCAL, status=np.full(24, status)))
 
 

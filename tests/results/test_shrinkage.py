@@ -286,5 +286,5 @@ def test_numpy_bools_are_bools():
 
 
 def test_there_are_no_intervals():
-    with pytest.raises(ValueError, match=r"^interval is of means, not of shrunken values; take it of importance\("):
+    with pytest.raises(ValueError, match=r"^interval needs unshrunken values; use importance\("):
         aggregate(explanations()[0]).importance(shrink=True).interval()

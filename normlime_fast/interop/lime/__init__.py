@@ -1,4 +1,4 @@
-"""lime: its explanations, and its explainers made faster."""
+"""Faster explainers of lime, and conversion of lime's explanations."""
 
 from normlime_fast.interop.lime._accelerate import accelerate
 from normlime_fast.interop.lime._explanations import from_lime

@@ -1,6 +1,6 @@
-"""lime's explainers, made faster; and what they have explained, taken in.
+"""Faster fits for the explainers of lime.
 
-The features, and their order, are those of lime: what `_fits` leaves open is decided by lime's own code.
+The features, and their order, are those of lime: lime's own code decides what `_fits` leaves undecided.
 """
 
 from functools import partial
@@ -18,14 +18,14 @@ _Explainer = TypeVar("_Explainer")
 
 
 class AcceleratedBase:
-    """Does what `original`, a lime.lime_base.LimeBase, does, with the same attributes, methods and results."""
+    """Replaces `original`, a lime.lime_base.LimeBase, with the same attributes, methods and results."""
 
     def __init__(self, original: Any) -> None:
         self.original = original
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes that are not ours are those of the original: kernel_fn, verbose, random_state, ..."""
-        if name == "original":  # which a copy does not have yet
+        """Return an attribute of the original: kernel_fn, verbose, random_state, ..."""
+        if name == "original":  # not yet set in a copy
             raise AttributeError(name)
         return getattr(self.original, name)
 
@@ -38,7 +38,7 @@ class AcceleratedBase:
     def _select(
         self, moments: _fits.Moments | None, data: Any, labels: Any, weights: Any, num_features: Any, method: Any
     ) -> Any:
-        """Features, in lime's order."""
+        """Select features, in lime's order."""
         if method == "auto":
             method = "forward_selection" if num_features <= 6 else "highest_weights"
         used = None
@@ -58,7 +58,7 @@ class AcceleratedBase:
         return used
 
     def _contest(self, data: Any, labels: Any, weights: Any, used: list[int], contenders: Array) -> int:
-        """The contender with which regression has the highest R^2, by lime's fit; of equal ones the first."""
+        """Return the contender with the highest R^2 of lime's fit; the first of equal ones."""
         from sklearn.linear_model import Ridge
 
         model = Ridge(alpha=0, fit_intercept=True, random_state=self.random_state)
@@ -70,11 +70,11 @@ class AcceleratedBase:
         return max(map(int, contenders), key=score)
 
     def forward_selection(self, data: Any, labels: Any, weights: Any, num_features: int) -> Any:
-        """As lime's."""
+        """See `lime.lime_base.LimeBase`."""
         return self.feature_selection(data, labels, weights, num_features, "forward_selection")
 
     def feature_selection(self, data: Any, labels: Any, weights: Any, num_features: int, method: str) -> Any:
-        """As lime's."""
+        """See `lime.lime_base.LimeBase`."""
         return self._select(_fits.moments_of(data, labels, weights), data, labels, weights, num_features, method)
 
     def _fit_as_lime(self, model: Any, data: Any, labels: Any, weights: Any, used: Any) -> _fits.Fit:
@@ -97,7 +97,7 @@ class AcceleratedBase:
         feature_selection: str = "auto",
         model_regressor: Any = None,
     ) -> tuple[Any, list[tuple[Any, Any]], Any, Any]:
-        """As lime's: the intercept, (feature, weight) by decreasing size, R^2, the prediction for the instance."""
+        """See lime: return the intercept, (feature, weight) by decreasing size, R^2, and the local prediction."""
         weights, labels = self.kernel_fn(distances), neighborhood_labels[:, label]
         moments = _fits.moments_of(neighborhood_data, labels, weights)
         used = self._select(moments, neighborhood_data, labels, weights, num_features, feature_selection)
@@ -116,12 +116,12 @@ class AcceleratedBase:
 
 
 def accelerate(explainer: _Explainer) -> _Explainer:
-    """Make one of lime's explainers, of tables, texts or images, fit its explanations faster.
+    """Accelerate the fits of an explainer of lime, for tables, texts or images.
 
-    It is changed in place: its `base`, which selects features and fits, is replaced. The samples that it draws, what
-    it asks the model and the explanations stay the same: the same features in the same order for every
-    `feature_selection`, and weights that differ by rounding. A `model_regressor` of your own, sparse data, and what
-    rounding would decide, such as ties, are fitted by lime's own code.
+    The explainer is changed in place: its `base`, which selects features and fits, is replaced. The samples, the calls
+    of the model and the explanations stay the same: the same features in the same order for every `feature_selection`,
+    and weights that differ only by rounding. lime's own code is used with a custom `model_regressor`, for sparse data,
+    and where rounding would decide, as with ties.
 
     Parameters
     ----------
@@ -131,14 +131,14 @@ def accelerate(explainer: _Explainer) -> _Explainer:
     Returns
     -------
     lime explainer
-        The same object. A second call changes nothing; ``explainer.base = explainer.base.original`` undoes the first.
+        The same object. A second call has no effect; ``explainer.base = explainer.base.original`` undoes the first.
 
     Raises
     ------
     ImportError
         If lime is not installed.
     TypeError
-        If `explainer` is none of lime's, or its `base` is not lime's own.
+        If `explainer` is not one of lime's, or its `base` is not lime's own.
 
     References
     ----------

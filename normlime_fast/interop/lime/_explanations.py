@@ -1,4 +1,4 @@
-"""lime's explanations as LocalExplanations, after a loop over lime."""
+"""Conversion of lime's explanations to LocalExplanations."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,37 +25,39 @@ def from_lime(
     features: Axis = "column",
     index: ArrayLike | None = None,
 ) -> LocalExplanations:
-    """Make LocalExplanations of the objects that lime's `explain_instance` returned.
+    """Convert the objects returned by lime's `explain_instance` to LocalExplanations.
 
     Parameters
     ----------
     explanations : iterable of lime.explanation.Explanation or lime.lime_image.ImageExplanation
-        All of tables, of texts, or of images with the same segments. What `as_map` and `as_list` return is not enough.
+        All of tables, of texts, or of images with the same segments. Results of `as_map` and `as_list` are not enough.
     targets : "all", "predicted", int or array_like of int
-        Which labels to take of each explanation: all that it has; that of its most probable class; or these, which
-        every explanation must have. A regression has target 0 alone.
+        Labels to take from each explanation: all that it has; that of its most probable class; or the given ones,
+        which every explanation must have. A regression has only target 0.
     features : {"column", "bin"}
-        What a feature of a table is: a column, or a bin or category of a column, as lime names it ("37.00 < Age <=
-        48.00"), of which the result has those that an explanation uses. The features of texts are the words that an
-        explanation uses, sorted; a word with several weights, as with ``bow=False``, has their sum. Those of images are
-        the segments, by number.
+        Features of tables: the columns, or the bins and categories of columns that the explanations use, with lime's
+        names ("37.00 < Age <= 48.00"). The features of texts are the words that the explanations use, sorted; the
+        weights of a word that has several, as with ``bow=False``, are added. Those of images are the segments, by
+        number.
     index : array_like of int, optional
         A number for each explanation, such as that of its row; by default its position.
 
     Returns
     -------
     LocalExplanations
-        In the order given, targets ascending. `intercept` is the surrogate's value at the instance, as everywhere here;
-        lime's is that where all of lime's features are 0. `r2` is lime's score, NaN where lime did not keep it: lime
-        0.2.0.1 keeps that of the last label. `prediction` is NaN for images, `effective_samples` for all. `status` is
-        0, or 2, and `r2` 0, where all weights are 0. Several targets of an instance count as several explanations,
-        though they are not independent: choose one, or aggregate ``by="target"``.
+        In the order given, targets ascending. `intercept` is the surrogate's value at the instance, as in all results
+        of this package; lime's intercept is its value where all of lime's features are 0. `r2` is lime's score, or NaN
+        if lime did not keep it: lime 0.2.0.1 keeps only that of the last label. `prediction` is NaN for images,
+        `effective_samples` is always NaN. `status` is 0; if all weights are 0, it is 2, and `r2` is 0. Several targets
+        of an instance count as several explanations, though they are not independent: choose one, or aggregate
+        ``by="target"``.
 
     Raises
     ------
     TypeError, ValueError
-        If `explanations` are none, not lime's, not all of one kind, or differ in columns, segments or class names; or
-        if one lacks a target or has a weight that is not finite. The message has the position of the first of them.
+        If `explanations` is empty, or they are not lime's, not all of the same kind, or differ in columns, segments or
+        class names; or if one lacks a target or has a weight that is not finite. The message gives the position of the
+        first invalid one.
 
     Examples
     --------
@@ -73,26 +75,26 @@ def from_lime(
     wanted = as_targets(targets)
     if isinstance(explanations, Mapping) or not isinstance(explanations, Iterable):
         raise TypeError(f"explanations must be a list of lime's, got a {type(explanations).__name__}")
-    given = [_Explained(one, position) for position, one in enumerate(explanations)]
-    if not given:
+    explained = [_Explained(explanation, position) for position, explanation in enumerate(explanations)]
+    if not explained:
         raise ValueError("explanations must not be empty")
-    _common("be of one kind", given, [one.kind for one in given])
-    if features == "bin" and given[0].data != "tabular":
-        raise ValueError(f'features must be "column" for explanations of {given[0].data} data, got "bin"')
-    class_names = _common("have the same class_names", given, [one.class_names for one in given])
-    instance = as_index(index, len(given), "explanation")
-    chosen = [(one, target) for one in given for target in one.chosen(wanted)]
+    _common("be of the same kind", explained, [item.kind for item in explained])
+    if features == "bin" and explained[0].data != "tabular":
+        raise ValueError(f'features must be "column" for explanations of {explained[0].data} data, got "bin"')
+    class_names = _common("have the same class_names", explained, [item.class_names for item in explained])
+    instance = as_index(index, len(explained), "explanation")
+    chosen = [(item, target) for item in explained for target in item.chosen(wanted)]
     target = np.array([target for _, target in chosen])
-    rows = [one.weights(target, features) for one, target in chosen]
-    weights, names = _aligned(given, rows, features)
-    empty = np.diff(weights.indptr) == 0  # where lime's R^2 is 1
+    rows = [item.weights(target, features) for item, target in chosen]
+    weights, names = _aligned(explained, rows, features)
+    empty = np.diff(weights.indptr) == 0  # lime's R^2 is 1 there
     return LocalExplanations(
         weights,
-        intercept=np.array([one.at_instance(target) for one, target in chosen]),
-        r2=np.where(empty, 0.0, [one.score(target) for one, target in chosen]),
-        prediction=np.array([one.prediction(target) for one, target in chosen]),
+        intercept=np.array([item.at_instance(target) for item, target in chosen]),
+        r2=np.where(empty, 0.0, [item.score(target) for item, target in chosen]),
+        prediction=np.array([item.prediction(target) for item, target in chosen]),
         status=np.where(empty, Status.CONSTANT_OUTPUT, Status.OK),
-        instance=instance[[one.position for one, _ in chosen]],
+        instance=instance[[item.position for item, _ in chosen]],
         target=target,
         effective_samples=np.full(len(chosen), np.nan),
         feature_names=names,
@@ -101,7 +103,7 @@ def from_lime(
 
 
 class _Explained:
-    """One of lime's explanations, whatever it explains."""
+    """An explanation of lime, of a table, text or image."""
 
     def __init__(self, explanation: Any, position: int) -> None:
         self.position = position
@@ -109,7 +111,7 @@ class _Explained:
         self._weights: Any = getattr(explanation, "local_exp", None)
         if not isinstance(self._weights, dict):
             got = f"a {type(explanation).__name__} at position {position}"
-            raise TypeError(f"explanations must be what lime's explain_instance returns, got {got}")
+            raise TypeError(f"explanations must be objects that lime's explain_instance returns, got {got}")
         if not self._weights:
             raise ValueError(f"explanations must have labels, got none at position {position}")
         self.mapper: Any = getattr(explanation, "domain_mapper", None)
@@ -130,26 +132,28 @@ class _Explained:
 
     def chosen(self, wanted: str | Array) -> list[int]:
         """Return the targets to take."""
-        there = [0] if self._regression else sorted(int(label) for label in self._weights)
+        explained = [0] if self._regression else sorted(int(label) for label in self._weights)
         if isinstance(wanted, str) and (wanted == "all" or self._regression):
-            return there
-        targets = self._predicted(there) if isinstance(wanted, str) else wanted.tolist()
+            return explained
+        targets = self._predicted(explained) if isinstance(wanted, str) else wanted.tolist()
         for target in targets:
-            if target not in there:
-                got = f"{there} at position {self.position}; lime explains those that labels= or top_labels= ask for"
+            if target not in explained:
+                got = f"{explained} at position {self.position}; choose lime's labels with labels= or top_labels="
                 raise ValueError(f"explanations must have target {target}, got {got}")
         return targets
 
-    def _predicted(self, there: list[int]) -> list[int]:
+    def _predicted(self, explained: list[int]) -> list[int]:
         probabilities = getattr(self._explanation, "predict_proba", None)
         if probabilities is not None:
             best = np.flatnonzero(probabilities == np.max(probabilities)).tolist()
-        else:  # of an image; but lime sorts the labels that it chose itself
+        else:  # of an image, whose top_labels lime sorts
             best = (getattr(self._explanation, "top_labels", None) or [])[:1]
         if not best:
-            where = f"none at position {self.position}; pass their numbers"
-            raise ValueError(f'explanations must have top_labels for targets="predicted", got {where}')
-        return [int(next((label for label in best if label in there), best[0]))]  # of equals one that is there
+            got = f"none at position {self.position}; pass their numbers"
+            raise ValueError(f'explanations must have top_labels for targets="predicted", got {got}')
+        return [
+            int(next((label for label in best if label in explained), best[0]))
+        ]  # among ties, one that is explained
 
     def _label(self, target: int) -> int:
         return int(self._explanation.dummy_label) if self._regression else target
@@ -182,7 +186,7 @@ class _Explained:
         return float(self._explanation.intercept[label]) + float(np.sum(values * weights))
 
     def score(self, target: int) -> float:
-        """Return lime's R^2, or NaN if it is another target's."""
+        """Return lime's R^2, or NaN if lime kept only that of another target."""
         score = getattr(self._explanation, "score", None)
         if isinstance(score, dict):
             score = score.get(target)
@@ -198,57 +202,57 @@ class _Explained:
         return math.nan if probabilities is None else float(probabilities[target])
 
 
-def _common(what: str, given: list[_Explained], values: list[Any]) -> Any:
-    """Return the value that all have."""
-    for one, value in zip(given, values, strict=True):
+def _common(rule: str, explained: list[_Explained], values: list[Any]) -> Any:
+    """Return the common value, or raise an error that names the rule."""
+    for item, value in zip(explained, values, strict=True):
         if value != values[0]:
-            got = f"{short_repr(values[0], str)} at position 0 and {short_repr(value, str)} at position {one.position}"
-            raise ValueError(f"explanations must {what}, got {got}")
+            got = f"{short_repr(values[0], str)} at position 0 and {short_repr(value, str)} at position {item.position}"
+            raise ValueError(f"explanations must {rule}, got {got}")
     return values[0]
 
 
 def _aligned(
-    given: list[_Explained], rows: list[dict[Any, float]], features: Axis
+    explained: list[_Explained], rows: list[dict[Any, float]], features: Axis
 ) -> tuple["csr_array", tuple[str, ...] | None]:
     """Return the weights as a matrix, and the names of its columns."""
     from scipy.sparse import csr_array
 
     names: tuple[str, ...] | None
-    if given[0].data == "tabular" and features == "column":
-        names = _column_names(given)
+    if explained[0].data == "tabular" and features == "column":
+        names = _column_names(explained)
         columns: Any = range(len(names))
-    elif given[0].data == "image":
-        names, columns = None, range(_count_segments(given))
+    elif explained[0].data == "image":
+        names, columns = None, range(_count_segments(explained))
     else:
         columns = sorted({key for row in rows for key in row})
         names = tuple(key if isinstance(key, str) else key[1] for key in columns)
         if not columns:
-            raise ValueError("explanations must have weights, got none but 0")
-    place = {key: column for column, key in enumerate(columns)}
-    entries = [sorted((place[key], weight) for key, weight in row.items()) for row in rows]
+            raise ValueError("explanations must have weights, got only zeros")
+    column_of = {key: column for column, key in enumerate(columns)}
+    entries = [sorted((column_of[key], weight) for key, weight in row.items()) for row in rows]
     indices = np.array([column for row in entries for column, _ in row], np.int64)
     data = np.array([weight for row in entries for _, weight in row], np.float64)
     indptr = np.cumsum([0, *map(len, entries)])
     return csr_array((data, indices, indptr), shape=(len(rows), len(columns))), names
 
 
-def _column_names(given: list[_Explained]) -> tuple[str, ...]:
-    """Names of columns, to which lime adds the value of the instance where a column has categories."""
-    d = _common("have the same columns", given, [len(one.mapper.feature_names) for one in given])
-    mapper = given[0].mapper
+def _column_names(explained: list[_Explained]) -> tuple[str, ...]:
+    """Names of columns, without the instance's value that lime adds for a categorical column."""
+    d = _common("have the same columns", explained, [len(item.mapper.feature_names) for item in explained])
+    mapper = explained[0].mapper
     names = []
     for column in range(d):
-        seen = [str(one.mapper.feature_names[column]) for one in given]
-        if mapper.feature_indexes is None and mapper.feature_values[column] == "True":  # what lime puts for a category
-            names.append(_before_value(seen))
+        all_names = [str(item.mapper.feature_names[column]) for item in explained]
+        if mapper.feature_indexes is None and mapper.feature_values[column] == "True":  # lime's mark of a category
+            names.append(_before_value(all_names))
         else:
-            names.append(_common(f"have the same name for column {column}", given, seen))
+            names.append(_common(f"have the same name for column {column}", explained, all_names))
     return tuple(names)
 
 
 def _before_value(names: Sequence[str]) -> str:
-    """Return the longest text that is before a "=" in all of them: either side of it may have more."""
-    common = {names[0][:place] for place, character in enumerate(names[0]) if character == "="}
+    """Return the longest text before a "=" that is common to all names; name and value may contain "=" as well."""
+    common = {names[0][:position] for position, character in enumerate(names[0]) if character == "="}
     for position, name in enumerate(names):
         common = {start for start in common if name.startswith(f"{start}=")}
         if not common:
@@ -257,12 +261,12 @@ def _before_value(names: Sequence[str]) -> str:
     return max(common, key=len)
 
 
-def _count_segments(given: list[_Explained]) -> int:
-    first = given[0].segments
-    for one in given:
-        if one.segments is not first and not np.array_equal(one.segments, first):
+def _count_segments(explained: list[_Explained]) -> int:
+    first = explained[0].segments
+    for item in explained:
+        if item.segments is not first and not np.array_equal(item.segments, first):
             raise ValueError(
-                f"explanations must be of images in the same segments, got others at position {one.position};"
-                " explain with a segmentation_fn that gives every image the same, such as a grid"
+                f"explanations must be of images in the same segments, got others at position {item.position};"
+                " explain with a segmentation_fn that gives every image the same segments, such as a grid"
             )
     return len(np.unique(first))

@@ -1,8 +1,8 @@
-"""What lime's selections and fits come to, from one weighted, centred Gram matrix of the neighborhood.
+"""Results of lime's selections and fits, computed from one weighted, centred Gram matrix of the neighborhood.
 
-lime fits a regression on all samples for every step of a selection; here every step is algebra on that matrix. Every
-choice is made only where the rounding of sums cannot change it, and is left open where it could: with ties, collinear
-columns, a fit that is already perfect.
+lime fits a regression on all samples for every step of a selection; this module uses algebra on that matrix. A choice
+is made only if the rounding of sums cannot change it, and is otherwise left to lime: for ties, collinear columns, and
+fits that are already perfect.
 """
 
 from collections.abc import Callable
@@ -15,32 +15,32 @@ from normlime_fast._checks import Array
 Fit = tuple[Any, Any, Any, Any]  # intercept, weights, R^2, prediction for the instance
 
 _EPS = float(np.finfo(np.float64).eps)
-_ACCURATE = 1e-8  # of the largest weight: the bound on rounding up to which a fit is taken
-_TINY = 1e-280  # sums of squares below which numbers lose digits
-REFIT, OF_ALL = 1.0, 0.01  # lime's ridges: of an explanation, and for the "highest_weights" of all features
+_ACCURATE = 1e-8  # relative to the largest weight: largest bound on rounding with which a fit is used
+_TINY = 1e-280  # sums of squares below this lose digits
+REFIT, OF_ALL = 1.0, 0.01  # lime's ridge penalties: of an explanation, and of "highest_weights"
 
 _PATH_END = float(np.finfo(np.float32).eps)  # alpha / n at which scikit-learn's path ends
-_PATH_KNOTS = 500  # at which it ends as well
-_PATH_TIE = 1e-9  # of the largest alpha: knots that are closer than that are not told apart
-_PATH_PIVOT = 1e-6  # of a column's variance: what must be left of it beside the members when it enters
+_PATH_KNOTS = 500  # maximum number of knots of that path
+_PATH_TIE = 1e-9  # relative to the largest alpha: closer knots are not distinguished
+_PATH_PIVOT = 1e-6  # fraction of a column's variance that the members must leave unexplained when it enters
 
 
 class Moments(NamedTuple):
-    """Weighted moments of a neighborhood, about its means."""
+    """Weighted central moments of a neighborhood."""
 
     gram: Array  # (d, d) sum of p_i z_i z_i'
     c: Array  # (d,) sum of p_i z_i y_i
     yy: float  # sum of p_i y_i^2, not 0
     mean: Array  # (d,)
     y_mean: float
-    scale: Array  # (d,) square roots of the diagonal of `gram`; 1 where a column is constant
-    varied: Array  # (d,) bool: the columns that are not
+    scale: Array  # (d,) square roots of the diagonal of `gram`; 1 for constant columns
+    varied: Array  # (d,) bool: columns that are not constant
     noise: float  # bound on the rounding of correlations, ours and lime's
     n: int
 
 
 def moments_of(data: Any, labels: Any, weights: Any) -> Moments | None:
-    """None where the data are not dense float64 or integers, or have nothing to fit: those are left to lime."""
+    """Return the moments; None if lime must fit: data are not dense float64 or integers, or there is nothing to fit."""
     labels, weights = np.asarray(labels), np.asarray(weights)
     if (
         type(data) is not np.ndarray
@@ -53,7 +53,7 @@ def moments_of(data: Any, labels: Any, weights: Any) -> Moments | None:
     ):
         return None
     labels, data = labels.astype(np.float64, copy=False), data.astype(np.float64, copy=False)
-    with np.errstate(all="ignore"):  # lime says what is wrong with negative weights and with what is not finite
+    with np.errstate(all="ignore"):  # lime raises errors for negative weights and values that are not finite
         n, total, roots = len(data), weights.sum(), np.sqrt(weights)
         mean, y_mean = weights @ data / total, float(weights @ labels / total)
         y, Z = (labels - y_mean) * roots, data - mean
@@ -67,17 +67,17 @@ def moments_of(data: Any, labels: Any, weights: Any) -> Moments | None:
     varied = deviation > n * _EPS * np.abs(mean)
     gram[~varied], gram[:, ~varied], c[~varied] = 0.0, 0.0, 0.0
     far = max(np.max(np.abs(mean[varied]) / deviation[varied], initial=0.0), abs(y_mean) / np.sqrt(yy / total))
-    # sums of n terms, values less their mean, and the square of what the mean is off by; ours and lime's, twice each
+    # rounding of sums of n terms, of centred values, and squared rounding of the mean; ours and lime's, twice each
     noise = 4.0 * (_EPS * (n + far) + (n * _EPS * far) ** 2)
     scale = np.where(varied, np.sqrt(gram.diagonal()), 1.0)
     return Moments(gram, c, yy, mean, y_mean, scale, varied, noise, n)
 
 
 def _sweep(T: Array, k: int, leaves: bool = False) -> None:
-    """Gauss-Jordan step on feature k in place, or back.
+    """Gauss-Jordan step on feature k in place; with `leaves`, its inverse.
 
-    Of the members A and the others N it leaves T_AA = -inverse of G_AA, T_NA = G_NA times that inverse, and T_NN =
-    what is left of G_NN beside the members.
+    For members A and other features N, the result is T_AA = -inverse of G_AA, T_NA = G_NA times that inverse, and
+    T_NN = the Schur complement of G_AA.
     """
     pivot, column = T[k, k], T[k].copy()
     T -= np.outer(column, column / pivot)
@@ -86,17 +86,17 @@ def _sweep(T: Array, k: int, leaves: bool = False) -> None:
 
 
 def forward_selection(moments: Moments, count: int, contest: Callable[[list[int], Array], int]) -> Array:
-    """Features in the order in which each adds most to R^2; `contest(used, contenders)` decides between close ones."""
+    """Select features greedily by their gain in R^2; `contest(used, contenders)` decides between close ones."""
     scale, noise = moments.scale, moments.noise
     S = moments.gram / np.outer(scale, scale)
     c = moments.c / (scale * np.sqrt(moments.yy))
     free, used, rest = np.ones(len(c), bool), list[int](), 1.0
     while len(used) < min(count, len(c)):
-        share = S.diagonal()  # of every column's variance: what is left of it beside the features used
+        share = S.diagonal()  # fraction of every column's variance not explained by the features used
         clear = free & (share > 8.0 * noise)
         gain, doubt = np.zeros(len(c)), np.where(free & moments.varied, rest, 0.0)
         gain[clear] = c[clear] ** 2 / share[clear]
-        # what changes of c and share by `noise` can change of c^2 / share, to first order, and half as much again
+        # first-order change of c^2 / share if c and share change by `noise`, times 1.5
         doubt[clear] = 1.5 * (2.0 * np.abs(c[clear]) + gain[clear] + noise) * noise / share[clear]
         doubt += noise
         contenders = np.flatnonzero(free & (gain + doubt >= np.max((gain - doubt)[free])))
@@ -104,7 +104,7 @@ def forward_selection(moments: Moments, count: int, contest: Callable[[list[int]
         used.append(best)
         free[best] = False
         if not clear[best]:
-            noise = np.inf  # from here on nothing is clear
+            noise = np.inf  # all later choices are uncertain
             continue
         noise *= (1.0 + np.max(np.abs(S[best, free]), initial=0.0) / share[best]) ** 2
         rest -= gain[best] - doubt[best]
@@ -114,7 +114,7 @@ def forward_selection(moments: Moments, count: int, contest: Callable[[list[int]
 
 
 def ridge(moments: Moments, columns: Array, alpha: float) -> tuple[Array, Array] | None:
-    """Weights of a ridge regression and bounds on their rounding; None if those are too wide."""
+    """Weights of a ridge regression and bounds on their rounding errors; None if the bounds are too wide."""
     scale = moments.scale[columns]
     S = moments.gram[np.ix_(columns, columns)] / np.outer(scale, scale)
     S[np.diag_indices_from(S)] += alpha / scale**2
@@ -131,7 +131,7 @@ def ridge(moments: Moments, columns: Array, alpha: float) -> tuple[Array, Array]
 
 
 def descending(values: Array, bounds: Array, count: int) -> Array | None:
-    """Order by size, of the `count` largest; None where the bounds leave it open."""
+    """Positions of the `count` largest |values| in descending order; None if the bounds do not decide it."""
     sizes = np.abs(values)
     order = np.argsort(-sizes, kind="stable")[: count + 1]
     if np.any(sizes[order[:-1]] - bounds[order[:-1]] <= sizes[order[1:]] + bounds[order[1:]]):
@@ -140,7 +140,7 @@ def descending(values: Array, bounds: Array, count: int) -> Array | None:
 
 
 def refit(moments: Moments, used: Array, instance: Array) -> Fit | None:
-    """The surrogate on the features used; None where rounding could change the order of its weights."""
+    """Fit the surrogate on the features used; None if rounding could change the order of its weights."""
     fitted = ridge(moments, used, REFIT)
     if fitted is None or descending(*fitted, len(used)) is None:
         return None
@@ -151,13 +151,13 @@ def refit(moments: Moments, used: Array, instance: Array) -> Fit | None:
 
 
 def _ahead(distance: Array, closing: Array) -> Array:
-    """How far it is to where something that comes closer arrives; infinite where nothing does."""
+    """Distances over closing speeds; infinite unless both are positive."""
     ahead = (distance > 0.0) & (closing > 0.0)
     return np.where(ahead, distance / np.where(ahead, closing, 1.0), np.inf)
 
 
 def _next_knot(turn: Array, rho: Array, w: Array, alpha: float, members: Array) -> tuple[float, int]:
-    """How far alpha falls until a feature enters or leaves, and which; -1 if that is all the way."""
+    """Return the decrease of alpha until a feature enters or leaves, and the feature; -1 if alpha reaches 0 first."""
     enters = np.minimum(_ahead(alpha - rho, 1.0 - turn), _ahead(alpha + rho, 1.0 + turn))
     steps = np.where(members, _ahead(np.abs(w), np.sign(w) * turn), enters)
     j = int(np.argmin(steps))
@@ -165,9 +165,9 @@ def _next_knot(turn: Array, rho: Array, w: Array, alpha: float, members: Array) 
 
 
 def lasso_path(moments: Moments, count: int) -> Array | None:
-    """Members of the last segment of the LASSO path with at most `count`; None where knots are too close to tell.
+    """Members of the last segment of the LASSO path with at most `count`; None if knots are too close to distinguish.
 
-    Features enter and leave, so that segment need not be the first with `count`: the path is walked to its end.
+    Features enter and leave, so that segment need not be the first with `count`: the path is followed to its end.
     """
     G, rho, end = moments.gram, moments.c.copy(), _PATH_END * moments.n
     T, w, signs = G.copy(), np.zeros(len(rho)), np.zeros(len(rho))
@@ -180,11 +180,11 @@ def lasso_path(moments: Moments, count: int) -> Array | None:
             return None
         signs[j] = 0.0 if leaves else np.sign(rho[j])
         _sweep(T, j, leaves)
-        members, turn = signs != 0.0, T @ signs  # what members' weights and others' rho lose as alpha falls by 1
+        members, turn = signs != 0.0, T @ signs  # decrease of members' weights and others' rho as alpha falls by 1
         step, j = _next_knot(turn, rho, w, alpha, members)
         leaves = j >= 0 and bool(members[j])
         if np.count_nonzero(members) - leaves <= count:
-            chosen = None if leaves else np.flatnonzero(members)  # scikit-learn may or may not leave it a weight
+            chosen = None if leaves else np.flatnonzero(members)  # scikit-learn may leave it a tiny weight
         alpha, knots = alpha - step, knots + 1
         w[members] -= step * turn[members]
         rho = np.where(members, alpha * signs, rho - step * turn)
@@ -193,7 +193,7 @@ def lasso_path(moments: Moments, count: int) -> Array | None:
             apart[j], w[j] = np.inf, 0.0
         if apart[moments.varied].min() <= guard or (j >= 0 and abs(alpha - end) <= guard):
             return None
-    # rounding of all that was walked; and of columns without a weight, with which scikit-learn might go on
+    # rounding along the whole path; and of columns without a weight, with which scikit-learn might continue
     drift = np.max(np.abs(moments.c - G @ w - rho))
     if not drift <= 0.1 * guard or (moments.noise * largest >= end and not signs.all()):
         return None
