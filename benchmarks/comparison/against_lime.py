@@ -199,6 +199,7 @@ def tabular_cases(settings: Settings, count: int) -> Iterator[Case]:
     kinds = (pool, "continuous", "lasso_path"), (binned, "default bins", "lasso_path"), (binned, "defaults", "auto")
     for neighborhood, name, selection in kinds:
         told = {"n_samples": n, "n_features": K, "selection": SELECTIONS[selection], "ridge": 1.0, "targets": TARGET}
+        told["standardize"] = False
         case = Case(
             what=f"{data.name}, d={X.shape[1]}, LightGBM, {name}, {selection}",
             X=X,
@@ -265,7 +266,7 @@ def assert_same_masks(case: Case, masks_of: Callable[[Any, Any], tuple[Any, np.n
 
 
 def masked(predict: Predict, mask: nlf.Mask, n: int, targets: object) -> nlf.NormLIME:
-    told = {"n_samples": n, "n_features": K, "selection": SELECTIONS["auto"], "ridge": 1.0}
+    told = {"n_samples": n, "n_features": K, "selection": SELECTIONS["auto"], "ridge": 1.0, "standardize": False}
     return nlf.NormLIME(predict, mask, targets=targets, rng=0, **told)
 
 

@@ -65,7 +65,8 @@ def test_weights_are_limes_on_the_points_that_lime_draws(selection, K, quantiles
             return model(rows)
 
         theirs = lime.explain_instance(x, recorded, labels=(0, 1, 2), num_features=K, num_samples=400)
-        local = explain(binned, x[None], model, n_features=K, n_samples=399, ridge=1.0, selection=selection)
+        options = {"n_features": K, "selection": selection, "standardize": False}
+        local = explain(binned, x[None], model, n_samples=399, ridge=1.0, **options)
         for target in range(3):
             expected = lime_weights(theirs, target, 5)
             weights = local.weights[[target]].toarray()[0]

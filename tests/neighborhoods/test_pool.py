@@ -74,7 +74,7 @@ def test_weights_are_limes_on_the_points_that_lime_draws(categorical, selection,
         theirs = lime.explain_instance(x, recorded, labels=(0, 1, 2), num_features=K or 5, num_samples=400)
         pool = nlf.Pool.from_data(recorded.asked[0][1:], kernel="exponential", categorical=categorical)
         pool = replace(pool, center=lime.scaler.mean_, scale=lime.scaler.scale_)
-        local = explain(pool, x[None], n_features=K, n_samples=399, ridge=1.0)
+        local = explain(pool, x[None], n_features=K, n_samples=399, ridge=1.0, standardize=False)
         for target in range(3):
             expected = lime_weights(theirs, target, 5)
             weights = local.weights[[target]].toarray()[0]

@@ -252,7 +252,7 @@ def test_a_sampler_of_its_own_is_probed():
 @pytest.mark.parametrize(
     ("neighborhood", "names"),
     [
-        (nlf.Gaussian(1.0), {"scale", "sampling", "categories", "from_data"}),
+        (nlf.Gaussian(1.0), {"scale", "sampling", "categories", "keep", "from_data"}),
         (nlf.Pool.from_data(DATA), {"center", "scale", "proximity", "drawn", "from_data", "gaussian"}),
         (nlf.Binned.from_data(DATA), {"bins", "features", "proximity", "describe", "from_data"}),
         (
