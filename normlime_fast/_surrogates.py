@@ -48,14 +48,14 @@ class Fits:
     """Fits of sparse linear surrogates as the kernel leaves them."""
 
     features: Array  # (fits, K) int64, ascending: the first `count` of each
-    coefficients: Array  # (fits, K)
+    coefficients: Array  # (fits, 3, K): surrogate.WEIGHT, CONTRIBUTION and ERROR
     summaries: Array  # (fits,) of surrogate.SUMMARY
 
     @classmethod
     def empty(cls, count: int, n_features: int) -> "Fits":
         """Fits that are still to be made."""
-        shape = (count, n_features)
-        return cls(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(count, surrogate.SUMMARY))
+        coefficients = np.zeros((count, 3, n_features))
+        return cls(np.zeros((count, n_features), np.int64), coefficients, np.zeros(count, surrogate.SUMMARY))
 
     def __getitem__(self, some: slice) -> "Fits":
         return Fits(self.features[some], self.coefficients[some], self.summaries[some])
@@ -215,7 +215,7 @@ def fit_surrogates(
     surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, *options, *out)
     summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))
-    coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
+    coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[:, surrogate.WEIGHT][used]
     coef = np.ldexp(coef, -spread)
     intercept = summary["intercept"] - coef @ center
     coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], 0 if standardize else size + spread)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from normlime_fast._kernels.cholesky import append_row, factor, substitute
 from normlime_fast._kernels.codes import CONSTANT_OUTPUT, FEWER_FEATURES, NO_WEIGHT, OK, OVERFLOW, TOO_FEW
+from normlime_fast._kernels.errors import standard_errors
 from normlime_fast._kernels.jit import kernel
 from normlime_fast._kernels.lasso import (
     MISSING,
@@ -30,7 +31,11 @@ EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's l
 # differ by a subnormal number, whose weights would underflow
 TINY = 2.0**-400  # sum of weights, above which no square that matters among 1e9 others underflows
 
-# Results of one fit besides its weights: the output was divided by its `spread`, and the `effective` sample size is
+# Results of a fit for each selected feature: its weight; its contribution, which is the weight times how far the instance,
+# z = 0, is from the mean of z; and the standard error of the weight.
+WEIGHT, CONTRIBUTION, ERROR = range(3)
+
+# Results of one fit besides these: the output was divided by its `spread`, and the `effective` sample size is
 # (sum p)^2 / sum p^2.
 SUMMARY = np.dtype(
     {
@@ -104,14 +109,16 @@ def _scale_output(y: Array, weights: Array, total: float, least_effective: float
 
 
 @kernel(inline="always")
-def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
-    """Ridge regression on the selected features only; writes features, weights and summary to `out`."""
-    features, weights, summary = out
+def _refit(gram: Gram, path: Path, ridge: float, y: Array, yy: float, total: float, out: Any) -> None:
+    """Ridge regression on the selected features only; writes what is known of each, and the summary, to `out`."""
+    features, coefficients, summary = out
+    weights, contributions, errors = coefficients[WEIGHT], coefficients[CONTRIBUTION], coefficients[ERROR]
     support = support_of(path.w)
     L = np.zeros((support.size, support.size))
     for a in range(support.size):  # the ridge is on the weights of the columns as they are, not as they are scaled
         append_row(L, gram, support, a, ridge * (gram.scale[support[a]] * gram.scale[support[a]]))
     fitted = substitute(L, path.c[support])
+    deviations = standard_errors(gram, y, total, summary.effective, support, fitted, L)
     explained = 0.0
     intercept = summary.intercept
     largest = 0.0
@@ -124,7 +131,9 @@ def _refit(gram: Gram, path: Path, ridge: float, yy: float, out: Any) -> None:
             features[count] = support[a]
             scaled = fitted[a] * summary.spread
             weights[count] = scaled * gram.scale[support[a]]
-            intercept -= scaled * gram.mean[support[a]]
+            contributions[count] = -scaled * gram.mean[support[a]]
+            intercept += contributions[count]
+            errors[count] = deviations[a] * summary.spread * gram.scale[support[a]]
             largest = max(largest, abs(weights[count]))
             count += 1
     if np.isfinite(largest) and np.isfinite(intercept):
@@ -182,9 +191,9 @@ def fit(
 ) -> None:
     """Fit sparse linear surrogates to every output; outputs starts[k] to starts[k + 1] share the samples Z[k].
 
-    Z (m, n, d), Y (outputs, n; overwritten), weights (m, n) or (1, n) for all. Into features and coefficients
-    (outputs, at least n_features or d) go the selected features, ascending, and their refitted weights: the first
-    `count` of each; into summaries (outputs,) the rest. Ridges are divided by the sum of the weights. Unless
+    Z (m, n, d), Y (outputs, n; overwritten), weights (m, n) or (1, n) for all. Into features (outputs, K), with K at
+    least n_features or d, go the selected features, ascending, and into coefficients (outputs, 3, K) their refitted
+    weights, contributions and standard errors: the first `count` of each; into summaries (outputs,) the rest. Ridges are divided by the sum of the weights. Unless
     `ridge_of_all` is NaN, the features selected are those of the largest weights with this ridge on all features.
     If `standardize`, they are selected as if all features had variance 1.
     """
@@ -223,4 +232,5 @@ def fit(
                 if summary.status == MISSING:
                     fetch(gram)
             summary.alpha = alpha * summary.spread
-            _refit(gram, path, ridge / total, squares[row], (features[row], coefficients[row], summary))
+            out = features[row], coefficients[row], summary
+            _refit(gram, path, ridge / total, Y[row], squares[row], total, out)

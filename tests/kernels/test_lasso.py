@@ -56,13 +56,13 @@ def start(Z, y, p, known=True):
 def fit(Z, Y, p, K, ridge=0.0, tol=TOL, ridge_of_all=np.nan, standardize=False):
     """`surrogate.fit` on m instances: dense weights (m, t, d) and summaries."""
     m, t, d = len(Z), Y.shape[1], Z.shape[2]
-    features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, K))
+    features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, 3, K))
     summaries = np.zeros(m * t, surrogate.SUMMARY)
     starts = np.arange(0, m * t + 1, t)
     out = features, coefficients, summaries
     options = ridge, tol, ridge_of_all, standardize, 0.0
     surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p[None], K, *options, *out)
-    features, coefficients = features.reshape(m, t, K), coefficients.reshape(m, t, K)
+    features, coefficients = features.reshape(m, t, K), coefficients[:, 0].reshape(m, t, K)
     summaries = summaries.reshape(m, t)
     w = np.zeros((m, t, d))
     for place in np.ndindex(m, t):

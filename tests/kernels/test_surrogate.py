@@ -31,7 +31,7 @@ def fit(Z, Y, starts, weights, n_features=K, room=K, ridge=1.0, **options):
 
 def dense(fits, d):
     coef, used = np.zeros((len(fits.summaries), d)), fits.used()
-    coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[used]
+    coef[np.nonzero(used)[0], fits.features[used]] = fits.coefficients[:, 0][used]
     return coef
 
 
@@ -91,9 +91,9 @@ def test_room_for_more_features_than_asked_for_is_left_alone(n_features, selecti
     exact = fit(Z, Y, STARTS, weights, n_features, count, selection=selection)
     roomy = fit(Z, Y, STARTS, weights, n_features, D + 7, selection=selection)
     assert (exact.summaries["count"] == count).all()
-    assert_same(exact, Fits(roomy.features[:, :count], roomy.coefficients[:, :count], roomy.summaries))
+    assert_same(exact, Fits(roomy.features[:, :count], roomy.coefficients[..., :count], roomy.summaries))
     assert not roomy.features[:, count:].any()
-    assert not roomy.coefficients[:, count:].any()
+    assert not roomy.coefficients[..., count:].any()
 
 
 TINY = 1e-300
