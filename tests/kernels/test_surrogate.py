@@ -24,7 +24,7 @@ def sets(dtype=np.float32, seed=0):
 
 
 def fit(Z, Y, starts, weights, n_features=K, room=K, ridge=1.0, **options):
-    fits = Fits.room_for(len(Y), room)
+    fits = Fits.empty(len(Y), room)
     fit_samples(Z, Y.copy(), starts, weights, fits, n_features=n_features, ridge=ridge, tol=1e-4, **options)
     return fits
 
