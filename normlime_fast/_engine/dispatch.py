@@ -16,7 +16,7 @@ from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import Block, no_label
 from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._messages import Message, Term
-from normlime_fast._model import What, check_same_outputs
+from normlime_fast._model import Owner, check_same_outputs
 from normlime_fast._status import SKIPPED, Status
 from normlime_fast._types import Advance
 
@@ -103,9 +103,9 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, advan
     return explain_block(settings, rows, block.instance_ids, skip, start, advance)
 
 
-def outputs_of(settings: Settings, block: Block, options: Options, what: What = "instance") -> Array:
-    """Return the model's outputs for the rows themselves; it is called where it works."""
-    call = (executors.Shipped(settings), options.skip, block.rows, block.instance_ids, what)
+def outputs_of(settings: Settings, block: Block, options: Options, owner: Owner = "instance") -> Array:
+    """Return the model's outputs for the rows themselves; it is called on the executor, if there is one."""
+    call = (executors.Shipped(settings), options.skip, block.rows, block.instance_ids, owner)
     if options.executor is None:
         return _predicted(*call)
     predicted: list[Array] = []
@@ -113,9 +113,9 @@ def outputs_of(settings: Settings, block: Block, options: Options, what: What = 
     return predicted[0]
 
 
-def _predicted(shipped: executors.Shipped, skip: bool, rows: Any, ids: Array, what: What) -> Array:
+def _predicted(shipped: executors.Shipped, skip: bool, rows: Any, ids: Array, owner: Owner) -> Array:
     settings: Settings = shipped.value
-    outputs, _, error = settings.model.predict_rows(_as_rows(settings, rows, skip), ids, skip=skip, what=what)
+    outputs, _, error = settings.model.predict_rows(_as_rows(settings, rows, skip), ids, skip=skip, owner=owner)
     if outputs is None:
         raise all_failed(error) from error
     return outputs
@@ -136,7 +136,7 @@ def prepared(settings: Settings, options: Options) -> Settings:
 
     def ask(points: Rows) -> Array:
         block = Block(points, np.arange(points.count))
-        return outputs_of(settings, block, options._replace(skip=False), what="point")
+        return outputs_of(settings, block, options._replace(skip=False), owner="point")
 
     neighborhood = settings.neighborhood._prepare(settings.seed, settings.n_samples, settings.n_features, ask)
     return replace(settings, neighborhood=neighborhood)

@@ -32,7 +32,7 @@ def probe(settings: Settings, rows: Rows, instance_ids: Array) -> Probe:
         model = replace(settings.model, batch_size=batch_size)
         if points is None:
             return model.predict(rows, values, instance_ids)
-        return model.predict(rows, values, np.arange(values.shape[0]), what="point")
+        return model.predict(rows, values, np.arange(values.shape[0]), owner="point")
 
     most = min(inputs().shape[0], settings.model.rows_per_call(bytes_per_row(rows)))
     first, again, regrouped = predict(most), predict(most), predict(max(1, min(n, most // 2)))

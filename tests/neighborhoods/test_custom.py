@@ -202,7 +202,7 @@ def test_the_model_is_not_shown_what_has_no_features():
     for mask, rows in ((nlf.Mask(), sparse), (nlf.Mask.text(["one", "two"]), ["one", "", "two", "?", "one two"])):
         for options in ({}, {"n_jobs": 2}, {"batch_size": 50}):
             counts.clear()
-            with pytest.warns(UserWarning, match="2 empty because nothing of the instance can be perturbed"):
+            with pytest.warns(UserWarning, match="2 empty because the instance has no feature to perturb"):
                 local = explain(None, count, rows, mask, **options)
             assert sum(counts) == 3 * 50 + 5
             assert_array_equal(local.status == 8, [False, True, False, True, False])

@@ -203,8 +203,8 @@ ARGUMENTS = [
     ({"targets": []}, TypeError, r'targets must be "predicted", .* got \[\]'),
     ({"targets": [[0]]}, TypeError, r'targets must be "predicted", .* got \[\[0\]\]'),
     ({"targets": [[0], [1, 2]]}, ValueError, "targets must be an array, got a list whose rows differ in length"),
-    ({"targets": -1}, ValueError, "targets must be numbers of at least 0, each once, got -1"),
-    ({"targets": [0, 1, 0]}, ValueError, r"targets must be numbers of at least 0, each once, got \[0, 1, 0\]"),
+    ({"targets": -1}, ValueError, "targets must be distinct integers of at least 0, got -1"),
+    ({"targets": [0, 1, 0]}, ValueError, r"targets must be distinct integers of at least 0, got \[0, 1, 0\]"),
     ({"ridge": -1.0}, ValueError, r"ridge must be finite and at least 0, got -1\.0"),
     ({"ridge": np.nan}, ValueError, "ridge must be finite and at least 0, got nan"),
     ({"ridge": "1"}, TypeError, "ridge must be a number, got '1'"),
@@ -306,7 +306,7 @@ OUTPUTS_REFUSED = {
     "masked": (lambda X: np.ma.masked_greater(X, -1), ValueError, "got masked values"),
     "complex": (lambda X: X * 1j, TypeError, "got dtype complex128"),
     "sparse": (lambda X: csr_array(X), TypeError, "got a csr_array"),
-    "ragged": (lambda X: [[0.0] * (1 + i % 2) for i in range(len(X))], ValueError, "got a list that is no array"),
+    "ragged": (lambda X: [[0.0] * (1 + i % 2) for i in range(len(X))], ValueError, "got a list that is not an array"),
 }
 
 
