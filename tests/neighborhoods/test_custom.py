@@ -242,7 +242,7 @@ WRONG = {
     "csr": (
         lambda X, Z: (csr_array(X), Z),
         TypeError,
-        r"^perturb must return inputs of the kind that X is, got a csr_array, where X is a ndarray$",
+        r"^perturb must return inputs of the same kind as X, got a csr_array for a ndarray$",
     ),
     "no inputs": (lambda X, Z: (None, Z), (TypeError, ValueError), r"^inputs of perturb must"),
     "ragged": (lambda X, Z: ([[1], [1, 2]], Z), ValueError, r"^inputs of perturb must be an array, got a list whose"),
@@ -275,7 +275,7 @@ def test_what_perturb_must_return(change, error, message):
 def test_inputs_that_overflow(kind):
     rows = kind(np.abs(X).astype(np.float32))
     with pytest.raises(
-        ValueError, match=r"^perturb must return inputs that float32 can hold, got an overflow"
+        ValueError, match=r"^perturb must return inputs that fit into float32, got an overflow"
     ) as caught:
         explain(
             lambda x, n, rng: (kind(np.full((n, 4), 1e39)), rng.random((n, 3))), lambda rows: rows.sum(axis=1), rows

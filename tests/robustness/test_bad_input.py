@@ -105,7 +105,8 @@ def test_rows_without_room_to_perturb(row, scale, dtype):
     largest = np.finfo(dtype).max
     X = np.zeros((5, 3), dtype)
     X[2, 1] = row * largest
-    message = f"X and scale must leave room to perturb in {np.dtype(dtype)}, got an overflow in column 1$"
+    advice = "lower its scale, or pass float64" if dtype == np.float32 else "lower its scale"
+    message = f"X must not overflow {np.dtype(dtype)} when it is perturbed, got an overflow in column 1; {advice}$"
     refuse(ValueError, message, lambda: explain(NotCalled(), X, scale=[0.0, scale * float(largest), 1.0]))
 
 
@@ -118,7 +119,8 @@ def test_rows_with_just_enough_room(dtype):
 def test_a_float32_column_without_room_beside_others():
     """Its frame has float64 numbers, and is cast before the model sees it."""
     X = pd.DataFrame({"a": [0.0, 1.0], "b": np.array([0.0, 3e38], np.float32)})
-    message = "X and scale must leave room to perturb in float32, got an overflow in column 'b'$"
+    got = "got an overflow in column 'b'; lower its scale, or pass float64"
+    message = f"X must not overflow float32 when it is perturbed, {got}$"
     refuse(ValueError, message, lambda: explain(NotCalled(), X, scale=1e38))
 
 
