@@ -567,7 +567,7 @@ def test_after_an_error_what_has_begun_is_waited_for_and_taken():
     def work(k):
         if k == 0:
             begun.wait(60)
-            raise executors.ours(KeyError(k))
+            raise executors.mark_ours(KeyError(k))
         begun.set()
         time.sleep(0.2)
         return k
