@@ -210,8 +210,9 @@ class NormLIME:
             same call continues from it; with other settings, data or predictions it is refused. With ``rng=None``, the
             call takes the seed of the checkpoint.
         block_size : int, optional
-            Instances per block, for an executor or a checkpoint; by default about a million model rows, but at most a
-            hundredth of X. A checkpoint keeps its own; the blocks of a Dask collection are its partitions.
+            Instances per block, for an executor or a checkpoint; by default about a million model rows, but between a
+            ten-thousandth and a hundredth of X. A checkpoint keeps its own; the blocks of a Dask collection are its
+            partitions.
         on_error : {"raise", "skip"}, default "raise"
             What happens if the model raises, or returns invalid outputs, for a batch of rows. "skip" calls it again for
             each instance of the batch separately; if that fails, too, the instance gets an empty explanation with

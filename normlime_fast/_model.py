@@ -160,9 +160,7 @@ def _as_outputs(returned: object, rows: int, n_outputs: int | None, owners: Numb
         raise ValueError(Message(expected, ", got masked values"))
     if array.ndim not in (1, 2) or array.shape[0] != rows or array.shape[-1] == 0:
         raise ValueError(Message(expected, f", got shape {array.shape}"))
-    array = array.reshape(rows, -1).astype(
-        np.float64, copy=False
-    )  # a long double may become infinite: the caller checks
+    array = array.reshape(rows, -1).astype(np.float64, copy=False)  # a long double may become infinite: refused later
     if n_outputs not in (None, array.shape[1]):
         raise ValueError(Message(expected, f" as before, got shape {array.shape}"))
     return array

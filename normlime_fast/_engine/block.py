@@ -75,19 +75,19 @@ def _features_of(settings: Settings, d: int) -> int:
 
 
 def failed_explanations(
-    settings: Settings, instance_ids: Array, like: LocalExplanations, statuses: Array
+    settings: Settings, instance_ids: Array, example: LocalExplanations, statuses: Array
 ) -> LocalExplanations:
-    """Return empty explanations of instances with these statuses; their names and targets are those of `like`."""
+    """Return empty explanations of instances with these statuses; their names and targets are those of `example`."""
     from scipy.sparse import csr_array
 
-    targets = like.target[like.instance == like.instance[0]]
+    targets = example.target[example.instance == example.instance[0]]
     if _is_predicted(settings.targets):
         targets = np.array([-1])
     count = len(instance_ids) * len(targets)
     unknown = np.full(count, np.nan)
     return replace(
-        like,
-        weights=csr_array((count, like.weights.shape[1])),
+        example,
+        weights=csr_array((count, example.weights.shape[1])),
         intercept=unknown,
         r2=np.zeros(count),
         prediction=unknown.copy(),

@@ -46,10 +46,10 @@ class Checkpoint:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise _refused(f" must be a folder, got the file {folder}") from None
-        with only_run(folder) as alone:
-            yield cls(folder, settings, free, alone)
+        with only_run(folder) as locked:
+            yield cls(folder, settings, free, locked)
 
-    def __init__(self, folder: Path, settings: dict[str, Any], free: tuple[str, ...], alone: bool) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], free: tuple[str, ...], locked: bool) -> None:
         self.path = folder
         self.settings = json.loads(json.dumps(settings))
         self.synced = True
@@ -78,7 +78,7 @@ class Checkpoint:
                 "sha256": self.digest,
             }
             self._write(manifest, json.dumps(content, indent=1).encode())
-        if alone:
+        if locked:
             for file in folder.glob(".normlime_fast-*.tmp"):  # left by an interrupted run
                 with suppress(OSError):
                     file.unlink()

@@ -126,7 +126,7 @@ def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
     if isinstance(rows, Rows):
         return rows
     checked = settings.neighborhood._checked_rows
-    return usable_rows(checked, rows, most=None) if skip else checked(rows)
+    return usable_rows(checked, rows, n_first=None) if skip else checked(rows)
 
 
 def prepared(settings: Settings, options: Options) -> Settings:

@@ -69,14 +69,14 @@ def explain_table(
             with suppress(Exception):  # some exceptions take no notes
                 error.add_note(f"normlime_fast: finished blocks are in {store.path}: the same call goes on from there")
         raise
-    like = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
-    if like is None:
+    example = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
+    if example is None:
         statuses = np.bincount(np.concatenate([failures[k] for k in sorted(failures)]), minlength=len(Status))
         raise none_left(statuses, first_error, fault) from first_error
     parts = []
     for k, block in enumerate(slices):
         part = finished[k]
-        parts.append(failed_explanations(settings, instance_ids[block], like, failures[k]) if part is None else part)
+        parts.append(failed_explanations(settings, instance_ids[block], example, failures[k]) if part is None else part)
     return _joined(parts), first_error, fault
 
 

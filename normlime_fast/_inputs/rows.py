@@ -151,9 +151,9 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
         if categories is not None:
             categories.check_array(values, name)
         return Rows(values, None, categories)
-    known = categories or Categories()
-    check_names(as_names(frame.columns), known.table, name)
-    mask = known.mask(frame.shape[1], name)
+    expected = categories or Categories()
+    check_names(as_names(frame.columns), expected.table, name)
+    mask = expected.mask(frame.shape[1], name)
     numeric = frame.loc[:, ~mask] if mask.any() else frame
     for column, dtype in numeric.dtypes.items():
         if dtype.kind not in "fiub":
@@ -165,11 +165,11 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
     if mask.any():
         continuous, values = values, np.empty(frame.shape, dtype)
         values[:, ~mask] = continuous
-        for k, column in enumerate(known.columns):
-            values[:, column] = known.encoded(k, frame.iloc[:, column], name)
+        for k, column in enumerate(expected.columns):
+            values[:, column] = expected.encoded(k, frame.iloc[:, column], name)
     rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
     for k, (column, (choices, _)) in enumerate(rows._choices.items()):
-        if not isinstance(choices, np.dtype) and python_values(choices) != list(known.values[k]):
+        if not isinstance(choices, np.dtype) and python_values(choices) != list(expected.values[k]):
             got = short_repr(frame.dtypes.iloc[column], str)
             label = short_repr(frame.columns[column])
             raise ValueError(
@@ -184,14 +184,14 @@ def names_of(values: Any) -> tuple[str, ...] | None:
     return as_names(values.index) if hasattr(values, "to_frame") and hasattr(values, "index") else None
 
 
-def check_names(names: tuple[str, ...] | None, known: tuple[str, ...] | None, name: str) -> None:
-    """Refuse a table whose columns are not those of `known`, in that order."""
-    if names is None or known is None or names == known:
+def check_names(names: tuple[str, ...] | None, expected: tuple[str, ...] | None, name: str) -> None:
+    """Refuse a table whose columns are not those of `expected`, in that order."""
+    if names is None or expected is None or names == expected:
         return
-    missing, extra = ([name for name in a if name not in b] for a, b in ((known, names), (names, known)))
+    missing, extra = ([name for name in a if name not in b] for a, b in ((expected, names), (names, expected)))
     got = f"none of {short_repr(missing)}" if missing else short_repr(extra) if extra else "another order"
     raise ValueError(
-        f"{name} must have the columns that the neighborhood was made of, {short_repr(list(known))}, got {got}"
+        f"{name} must have the columns that the neighborhood was made of, {short_repr(list(expected))}, got {got}"
     )
 
 

@@ -86,7 +86,7 @@ def blocks_of_batches(
 ) -> Iterator[Block]:
     """Cut a stream into blocks of `size` rows, numbered from `first`, independent of the limits of its batches.
 
-    as_rows takes a batch and its name in messages; if `skip`, also the argument `most` of `usable_rows`.
+    as_rows takes a batch and its name in messages; if `skip`, also the argument `n_first` of `usable_rows`.
     """
     held: list[Block] = []  # pieces of the next block
     for piece in _pieces(batches, by, first, size, as_rows, skip):
@@ -132,7 +132,7 @@ class _Reader:
         self.count = 0  # of rows returned so far
         self.early = 0  # of unusable rows before the first usable one, not yet returned
         self.refused: Exception | None = None  # the error of the first of these
-        self.like: Rows | None = None  # one usable row
+        self.example: Rows | None = None  # one usable row
         self.ends: Array | None = None  # the least and the greatest label so far
 
     def batch(self, batch: Any) -> tuple[Rows | None, Array | None]:
@@ -142,30 +142,30 @@ class _Reader:
             self.early += length(batch)
             return None, None
         labels = None if self.by is None or isinstance(self.by, str) else self._labels(batch, rows.count)
-        if self.refused is not None and self.like is not None:
-            rows = _together([standing_in(self.like, self.early, error_text(self.refused)), rows])
+        if self.refused is not None and self.example is not None:
+            rows = _together([standing_in(self.example, self.early, error_text(self.refused)), rows])
             if labels is not None:
                 labels = _in_one_dtype([np.ma.MaskedArray(np.zeros(self.early, labels.dtype), True), labels])
         self.count, self.early, self.refused = self.count + rows.count, 0, None
         return rows, labels
 
     def _rows(self, batch: Any) -> Rows | None:
-        most = () if not self.skip else (None,) if self.like is not None else (UNUSABLE - self.early,)
+        n_first = () if not self.skip else (None,) if self.example is not None else (UNUSABLE - self.early,)
         try:
-            rows = self.as_rows(batch, "batch", *most)
+            rows = self.as_rows(batch, "batch", *n_first)
         except (TypeError, ValueError) as error:
-            if self.like is None:
+            if self.example is None:
                 if not self.skip or self.early + length(batch) >= UNUSABLE:
                     raise
                 self.refused = self.refused or error
                 return None
-            if not self.skip or not _has_columns_of(batch, self.like):
+            if not self.skip or not _has_columns_of(batch, self.example):
                 raise
-            return standing_in(self.like, length(batch), error_text(error))
-        if self.like is None:
+            return standing_in(self.example, length(batch), error_text(error))
+        if self.example is None:
             row = 0 if rows.usable is None else int(rows.usable.argmax())
-            self.like = replace(rows.take(np.array([row])), usable=None, fault=None)  # a view would keep the batch
-        _check_alike(rows, self.like)
+            self.example = replace(rows.take(np.array([row])), usable=None, fault=None)  # a view would keep the batch
+        _check_alike(rows, self.example)
         return rows
 
     def _labels(self, batch: Any, count: int) -> Array:
@@ -190,9 +190,9 @@ class _Reader:
         return labels if self.ends is None else labels.astype(self.ends.dtype)
 
 
-def standing_in(like: Rows, count: int, fault: str) -> Rows:
+def standing_in(example: Rows, count: int, fault: str) -> Rows:
     """Return `count` copies of a row in place of rows that cannot be used because of a fault."""
-    return replace(like.take(np.zeros(count, np.intp)), usable=np.zeros(count, bool), fault=fault)
+    return replace(example.take(np.zeros(count, np.intp)), usable=np.zeros(count, bool), fault=fault)
 
 
 def length(X: Any) -> int:
@@ -203,11 +203,11 @@ def length(X: Any) -> int:
     return int(shape[0]) if shape else 0
 
 
-def _has_columns_of(batch: Any, like: Rows) -> bool:
+def _has_columns_of(batch: Any, example: Rows) -> bool:
     frame = as_frame(batch, "batch")
     shape = getattr(batch, "shape", (None,))
     names = None if frame is None else as_names(frame.columns)
-    return names == like.feature_names and (len(shape) < 2 or tuple(shape[1:]) == like.values.shape[1:])
+    return names == example.feature_names and (len(shape) < 2 or tuple(shape[1:]) == example.values.shape[1:])
 
 
 def _batches(batches: Any, size: int) -> Iterable[Any]:
@@ -238,18 +238,18 @@ def _is_empty(batch: Any) -> bool:
     return bool(getattr(batch, "shape", None) or hasattr(batch, "__len__")) and length(batch) == 0
 
 
-def _check_alike(rows: Rows, like: Rows) -> None:
-    if type(rows.values) is not type(like.values):
-        kinds = f"{type(like.values).__name__} and then {type(rows.values).__name__}"
+def _check_alike(rows: Rows, example: Rows) -> None:
+    if type(rows.values) is not type(example.values):
+        kinds = f"{type(example.values).__name__} and then {type(rows.values).__name__}"
         raise TypeError(f"batches must be of one kind, got {kinds}")
-    shapes = [r.values.shape[1:] for r in (like, rows)]
-    if rows.feature_names != like.feature_names or shapes[0] != shapes[1]:
+    shapes = [r.values.shape[1:] for r in (example, rows)]
+    if rows.feature_names != example.feature_names or shapes[0] != shapes[1]:
         if len(shapes[0]) != 1 or len(shapes[1]) != 1:
             raise ValueError(f"batches must have rows of one shape, got {shapes[0]} and then {shapes[1]}")
-        columns = [r.feature_names or f"{r.values.shape[1]} columns" for r in (like, rows)]
+        columns = [r.feature_names or f"{r.values.shape[1]} columns" for r in (example, rows)]
         raise ValueError(f"batches must have the same columns, got {columns[0]} and then {columns[1]}")
-    if rows.values.dtype != like.values.dtype:
-        raise ValueError(f"batches must have one dtype, got {like.values.dtype} and then {rows.values.dtype}")
+    if rows.values.dtype != example.values.dtype:
+        raise ValueError(f"batches must have one dtype, got {example.values.dtype} and then {rows.values.dtype}")
 
 
 def _joined(pieces: list[Block]) -> Block:

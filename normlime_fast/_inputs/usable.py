@@ -13,11 +13,11 @@ from normlime_fast._inputs.sources import UNUSABLE, length
 Checked = Callable[[Any, str], Rows]  # (the user's rows, their name in messages): raises if one cannot be used
 
 
-def usable_rows(checked: Checked, X: Any, name: str = "X", most: int | None = UNUSABLE) -> Rows:
+def usable_rows(checked: Checked, X: Any, name: str = "X", n_first: int | None = UNUSABLE) -> Rows:
     """Return the rows that `checked` accepts, with copies of them in place of the rest.
 
-    Its error is raised if it accepts no row, or none of the first `most`. If it refuses k of n rows, it is called for
-    O(k log n) parts.
+    Its error is raised if it accepts no row, or none of the first `n_first`. If it refuses k of n rows, it is called
+    for O(k log n) parts.
     """
     try:
         return checked(X, name)
@@ -34,7 +34,7 @@ def usable_rows(checked: Checked, X: Any, name: str = "X", most: int | None = UN
                     mark(start, (start + stop) // 2)
                     mark((start + stop) // 2, stop)
 
-        head = min(len(usable), most or len(usable))
+        head = min(len(usable), n_first or len(usable))
         if head:
             mark(0, head)
         if not usable.any():

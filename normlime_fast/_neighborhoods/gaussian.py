@@ -164,9 +164,7 @@ class Gaussian(Neighborhood):
         scale[scale < np.finfo(np.float64).tiny] = 0.0  # some processors flush subnormal numbers to 0
         largest = np.abs(rows.values).max(axis=0)
         room = np.where(rows.float32, np.finfo(np.float32).max, np.finfo(np.float64).max) / 8
-        far = (
-            largest.astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room
-        )  # in eighths, so that the sum cannot overflow
+        far = largest.astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room  # in eighths, without overflow
         if far.any():
             k = int(far.argmax())
             raise ValueError(overflow_message(_dtype(rows, k), rows.label(k)))

@@ -259,9 +259,7 @@ class Mask(Neighborhood):
             return texts(draws, self._words, rows.values)
         if not isinstance(rows.values, np.ndarray):
             return sparse(draws, rows.values)
-        values = np.require(
-            rows.values, requirements=["C", "W"]
-        )  # always writable, so that only one kernel is compiled
+        values = np.require(rows.values, requirements=["C", "W"])  # always writable: compiles one kernel, not two
         if self.render is not None:
             return rendered(draws, self.render, self.segments, values)
         if callable(self.segments):

@@ -61,7 +61,7 @@ def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values:
 
     def draw(number: int, row: int) -> InstanceSamples:
         x = values[row : row + 1]
-        segments = Segments.found(find, x[0])
+        segments = Segments.of_row(find, x[0])
         Z, weights = draws.of_set(number, segments.count)
         absent = absent_values(baseline, x, segments)
         flat = np.empty((1, len(Z), x.size), x.dtype)
@@ -77,12 +77,12 @@ def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any,
     shape, dtype = values.shape[1:], values.dtype
 
     def segments_of(row: int) -> Segments:
-        return Segments.found(segments, values[row]) if callable(segments) else Segments.of(segments, shape)
+        return Segments.of_row(segments, values[row]) if callable(segments) else Segments.of(segments, shape)
 
     def draw(number: int, row: int) -> InstanceSamples:
         own = segments_of(row)
         Z, weights = draws.of_set(number, own.count)
-        inputs = as_array(render(values[row].copy(), Z == 0), "what render returns")
+        inputs = as_array(render(values[row].copy(), Z == 0), "the output of render")
         if inputs.shape != (len(Z), *shape):
             raise ValueError(
                 f"render must return an input for each mask, shape {(len(Z), *shape)}, got shape {inputs.shape}"

@@ -92,7 +92,7 @@ class Proximity:
 
 
 def _called(kernel: Callable[[Array], Array], distances: Array) -> Array:
-    weights = as_array(kernel(distances), "what kernel returns")
+    weights = as_array(kernel(distances), "the output of kernel")
     if weights.shape != distances.shape or weights.dtype.kind not in "fiub":
         got = f"shape {weights.shape} and dtype {weights.dtype}"
         raise ValueError(f"kernel must return a number for each of {len(distances)} distances, got {got}")

@@ -54,9 +54,9 @@ class Segments:
         return cls._spread(segments, shape)
 
     @classmethod
-    def found(cls, find: Callable[[Array], Any], row: Array) -> "Segments":
+    def of_row(cls, find: Callable[[Array], Any], row: Array) -> "Segments":
         """Find the segments of one row by the user's function."""
-        labels = as_array(find(row.copy()), "what segments returns")
+        labels = as_array(find(row.copy()), "the output of segments")
         if labels.shape != row.shape[:2] or labels.dtype.kind not in "iub":
             raise ValueError(
                 f"segments must return integer labels of an image's shape, {row.shape[:2]},"
@@ -112,7 +112,7 @@ def absent_values(baseline: Any, values: Array, segments: Segments) -> Array:
 
 
 def _returned(baseline: Callable[[Array], Any], row: Array) -> Array:
-    absent = as_numbers(baseline(row.copy()), "what baseline returns", ndim=tuple(range(33)))
+    absent = as_numbers(baseline(row.copy()), "the output of baseline", ndim=tuple(range(33)))
     if absent.shape != row.shape:
         raise ValueError(f"baseline must return an array of a row's shape, {row.shape}, got shape {absent.shape}")
     return absent
