@@ -1,4 +1,4 @@
-"""Where perturbed points come from: one file a kind."""
+"""Neighborhoods: sources of perturbed samples, one file per kind."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def as_neighborhood(neighborhood: Any) -> Neighborhood:
-    """Return what an explainer works with."""
+    """Return the user's neighborhood as a `Neighborhood`."""
     if isinstance(neighborhood, Neighborhood):
         return neighborhood
     if isinstance(neighborhood, Perturbs) and not isinstance(neighborhood, type):

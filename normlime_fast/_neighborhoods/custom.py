@@ -1,4 +1,4 @@
-"""Neighborhoods of the user's own."""
+"""The user's own neighborhoods: objects with `perturb`."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -14,14 +14,15 @@ from normlime_fast._neighborhoods.samplers import InstanceSampler, InstanceSampl
 
 @runtime_checkable
 class Perturbs(Protocol):
-    """What a neighborhood of your own must have: a number of features, and how an instance is perturbed.
+    """Interface of your own neighborhood: a number of features, and a method that perturbs an instance.
 
-    A tuple of str ``feature_names`` is welcome. It is pickled for executors and compared by checkpoints.
+    An attribute ``feature_names``, a tuple of str, is optional. The object is pickled for executors and compared by
+    checkpoints.
 
     Attributes
     ----------
     n_features : int
-        How many features a sample has, d.
+        Number of features of a sample, d.
     """
 
     n_features: int
@@ -32,9 +33,9 @@ class Perturbs(Protocol):
         Parameters
         ----------
         instance : ndarray, str, or csr row of shape (1, columns)
-            A row of X; of a DataFrame, its values.
+            A row of X; if X is a DataFrame, the row's values.
         n_samples : int
-            How many samples to return, n.
+            Number of samples to return, n.
         rng : numpy.random.Generator
             The only source of randomness to use: it depends on the seed of the explainer and the number of the row, or
             of its set of `shared_samples`.
@@ -42,19 +43,19 @@ class Perturbs(Protocol):
         Returns
         -------
         inputs : array of shape (n, ...), csr matrix of n rows, or list of n str
-            Samples as the model takes them, of the kind that X is.
+            Samples as inputs of the model, of the same kind as X.
         Z : array of shape (n, d)
-            Their features. Where they are 0 at the instance, the explanation's `intercept` is the surrogate's value
-            there.
+            Their features. If these are 0 at the instance, the explanation's `intercept` is the surrogate's value at
+            the instance.
         weights : array of shape (n,), optional
-            Their proximity weights, at least 0; without, all are equal.
+            Their proximity weights, at least 0; without weights, all are equal.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Custom(Neighborhood):
-    """A neighborhood of the user's own, as an explainer takes it."""
+    """Wraps the user's own neighborhood as a `Neighborhood`."""
 
     neighborhood: Perturbs
 
@@ -62,7 +63,7 @@ class Custom(Neighborhood):
         return as_any_rows(X, name)
 
     def _features(self, rows: Rows) -> Features:
-        """Return the features, as the user's class has them."""
+        """Return the features that the user's object declares."""
         d = as_count(self.neighborhood.n_features, "n_features of the neighborhood")
         names = getattr(self.neighborhood, "feature_names", None)
         if names is not None and len(names) != d:
@@ -70,7 +71,7 @@ class Custom(Neighborhood):
         return Features(d, None if names is None else tuple(str(name) for name in names))
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> InstanceSampler:
-        """Return what calls the user's `perturb`."""
+        """Return a sampler that calls the user's `perturb`."""
         d = self._features(rows).n_features
 
         def draw(number: int, row: int) -> InstanceSamples:
@@ -91,11 +92,11 @@ class Custom(Neighborhood):
         if Z.shape != (n, d):
             raise ValueError(f"perturb must return Z of shape ({n}, {d}), got {Z.shape}")
         if not np.isfinite(Z).all():
-            raise ValueError("perturb must return Z that float32 can hold, got an overflow")
+            raise ValueError("perturb must return Z that fits into float32, got an overflow")
         given = as_any_rows(inputs, "inputs of perturb").values
         if type(given) is not type(rows.values):
-            got = f"{type(given).__name__}, where X is a {type(rows.values).__name__}"
-            raise TypeError(f"perturb must return inputs of the kind that X is, got a {got}")
+            got = f"{type(given).__name__} for a {type(rows.values).__name__}"
+            raise TypeError(f"perturb must return inputs of the same kind as X, got a {got}")
         if given.shape != (n, *rows.values.shape[1:]):
             raise ValueError(f"perturb must return inputs of shape {(n, *rows.values.shape[1:])}, got {given.shape}")
         if rows.values.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""Points that serve all instances: chosen once, predicted once, and seen by every instance in its own way."""
+"""SharedPoints: points that are chosen and predicted once, and weighted anew for every instance."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ import numpy as np
 from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
-from normlime_fast._neighborhoods.base import Ask, Features, Neighborhood, check_samples
+from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
 from normlime_fast._neighborhoods.proximity import Proximity
 from normlime_fast._neighborhoods.samplers import PointSampler
 
 
 class SharedPoints(Neighborhood):
-    """A neighborhood with one set of points for all instances; base class of `Pool` and `Binned`, and of your own.
+    """Share one set of points between all instances; base class of `Pool`, `Binned` and your own classes.
 
-    The model predicts the points once. An instance sees a point by how far it is in the coordinates that `_coordinates`
-    returns: these differences are the features, and `proximity` makes weights of the distances. The instance itself is
-    one more point, with weight 1.
+    The model predicts the points once. The features of a point are its differences from the instance in the coordinates
+    that `_coordinates` returns, and `proximity` computes weights from the distances. The instance itself is one more
+    point, with weight 1.
 
-    A subclass has an attribute `proximity`, a `Proximity`, and implements `_points` and `_coordinates`, with the names
-    of arguments as here. They depend on nothing but their arguments and the object's fields. The rest has defaults; for
-    why names have an underscore, and for `_rows`, `_features` and `_check`, see `Neighborhood`.
+    A subclass has an attribute `proximity`, a `Proximity`, and implements `_points` and `_coordinates`, with the same
+    names of arguments. Both must depend only on their arguments and the object's fields. The rest has defaults. See
+    `Neighborhood` for `_rows`, `_features`, `_check` and the reason for the underscores.
 
     Examples
     --------
@@ -49,65 +49,67 @@ class SharedPoints(Neighborhood):
     """
 
     proximity: Proximity
-    _counted: ClassVar[str] = "n_samples"  # what an error about too few points calls their number
+    _counted: ClassVar[str] = "n_samples"  # name of the number of points in errors
 
     @abstractmethod
     def _points(self, seed: np.uint64, n_samples: int) -> Rows:
-        """Choose or draw the points, at most `n_samples`; `self._rows` makes `Rows` of an array or DataFrame."""
+        """Choose or draw at most `n_samples` points; `self._rows` converts an array or DataFrame to `Rows`."""
 
     @abstractmethod
     def _coordinates(self, values: Array) -> Array:
-        """Return where rows are in the space of distances and features, (m, d), of their `values`."""
+        """Return the coordinates (m, d) of rows from their `values`; distances and features are computed from them."""
 
     def _categorical(self, d: int) -> Array:
-        """Return which coordinates are categories, (d,) bool, which differ or do not; by default none."""
+        """Return which coordinates are categories, whose differences are 0 or -1, (d,) bool; by default none."""
         return np.zeros(d, bool)
 
     def _differs_from_constant(self, values: Array) -> Array:
-        """Return which rows differ from all points in a column that has no coordinate, (m,) bool; by default none.
+        """Return which rows differ from all points in a column without a coordinate, (m,) bool; by default none.
 
-        The points cannot tell what their outputs owe to that, so that they themselves get no weight.
+        The points do not show the effect of that column on the output, so these rows get weight 0 in their own fit.
         """
         return np.zeros(len(values), bool)
 
     def _places(self, coordinates: Array) -> Array | None:
-        """Return which of `_features` those of rows are, (m, d), ascending; by default None: these in their order."""
+        """Return the ascending positions of rows' features among `_features`, (m, d); None if they are the same."""
         return None
 
     def _without_data(self) -> "SharedPoints":
-        """Return what is needed once the points are chosen, and goes to other processes."""
+        """Return the object without data that is not needed once the points are chosen, for other processes."""
         return self
 
     @ignoring_float_errors
-    def _prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> "AnsweredPoints":
+    def _prepare(
+        self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows
+    ) -> "PredictedPoints":
         """Choose the points and call the model for them."""
         points = self._points(seed, n_samples)
         coordinates = self._located(points)
         d = coordinates.shape[1]
         check_samples(min(points.count, self.proximity.nearest or points.count), n_features, d, self._counted)
-        outputs = np.ascontiguousarray(ask(points).T)
-        return AnsweredPoints(self._without_data(), coordinates, self._categorical(d), outputs)
+        outputs = np.ascontiguousarray(predict(points).T)
+        return PredictedPoints(self._without_data(), coordinates, self._categorical(d), outputs)
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
-        """Refuse to sample: the points must be predicted before."""
+        """Raise an error: the points must be predicted first."""
         raise TypeError(f"{type(self).__name__} must be prepared before it is sampled")
 
     def _located(self, rows: Rows, d: int | None = None) -> Array:
-        """Return the coordinates of rows, checked since kernels rely on their shape."""
+        """Return the coordinates of rows; their shape is checked, since kernels rely on it."""
         coordinates = np.asarray(self._coordinates(rows.values), np.float64)
         if (
             coordinates.ndim != 2
             or len(coordinates) != rows.count
             or coordinates.shape[1] != (d or coordinates.shape[1])
         ):
-            wanted = f"({rows.count}, {'d' if d is None else d})"
-            raise ValueError(f"_coordinates must return an array of shape {wanted}, got shape {coordinates.shape}")
+            shape = f"({rows.count}, {'d' if d is None else d})"
+            raise ValueError(f"_coordinates must return an array of shape {shape}, got shape {coordinates.shape}")
         return coordinates
 
 
 @dataclass(frozen=True, eq=False)
-class AnsweredPoints(Neighborhood):
-    """A neighborhood whose points are chosen, and what the model predicted for them."""
+class PredictedPoints(Neighborhood):
+    """A neighborhood whose points are chosen, with the model's outputs for them."""
 
     source: SharedPoints  # without the data that it no longer needs
     points: Array  # (n, d) coordinates
@@ -124,42 +126,42 @@ class AnsweredPoints(Neighborhood):
         self.source._check(rows)
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
-        """Return what compares these rows with the points."""
+        """Return the sampler that compares these rows with the points."""
         count, d = self.points.shape
         instances = self.source._located(rows, d)
         apart = self.source._differs_from_constant(rows.values)
         proximity = self.source.proximity
         columns = np.ascontiguousarray(self.points.T)
         everything = np.arange(count)
-        most = count if proximity.nearest is None else min(proximity.nearest, count)
-        few = most < count
+        n_nearest = count if proximity.nearest is None else min(proximity.nearest, count)
+        is_subset = n_nearest < count
 
         def compare(row: int, Z: Array, weights: Array) -> Array | None:
             x = instances[row]
             squares = np.empty(count)
             distances.squared_distances(columns, self.categorical, x, squares)
-            which = np.sort(np.argpartition(squares, most - 1)[:most]) if few else everything
-            distances.relative_features(self.points, self.categorical, x, which, Z)
-            weights[:] = proximity.weights(np.append(0.0, squares[which] if few else squares), d)
-            if apart[row]:  # the points cannot tell what its output owes to that
+            nearest = np.sort(np.argpartition(squares, n_nearest - 1)[:n_nearest]) if is_subset else everything
+            distances.relative_features(self.points, self.categorical, x, nearest, Z)
+            weights[:] = proximity.weights(np.append(0.0, squares[nearest] if is_subset else squares), d)
+            if apart[row]:  # the points do not show the effect of the column in which it differs
                 weights[0] = 0.0
-            return which if few else None
+            return nearest if is_subset else None
 
         places = self.source._places(instances)
         return PointSampler(
             compare,
             self.outputs,
-            n_samples=1 + most,
+            n_samples=1 + n_nearest,
             n_features=d,
             columns=None if places is None else places.__getitem__,
         )
 
 
 def check_alike(rows: Rows, data: Rows) -> None:
-    """Refuse instances that are of another kind than the data that a neighborhood was made of."""
+    """Refuse instances whose type or columns differ from the data that a neighborhood was made of."""
     check_names(rows.feature_names, data.feature_names, "X")
     if (rows.frame is None) != (data.frame is None) or rows.values.shape[1:] != data.values.shape[1:]:
         kinds = [
-            short_repr(list(each.feature_names or [f"{each.values.shape[1]} columns"]), str) for each in (data, rows)
+            short_repr(list(table.feature_names or [f"{table.values.shape[1]} columns"]), str) for table in (data, rows)
         ]
         raise ValueError(f"X must have the columns that the neighborhood was made of, {kinds[0]}, got {kinds[1]}")

@@ -202,7 +202,7 @@ def test_the_model_is_not_shown_what_has_no_features():
     for mask, rows in ((nlf.Mask(), sparse), (nlf.Mask.text(["one", "two"]), ["one", "", "two", "?", "one two"])):
         for options in ({}, {"n_jobs": 2}, {"batch_size": 50}):
             counts.clear()
-            with pytest.warns(UserWarning, match="2 empty because nothing of the instance can be perturbed"):
+            with pytest.warns(UserWarning, match="2 empty because the instance has no feature to perturb"):
                 local = explain(None, count, rows, mask, **options)
             assert sum(counts) == 3 * 50 + 5
             assert_array_equal(local.status == 8, [False, True, False, True, False])
@@ -242,7 +242,7 @@ WRONG = {
     "csr": (
         lambda X, Z: (csr_array(X), Z),
         TypeError,
-        r"^perturb must return inputs of the kind that X is, got a csr_array, where X is a ndarray$",
+        r"^perturb must return inputs of the same kind as X, got a csr_array for a ndarray$",
     ),
     "no inputs": (lambda X, Z: (None, Z), (TypeError, ValueError), r"^inputs of perturb must"),
     "ragged": (lambda X, Z: ([[1], [1, 2]], Z), ValueError, r"^inputs of perturb must be an array, got a list whose"),
@@ -275,7 +275,7 @@ def test_what_perturb_must_return(change, error, message):
 def test_inputs_that_overflow(kind):
     rows = kind(np.abs(X).astype(np.float32))
     with pytest.raises(
-        ValueError, match=r"^perturb must return inputs that float32 can hold, got an overflow"
+        ValueError, match=r"^perturb must return inputs that fit into float32, got an overflow"
     ) as caught:
         explain(
             lambda x, n, rng: (kind(np.full((n, 4), 1e39)), rng.random((n, 3))), lambda rows: rows.sum(axis=1), rows

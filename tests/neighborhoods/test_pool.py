@@ -351,7 +351,7 @@ def test_bad_proximity(options, error, message):
         (lambda: nlf.Pool.gaussian([0.0, 1.0], [1.0]), ValueError, r"^scale must have one entry per entry of mean"),
         (lambda: nlf.Pool.gaussian([0.0], [-1.0]), ValueError, r"^scale must be at least 0, got -1.0$"),
         (lambda: nlf.Pool.gaussian([np.nan], [1.0]), ValueError, r"^mean must be finite"),
-        (lambda: nlf.Pool.gaussian([1e308], [1e308]), ValueError, r"must leave room to perturb in float64"),
+        (lambda: nlf.Pool.gaussian([1e308], [1e308]), ValueError, r"^X must not overflow float64 when it is perturbed"),
         (
             lambda: nlf.Pool.gaussian(np.float32([1e9]), [1.0]),
             ValueError,
