@@ -23,9 +23,9 @@ class Numbers:
     values: NDArray[Any]
 
     def __str__(self) -> str:
-        return self.told(self.of)
+        return self.text(self.of)
 
-    def told(self, of: str, first: int = 0) -> str:
+    def text(self, of: str, first: int = 0) -> str:
         """Return the numbers as text, counted from `first` instead of 0."""
         numbers = [int(number) + first for number in self.values[:5]]
         if len(self.values) == 1:

@@ -36,9 +36,9 @@ class Gaussian(Neighborhood):
         Independent samples, or scrambled Sobol points (Owen 1998), which are spread more evenly; every set of samples
         has its own random digital shift. On tables with tree ensembles, Sobol points reduced the variance of the
         weights 2 to 7 times; for a smooth model of five columns, more than 10 times; for a model that looks like noise
-        at this scale, not at all (``benchmarks/studies/sampling.py``). Use "sobol" if calls of the model dominate the time, and
-        lower n_samples, preferably to a power of 2. Means stay unbiased; rows share the points, but not their shifts.
-        The points are scipy's, for at most 21,201 columns, and may change with its version.
+        at this scale, not at all (``benchmarks/studies/sampling.py``). Use "sobol" if calls of the model dominate the
+        time, and lower n_samples, preferably to a power of 2. Means stay unbiased; rows share the points, but not their
+        shifts. The points are scipy's, for at most 21,201 columns, and may change with its version.
     categories : Categories, optional
         Columns that hold categories, as found by `from_data`. The category of every sample is drawn anew by its share
         of the data; z is 0 if it is the instance's category and -1 otherwise: the weight is the effect of having the
