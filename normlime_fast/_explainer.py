@@ -49,7 +49,7 @@ from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
-from normlime_fast._results.statistics import ImportanceStatistics
+from normlime_fast._results.statistics import ImportanceStatistics, as_formula
 from normlime_fast._status import Status
 from normlime_fast._surrogates import as_selection, warn_of_counts
 from normlime_fast._types import Kind, Predict, Progress, Sign
@@ -400,9 +400,8 @@ class NormLIME:
         array([0.333, 1.333])
         """
         with none_finished():  # refuse bad arguments before the model is called
-            ImportanceStatistics(np.zeros((1, 2, 1, 7)), np.zeros(1, np.int64)).importance(
-                kind, sign, min_count, shrink
-            )
+            as_count(min_count, "min_count")
+            as_formula(kind, sign, shrink)
         return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
 
     def probe(self, X: ArrayLike) -> Probe:
