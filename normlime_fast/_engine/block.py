@@ -135,6 +135,7 @@ class _BlockExplainer:
         self.instance_ids = instance_ids
         self.skip, self.error = skip, error
         self.sampler = sampler
+        self.features = settings.neighborhood._features(rows)
         self.n_samples = sampler.n_samples
         self.n_outputs = outputs.shape[1]
         if sampler.n_outputs is not None:
@@ -191,8 +192,18 @@ class _BlockExplainer:
             return
         batch = slot.fitted.batch
         if batch.rows.start not in self.parts:
-            self.parts[batch.rows.start] = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            part = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            self._check_columns(part.indices)
+            self.parts[batch.rows.start] = part
             advance(batch.rows.start + len(batch.instance_ids))
+
+    def _check_columns(self, columns: Array) -> None:
+        """Refuse features that the result has no columns for: SciPy would read and write outside of its arrays."""
+        count = self.features.n_features
+        outside = columns[(columns < 0) | (columns >= count)]
+        if len(outside):
+            numbers = f"from 0 to {count - 1}, as its _features says"
+            raise ValueError(f"the neighborhood must have features with numbers {numbers}, got {outside[0]}")
 
     def _batch(self, k: int, size: int) -> Batch:
         """Return the k-th batch of `size` instances; past the last one, it has none."""
@@ -211,6 +222,8 @@ class _BlockExplainer:
             raise slot.error
         buffer, batch = slot.buffer, slot.batch
         targets = self.targets[batch.rows]
+        if buffer.columns(batch) is None:
+            self._check_columns(np.arange(buffer.most_features(batch)))
         inputs = buffer.inputs(batch)
         predicted: Array | None = None
 
@@ -265,7 +278,7 @@ class _BlockExplainer:
             parts.append(self.parts[done])
             done += len(parts[-1].counts) // t
         data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
-        n_features, feature_names = self.settings.neighborhood._features(self.rows)
+        n_features, feature_names = self.features
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
         prediction = self.prediction[:done].ravel()

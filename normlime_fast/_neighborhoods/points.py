@@ -84,9 +84,14 @@ class SharedPoints(Neighborhood):
         points = self._points(seed, n_samples)
         coordinates = self._located(points)
         d = coordinates.shape[1]
+        self._checked_places(coordinates, points)
+        categorical = np.asarray(self._categorical(d))
+        if categorical.shape != (d,) or categorical.dtype != bool:
+            got = f"got shape {categorical.shape} and dtype {categorical.dtype}"
+            raise ValueError(f"_categorical must return a bool for each of {d} coordinates, {got}")
         check_samples(min(points.count, self.proximity.nearest or points.count), n_features, d, self._counted)
         outputs = np.ascontiguousarray(ask(points).T)
-        return AnsweredPoints(self._without_data(), coordinates, self._categorical(d), outputs)
+        return AnsweredPoints(self._without_data(), coordinates, categorical, outputs)
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
         """Refuse to sample: the points must be predicted before."""
@@ -103,6 +108,29 @@ class SharedPoints(Neighborhood):
             wanted = f"({rows.count}, {'d' if d is None else d})"
             raise ValueError(f"_coordinates must return an array of shape {wanted}, got shape {coordinates.shape}")
         return coordinates
+
+    def _checked_places(self, coordinates: Array, rows: Rows) -> Array | None:
+        """Return which of `_features` those of rows are, checked since they become columns of the result."""
+        count = self._features(rows).n_features
+        places = self._places(coordinates)
+        if places is None:
+            if coordinates.shape[1] != count:
+                expected = f"_coordinates must return one column for each of the {count} features"
+                raise ValueError(
+                    f"{expected}, got {coordinates.shape[1]}; if other features are meant, define _features"
+                )
+            return None
+        places = np.asarray(places)
+        if (
+            places.shape != coordinates.shape
+            or places.dtype.kind not in "iu"
+            or (np.diff(places, axis=1) <= 0).any()
+            or places.min() < 0
+            or places.max() >= count
+        ):
+            expected = f"_places must return ascending integers from 0 to {count - 1} of shape {coordinates.shape}"
+            raise ValueError(f"{expected}, got {short_repr(places)}")
+        return places
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +173,7 @@ class AnsweredPoints(Neighborhood):
                 weights[0] = 0.0
             return which if few else None
 
-        places = self.source._places(instances)
+        places = self.source._checked_places(instances, rows)
         return PointSampler(
             compare,
             self.outputs,

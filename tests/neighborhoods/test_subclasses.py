@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import normlime_fast as nlf
-from normlime_fast._neighborhoods.base import Inputs, Samples
+from normlime_fast._neighborhoods.base import Features, Inputs, Samples
 
 rng = np.random.default_rng(0)
 DATA = rng.normal(size=(300, 4)) * [1.0, 10.0, 0.1, 1.0] + [0.0, 5.0, 0.0, -1.0]
@@ -155,6 +155,67 @@ def test_coordinates_of_another_shape():
         explainer(Growing(DATA)).explain(X)
 
 
+def never(X):
+    raise AssertionError("the model was called")
+
+
+def with_method(name, returns):
+    """Return points of which one method returns something else."""
+    return type("Changed", (Given,), {name: lambda self, *args: returns(*args)})(DATA)
+
+
+@pytest.mark.parametrize(
+    ("name", "returns", "message"),
+    [
+        (
+            "_coordinates",
+            lambda X: np.c_[X, X],
+            "_coordinates must return one column for each of the 4 features, got 8",
+        ),
+        ("_coordinates", lambda X: X[:, :3], "_coordinates must return one column for each of the 4 features, got 3"),
+        ("_features", lambda rows: Features(3, None), "_coordinates must return one column for each of the 3 features"),
+        ("_places", lambda Z: np.tile([0, 1, 2, 4], (len(Z), 1)), "_places must return ascending integers from 0 to 3"),
+        ("_places", lambda Z: np.tile([-1, 1, 2, 3], (len(Z), 1)), "_places must return ascending integers from 0 to"),
+        ("_places", lambda Z: np.tile([0, 2, 1, 3], (len(Z), 1)), "_places must return ascending integers from 0 to 3"),
+        (
+            "_places",
+            lambda Z: np.arange(4),
+            r"_places must return .* of shape \(300, 4\), got array\(\[0, 1, 2, 3\]\)$",
+        ),
+        ("_places", lambda Z: Z, "_places must return ascending integers from 0 to 3"),
+        (
+            "_categorical",
+            lambda d: np.zeros(3, bool),
+            r"_categorical must return a bool for each of 4 coordinates, got",
+        ),
+        ("_categorical", lambda d: np.zeros(d), r"_categorical .* got shape \(4,\) and dtype float64$"),
+    ],
+)
+def test_features_outside_of_the_result(name, returns, message):
+    """They would be written outside of its memory."""
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        explainer(with_method(name, returns), never).explain(X)
+    assert "\n" not in str(caught.value)
+
+
+def test_places_of_the_instances_are_checked_too():
+    places = lambda Z: np.tile(np.arange(4) + (len(Z) < len(DATA)), (len(Z), 1))  # noqa: E731
+    with pytest.raises(ValueError, match="_places must return ascending integers from 0 to 3"):
+        explainer(with_method("_places", places)).explain(X)
+
+
+def test_other_features_than_columns():
+    class Doubled(Given):
+        def _features(self, rows):
+            return Features(2 * rows.values.shape[1], None)
+
+        def _coordinates(self, values):
+            coordinates = super()._coordinates(values)
+            return np.column_stack([coordinates, coordinates**2])
+
+    assert explainer(Doubled(DATA)).explain(X).weights.toarray().shape == (80, 8)
+
+
 def test_what_is_missing_is_named():
     class Pointless(nlf.SharedPoints):
         def _coordinates(self, values):
@@ -240,6 +301,37 @@ def test_a_sampler_and_buffer_of_its_own(n_jobs, kind, executors):
     assert_allclose(local.intercept, linear(X), rtol=1e-12, atol=1e-12)
     streamed = explainer(Star(0.5), linear, **options).statistics(iter([X[:11], X[11:]])).importance("mean_abs")
     assert_allclose(streamed.values, 0.5 * np.abs(COEFFICIENTS), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_sampler_with_more_features_than_the_result(n_jobs):
+    class Fewer(Star):
+        def _features(self, rows):
+            return Features(3, None)
+
+    class Placed(Star):
+        def _sampler(self, seed, n_samples, rows):
+            sampler = super()._sampler(seed, n_samples, rows)
+            buffer = sampler.buffer(rows, len(rows.values))
+            buffer.columns = lambda batch: [self.columns] * len(batch.instance_ids)
+            sampler.buffer = lambda rows, size: buffer
+            return sampler
+
+    calls = []
+
+    def counted(X):
+        calls.append(len(X))
+        return linear(X)
+
+    message = "the neighborhood must have features with numbers from 0 to"
+    with pytest.raises(ValueError, match=f"^{message} 2, as its _features says, got 3$"):
+        explainer(Fewer(0.5), counted, n_jobs=n_jobs).explain(X)
+    assert sum(calls) == len(X)  # the rows, but no samples
+    placed = Placed(0.5)
+    for outside in (4, -1):
+        placed.columns = np.array([outside, 0, 1, 2])
+        with pytest.raises(ValueError, match=f"^{message} 3, as its _features says, got {outside}$"):
+            explainer(placed, linear, n_features=4).explain(X)
 
 
 def test_a_sampler_of_its_own_is_probed():
