@@ -11,6 +11,7 @@ from normlime_fast._engine.settings import Settings
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._model import bytes_per_row
 from normlime_fast._neighborhoods.base import Batch
+from normlime_fast._neighborhoods.points import check_alike
 
 
 class Probe(NamedTuple):
@@ -25,6 +26,8 @@ def probe(settings: Settings, rows: Rows, instance_ids: Array) -> Probe:
     """Call the model on the same perturbed rows again, and once more in other batches."""
     n = min(settings.n_samples, 100)
     points = settings.neighborhood._points(settings.seed, n)
+    if points is not None:
+        check_alike(rows, points)
     inputs = _redrawn(settings, rows, instance_ids, n) if points is None else points.values.copy
 
     def predict(batch_size: int) -> Array:

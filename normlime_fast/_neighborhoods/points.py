@@ -91,7 +91,7 @@ class SharedPoints(Neighborhood):
             raise ValueError(f"_categorical must return a bool for each of {d} coordinates, {got}")
         check_samples(min(points.count, self.proximity.nearest or points.count), n_features, d, self._counted)
         outputs = np.ascontiguousarray(ask(points).T)
-        return AnsweredPoints(self._without_data(), coordinates, categorical, outputs)
+        return AnsweredPoints(self._without_data(), coordinates, categorical, outputs, points.take(slice(1)))
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
         """Refuse to sample: the points must be predicted before."""
@@ -141,6 +141,7 @@ class AnsweredPoints(Neighborhood):
     points: Array  # (n, d) coordinates
     categorical: Array  # (d,) bool
     outputs: Array  # (n_outputs, n)
+    like: Rows  # one of the points, as the model got it
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return self.source._rows(X, name)
@@ -153,6 +154,7 @@ class AnsweredPoints(Neighborhood):
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
         """Return what compares these rows with the points."""
+        check_alike(rows, self.like)
         count, d = self.points.shape
         instances = self.source._located(rows, d)
         apart = self.source._differs_from_constant(rows.values)

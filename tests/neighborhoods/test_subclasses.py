@@ -204,6 +204,36 @@ def test_places_of_the_instances_are_checked_too():
         explainer(with_method("_places", places)).explain(X)
 
 
+FRAME = pd.DataFrame(DATA, columns=list("abcd"))
+UNLIKE = {  # points and rows
+    "another order": (FRAME, FRAME[list("dcba")]),
+    "an array": (FRAME, DATA),
+    "a DataFrame": (DATA, FRAME),
+    "other names": (FRAME, FRAME.rename(columns={"a": "A"})),
+    "fewer columns": (DATA, DATA[:, :3]),
+}
+
+
+@pytest.mark.parametrize(("data", "rows"), UNLIKE.values(), ids=UNLIKE)
+def test_rows_unlike_the_points(data, rows):
+    """The model would predict the points as something else."""
+    calls = []
+
+    def counted(X):
+        calls.append(len(X))
+        return model(X)
+
+    message = "^X must have the columns that the neighborhood was made of, .*, got "
+    own = explainer(Given(data), counted)
+    with pytest.raises(ValueError, match=message):
+        own.explain(rows[:40])
+    with pytest.raises(ValueError, match=message):
+        own.statistics(iter([rows[:40]]))
+    assert set(calls) == {len(DATA)}  # the points, but no rows
+    with pytest.raises(ValueError, match=message):
+        own.probe(rows[:40])
+
+
 def test_other_features_than_columns():
     class Doubled(Given):
         def _features(self, rows):
