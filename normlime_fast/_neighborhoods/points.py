@@ -2,11 +2,11 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from normlime_fast._checks import Array, ignoring_float_errors, short_repr
+from normlime_fast._checks import Array, as_array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Ask, Features, Neighborhood, check_samples
@@ -99,7 +99,7 @@ class SharedPoints(Neighborhood):
 
     def _located(self, rows: Rows, d: int | None = None) -> Array:
         """Return the coordinates of rows, checked since kernels rely on their shape."""
-        coordinates = np.asarray(self._coordinates(rows.values), np.float64)
+        coordinates = as_array(self._coordinates(_read_only(rows.values)), "what _coordinates returns")
         if (
             coordinates.ndim != 2
             or len(coordinates) != rows.count
@@ -107,6 +107,13 @@ class SharedPoints(Neighborhood):
         ):
             wanted = f"({rows.count}, {'d' if d is None else d})"
             raise ValueError(f"_coordinates must return an array of shape {wanted}, got shape {coordinates.shape}")
+        if coordinates.dtype.kind not in "fiub":
+            raise TypeError(f"_coordinates must return real numbers, got dtype {coordinates.dtype}")
+        coordinates = np.require(coordinates, np.float64, ["C", "W"])
+        bad = np.isnan(coordinates) if d else ~(np.abs(coordinates) <= distances.LARGEST)  # of rows that may be far off
+        if bad.any():
+            most = "finite numbers" if d else f"finite numbers of at most {distances.LARGEST:g} for points"
+            raise ValueError(f"_coordinates must return {most}, got {coordinates[bad][0]:g}")
         return coordinates
 
     def _checked_places(self, coordinates: Array, rows: Rows) -> Array | None:
@@ -157,7 +164,7 @@ class AnsweredPoints(Neighborhood):
         check_alike(rows, self.like)
         count, d = self.points.shape
         instances = self.source._located(rows, d)
-        apart = self.source._differs_from_constant(rows.values)
+        apart = self.source._differs_from_constant(_read_only(rows.values))
         proximity = self.source.proximity
         columns = np.ascontiguousarray(self.points.T)
         everything = np.arange(count)
@@ -183,6 +190,15 @@ class AnsweredPoints(Neighborhood):
             n_features=d,
             columns=None if places is None else places.__getitem__,
         )
+
+
+def _read_only(values: Any) -> Any:
+    """Return a view for the user's code, which may work in place: these may be the user's data."""
+    if not isinstance(values, np.ndarray):
+        return values
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_alike(rows: Rows, data: Rows) -> None:

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import normlime_fast as nlf
+from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Inputs, Samples
 
 rng = np.random.default_rng(0)
@@ -232,6 +233,48 @@ def test_rows_unlike_the_points(data, rows):
     assert set(calls) == {len(DATA)}  # the points, but no rows
     with pytest.raises(ValueError, match=message):
         own.probe(rows[:40])
+
+
+def test_coordinates_cannot_change_the_data():
+    class Doubling(Given):
+        def _coordinates(self, values):
+            values *= 2
+            return values
+
+    data = DATA.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        explainer(Doubling(data)).explain(data[:40])
+    assert_array_equal(data, DATA)
+
+
+@pytest.mark.parametrize("order", [np.ascontiguousarray, np.asfortranarray])
+def test_coordinates_compile_nothing(order):
+    """Whether the values themselves are returned, which are read-only, or others."""
+    explainer(with_method("_coordinates", lambda X: order(X))).explain(X)
+    assert all(
+        array.mutable and array.layout == "C"
+        for signature in distances.relative_features.signatures
+        for array in signature
+    )
+
+
+@pytest.mark.parametrize(
+    ("returns", "error", "message"),
+    [
+        (lambda X: X * np.nan, ValueError, "finite numbers of at most 1e[+]18 for points, got nan$"),
+        (lambda X: X / 0, ValueError, "finite numbers of at most 1e[+]18 for points, got -?inf$"),
+        (lambda X: X * 1e200, ValueError, "finite numbers of at most 1e[+]18 for points, got -?[0-9.]+e[+]"),
+        (lambda X: X * [np.nan if len(X) < 300 else 1.0], ValueError, "finite numbers, got nan$"),
+        (lambda X: X.astype(str), TypeError, "real numbers, got dtype <U32$"),
+    ],
+)
+def test_coordinates_that_are_no_finite_numbers(returns, error, message):
+    def finite(X):
+        with np.errstate(all="ignore"):
+            return returns(X)
+
+    with pytest.raises(error, match=f"^_coordinates must return {message}"):
+        explainer(with_method("_coordinates", finite)).explain(X)
 
 
 def test_other_features_than_columns():
