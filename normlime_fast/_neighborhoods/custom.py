@@ -58,12 +58,19 @@ class Custom(Neighborhood):
 
     neighborhood: Perturbs
 
+    def __post_init__(self) -> None:
+        """Refuse a number of features that is none before there are rows."""
+        self._n_features()
+
+    def _n_features(self) -> int:
+        return as_count(self.neighborhood.n_features, "n_features of the neighborhood")
+
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_any_rows(X, name)
 
     def _features(self, rows: Rows) -> Features:
         """Return the features, as the user's class has them."""
-        d = as_count(self.neighborhood.n_features, "n_features of the neighborhood")
+        d = self._n_features()
         names = getattr(self.neighborhood, "feature_names", None)
         if names is not None and len(names) != d:
             raise ValueError(f"feature_names of the neighborhood must have {d} names, got {len(names)}")

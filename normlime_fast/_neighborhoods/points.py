@@ -1,6 +1,7 @@
 """Points that serve all instances: chosen once, predicted once, and seen by every instance in its own way."""
 
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ class SharedPoints(Neighborhood):
     """
 
     proximity: Proximity
-    _counted: ClassVar[str] = "n_samples"  # what an error about too few points calls their number
+    _counted: ClassVar[str] = "the number of points"  # what an error about too few points calls their number
 
     @abstractmethod
     def _points(self, seed: np.uint64, n_samples: int) -> Rows:
@@ -81,7 +82,7 @@ class SharedPoints(Neighborhood):
     @ignoring_float_errors
     def _prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> "AnsweredPoints":
         """Choose the points and call the model for them."""
-        points = self._points(seed, n_samples)
+        points = checked_points(self, seed, n_samples)
         coordinates = self._located(points)
         d = coordinates.shape[1]
         self._checked_places(coordinates, points)
@@ -89,7 +90,9 @@ class SharedPoints(Neighborhood):
         if categorical.shape != (d,) or categorical.dtype != bool:
             got = f"got shape {categorical.shape} and dtype {categorical.dtype}"
             raise ValueError(f"_categorical must return a bool for each of {d} coordinates, {got}")
-        check_samples(min(points.count, self.proximity.nearest or points.count), n_features, d, self._counted)
+        nearest = self.proximity.nearest or points.count
+        name = "nearest" if nearest < points.count else "n_samples" if points.count == n_samples else self._counted
+        check_samples(min(points.count, nearest), n_features, d, name)
         outputs = np.ascontiguousarray(ask(points).T)
         return AnsweredPoints(self._without_data(), coordinates, categorical, outputs, points.take(slice(1)))
 
@@ -190,6 +193,22 @@ class AnsweredPoints(Neighborhood):
             n_features=d,
             columns=None if places is None else places.__getitem__,
         )
+
+
+def checked_points(neighborhood: SharedPoints, seed: np.uint64, n_samples: int) -> Rows:
+    """Return the points of a neighborhood as it chooses them, which may be a user's code."""
+    try:
+        points = neighborhood._points(seed, n_samples)
+    except Exception as error:
+        with suppress(Exception):  # some are frozen
+            error.add_note("normlime_fast: the neighborhood was choosing its points")
+        raise
+    expected = f"_points must return self._rows(...) of 1 to n_samples = {n_samples} rows"
+    if not isinstance(points, Rows):
+        raise TypeError(f"{expected}, got {None if points is None else f'a {type(points).__name__}'}")
+    if not 1 <= points.count <= n_samples:
+        raise ValueError(f"{expected}, got {points.count}")
+    return points
 
 
 def _read_only(values: Any) -> Any:

@@ -298,6 +298,9 @@ def test_what_a_neighborhood_must_have(attributes, error, message):
 
     with pytest.raises(error, match=message):
         explain(None, never, neighborhood=Own(shaken, **attributes))
+    if "n_features" in attributes:
+        with pytest.raises(error, match=message):
+            nlf.NormLIME(never, Own(shaken, **attributes))
 
 
 class Nothing:
@@ -306,9 +309,10 @@ class Nothing:
 
 @pytest.mark.parametrize("what", [Own, 3, "gaussian", None, Nothing(), lambda: shaken])
 def test_what_is_no_neighborhood(what):
-    with pytest.raises(
-        TypeError, match=r"^neighborhood must be a Gaussian, .* or an object with perturb and n_features"
-    ):
+    expected = (
+        r"^neighborhood must be a Gaussian, .* Neighborhood or SharedPoints, or an object with perturb and n_features"
+    )
+    with pytest.raises(TypeError, match=expected):
         nlf.NormLIME(model, what)
 
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import normlime_fast as nlf
+from normlime_fast._inputs.rows import as_rows
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Inputs, Samples
 
@@ -137,8 +138,17 @@ def test_shared_points_are_probed():
 
 
 def test_too_few_points():
-    with pytest.raises(ValueError, match=r"n_samples must be at least n_features \+ 2 = 5, got 4"):
-        explainer(Given(DATA[:4])).explain(X)
+    few = r"must be at least n_features \+ 2 = 5, got 4$"
+    for own, pool, name in (
+        (Given(DATA[:4]), nlf.Pool.from_data(DATA[:4]), "the number of points"),
+        (Given(DATA, nearest=4), nlf.Pool.from_data(DATA, nearest=4), "nearest"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} {few}"):
+            explainer(own, never).explain(X)
+        with pytest.raises(ValueError, match=f"^{name}( of the pool)? {few}"):
+            explainer(pool, never).explain(X)
+    with pytest.raises(ValueError, match=f"^n_samples {few}"):
+        explainer(Given(DATA), never, n_samples=4).statistics(iter([X]))
 
 
 def test_coordinates_of_another_shape():
@@ -235,6 +245,33 @@ def test_rows_unlike_the_points(data, rows):
         own.probe(rows[:40])
 
 
+@pytest.mark.parametrize(
+    ("returns", "error", "message"),
+    [
+        (lambda seed, n: DATA[:n], TypeError, "300 rows, got a ndarray$"),
+        (lambda seed, n: FRAME[:n], TypeError, "300 rows, got a DataFrame$"),
+        (lambda seed, n: None, TypeError, "300 rows, got None$"),
+        (lambda seed, n: as_rows(DATA[np.arange(n + 1) % 300]), ValueError, "300 rows, got 301$"),
+        (lambda seed, n: as_rows(DATA).take(slice(0)), ValueError, "300 rows, got 0$"),
+    ],
+)
+def test_what_points_must_be(returns, error, message):
+    own = explainer(with_method("_points", returns), never)
+    message = rf"^_points must return self._rows\(...\) of 1 to n_samples = {message}"
+    with pytest.raises(error, match=message) as caught:
+        own.explain(X)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(error, match=message.replace("300", "100").replace("301", "101")):
+        own.probe(X)
+
+
+def test_an_error_in_choosing_points_says_so():
+    own = explainer(with_method("_points", lambda seed, n: as_rows(DATA * np.nan)), never)
+    with pytest.raises(ValueError, match="X must be finite") as caught:
+        own.explain(X)
+    assert caught.value.__notes__ == ["normlime_fast: the neighborhood was choosing its points"]
+
+
 def test_coordinates_cannot_change_the_data():
     class Doubling(Given):
         def _coordinates(self, values):
@@ -298,8 +335,18 @@ def test_what_is_missing_is_named():
         Pointless()
     with pytest.raises(TypeError, match="_sampler"):
         nlf.Neighborhood()
-    with pytest.raises(TypeError, match=r"^neighborhood must be a Gaussian, .*, got <class .*Given'>$"):
+    with pytest.raises(
+        TypeError, match=r"^neighborhood must be a Gaussian, .*, got the class Given; pass an object of it$"
+    ):
         nlf.NormLIME(model, Given)
+    own = Given(DATA)
+    del own.proximity
+    message = r"^proximity of the neighborhood must be a Proximity, such as nlf.Proximity\(\), got"
+    with pytest.raises(TypeError, match=f"{message} None$"):
+        nlf.NormLIME(model, own)
+    own.proximity = 0.5
+    with pytest.raises(TypeError, match=f"{message} 0.5$"):
+        nlf.NormLIME(model, own)
 
 
 # --- a sampler of its own
