@@ -1,5 +1,6 @@
 """Neighborhoods of the user's own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -92,14 +93,14 @@ class Custom(Neighborhood):
     def _checked(self, returned: object, n: int, d: int, rows: Rows) -> InstanceSamples:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
             raise TypeError(
-                f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {short_repr(returned)}"
+                f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {_described(returned)}"
             )
-        inputs, Z = returned[0], np.require(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32, ["C", "W"])
+        Z = np.require(_part(as_numbers, returned[1], "Z", ndim=(2,)), np.float32, ["C", "W"])
         if Z.shape != (n, d):
             raise ValueError(f"perturb must return Z of shape ({n}, {d}), got {Z.shape}")
         if not np.isfinite(Z).all():
             raise ValueError("perturb must return Z that float32 can hold, got an overflow")
-        given = as_any_rows(inputs, "inputs of perturb").values
+        given = _part(as_any_rows, returned[0], "inputs").values
         if type(given) is not type(rows.values):
             got = f"{type(given).__name__}, where X is a {type(rows.values).__name__}"
             raise TypeError(f"perturb must return inputs of the kind that X is, got a {got}")
@@ -111,8 +112,29 @@ class Custom(Neighborhood):
         return InstanceSamples(given, Z, weights)
 
 
+def _part(checked: Callable[..., Any], given: object, name: str, **options: Any) -> Any:
+    """Return part of what perturb returned, or say what is wrong with it: `name` is no argument of the user's call."""
+    try:
+        return checked(given, name, **options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the {name} that perturb returns{str(error).removeprefix(name)}") from None
+
+
+def _described(returned: object) -> str:
+    """Return the types of what perturb returned, with shapes instead of numbers."""
+    if isinstance(returned, tuple | list):
+        parts = [_kind(part) for part in returned[:4]] + ["..."] * (len(returned) > 4)
+        return f"a {type(returned).__name__} ({', '.join(parts)})"
+    return _kind(returned) if hasattr(returned, "shape") else short_repr(returned)
+
+
+def _kind(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__}{'' if shape is None else f' of shape {shape}'}"
+
+
 def _weights(given: ArrayLike, n: int) -> Array:
-    weights = as_array(as_numbers(given, "weights of perturb", ndim=(1,)), "weights").astype(np.float64)
+    weights = as_array(_part(as_numbers, given, "weights", ndim=(1,)), "weights").astype(np.float64)
     if weights.shape != (n,):
         raise ValueError(f"perturb must return one weight per sample, shape ({n},), got shape {weights.shape}")
     if (weights < 0).any():
