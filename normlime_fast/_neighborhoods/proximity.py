@@ -63,6 +63,8 @@ class Proximity:
             raise ValueError(f'kernel must be "gaussian", "exponential" or a callable, got {short_repr(self.kernel)}')
         if isinstance(self.width, str) and self.width != "auto":
             raise ValueError(Message(Term("width"), f' must be a number or "auto", got {short_repr(self.width)}'))
+        if self.width is not None and callable(self.kernel):
+            raise ValueError(f"width must be left out with a callable kernel, which sees to it, got {self.width!r}")
         if self.width is not None and not isinstance(self.width, str):
             object.__setattr__(self, "width", as_positive(self.width, "width"))
         if self.nearest is not None:
