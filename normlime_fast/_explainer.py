@@ -95,7 +95,7 @@ class NormLIME:
         99 the next. That makes their explanations comparable sample by sample and several times cheaper, most of all
         with a `batch_size` that holds them together. But their errors are then no longer independent: they do not
         average out over the rows of a set, and the standard error of an importance takes them for independent;
-        `evaluation.interval_by_blocks` does not.
+        `evaluation.interval_by_blocks` does not. A `Pool` or `Binned` ignores it: its points serve all rows.
     n_jobs : int or None, default None
         Threads for the library's own work: None is 1, which is the caller's own; -1 all cores. More than one also work
         while the model does.

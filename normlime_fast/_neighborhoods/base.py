@@ -43,8 +43,8 @@ class Samples(NamedTuple):
 
     first: int
     stop: int
-    Z: Array  # (stop - first, n, d)
-    weights: Array  # (stop - first or 1, n)
+    Z: Array  # (stop - first, n, d) float32, C-contiguous
+    weights: Array  # (stop - first or 1, n) float64
 
 
 class SampleBuffer(Protocol):
@@ -64,7 +64,8 @@ class SampleBuffer(Protocol):
         """Return what is fitted: the outputs of samples for the targets (m, t) of each instance, (m * t, n).
 
         `predicted` (rows, n_outputs) is what the model returned for `inputs`, None where it was not called or failed
-        for all; `own` (m, t) is what it returned for the instances themselves.
+        for all; `own` (m, t) is what it returned for the instances themselves. `predicted` has the n samples of the
+        first instance first, and the result the t targets of the first instance.
         """
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
@@ -120,11 +121,27 @@ class Neighborhood(ABC):
     What users of a neighborhood call has no underscore; what an explainer calls has one, as `_matvec` of scipy's
     LinearOperator and `_pdf` of its distributions: completion shows users what is meant for them, no attribute such as
     `Binned.features` collides with a method, and a subclass still implements documented names, which change only with
-    a line in the changelog. Samplers are the engine's own and may change with every version.
+    a line in the changelog. Samplers are the engine's own and may change with every version: a subclass with one may
+    have to change with them.
 
     A subclass must implement `_sampler`. By default, rows are tables of numbers, and their columns are the features.
     Objects are pickled for executors, and compared by checkpoints: by their fields if they are dataclasses, otherwise
     by their attributes.
+
+    Methods to override
+    -------------------
+    _sampler(seed: np.uint64, n_samples: int, rows: Rows) -> Sampler
+        What makes the samples of these rows; must be implemented.
+    _rows(X: Any, name: str = "X") -> Rows
+        Rows of what a user passes, which messages call `name`. By default X is a table of numbers, 2-D or a DataFrame:
+        `Rows.values` (m, columns) are float32 or float64, `Rows.count` is m, and `Rows.take` takes some rows.
+    _features(rows: Rows) -> Features
+        The number of features, and a tuple of their names or None. By default features are the columns.
+    _check(rows: Rows) -> None
+        Raise a ValueError for rows that it cannot perturb, before the model is called. By default it takes all.
+
+    For annotations, `Rows` is in ``normlime_fast._inputs.rows``, and `Features` and `Sampler` are in
+    ``normlime_fast._neighborhoods.base``.
 
     Examples
     --------

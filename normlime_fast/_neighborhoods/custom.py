@@ -17,7 +17,13 @@ from normlime_fast._neighborhoods.samplers import InstanceSampler, InstanceSampl
 class Perturbs(Protocol):
     """What a neighborhood of your own must have: a number of features, and how an instance is perturbed.
 
-    A tuple of str ``feature_names`` is welcome. It is pickled for executors and compared by checkpoints.
+    A tuple of str ``feature_names`` names the features. Without it they have no names: those of a DataFrame's columns
+    are not used, since features need not be columns.
+
+    The object is pickled for executors, and checkpoints compare its attributes, but not its code: `perturb` must not
+    change the attributes. With `n_jobs`, several threads call it at a time. The number of columns of X is not checked
+    and the model predicts X first, so that a model may fail for rows that `perturb` would refuse. An error of `perturb`
+    ends the run, also with ``on_error="skip"``.
 
     Attributes
     ----------
@@ -45,8 +51,8 @@ class Perturbs(Protocol):
         inputs : array of shape (n, ...), csr matrix of n rows, or list of n str
             Samples as the model takes them, of the kind that X is.
         Z : array of shape (n, d)
-            Their features. Where they are 0 at the instance, the explanation's `intercept` is the surrogate's value
-            there.
+            Their features, kept as float32. Where they are 0 at the instance, the explanation's `intercept` is the
+            surrogate's value there.
         weights : array of shape (n,), optional
             Their proximity weights, at least 0; without, all are equal.
         """

@@ -26,6 +26,28 @@ class SharedPoints(Neighborhood):
     of arguments as here. They depend on nothing but their arguments and the object's fields. The rest has defaults; for
     why names have an underscore, and for `_rows`, `_features` and `_check`, see `Neighborhood`.
 
+    Methods to implement
+    --------------------
+    _points(seed: np.uint64, n_samples: int) -> Rows
+        Choose or draw 1 to `n_samples` points, rows of the kind that X is: ``self._rows`` makes them of an array or a
+        DataFrame, and ``take`` takes some of these. The `seed` suits ``np.random.default_rng(int(seed))``.
+    _coordinates(values: ndarray) -> ndarray
+        Return coordinates (m, d) of points or instances: finite numbers, those of points at most 1e18 in size. The
+        `values` (m, columns) are float32 or float64, and read-only. Distances and features are both measured in these
+        coordinates: if they are standard deviations, a weight is the change of the output over one of them.
+
+    Methods to override
+    -------------------
+    _features(rows: Rows) -> Features
+        The number of features and a tuple of their names, or None. By default the features are the columns of X;
+        if `_coordinates` returns other columns, this must be defined.
+    _rows, _check
+        See `Neighborhood`. An X that is unlike the points is refused in any case.
+    _categorical(d: int) -> ndarray
+        Which coordinates are categories, (d,) bool: two of them are at a distance of 1. By default none.
+    _without_data() -> SharedPoints
+        A copy without what `_points` alone needs: it is pickled for executors. By default the object itself.
+
     Examples
     --------
     >>> import numpy as np

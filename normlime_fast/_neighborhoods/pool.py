@@ -72,9 +72,10 @@ class Pool(SharedPoints):
             all points it becomes wide, which a low `r2` shows.
         kernel : {"gaussian", "exponential"} or callable, default "gaussian"
             "exponential" is what lime calls the same function, and `width` is then by default lime's, 0.75 sqrt(d);
-            otherwise it is "auto". A callable gets the distances (n,) from an instance and returns weights.
+            otherwise it is "auto". A callable takes no `width`; it gets the distances (k + 1,) from an
+            instance of the k points that count, first 0 for the instance itself, and returns weights.
         nearest : int, optional
-            Only the so many nearest points count.
+            Only the so many nearest points count, and the instance itself as one more.
         share : float, optional
             See `width`; by default 0.1, and 0.5 of the `nearest`.
         categorical : sequence of int or str, optional

@@ -33,9 +33,10 @@ class Proximity:
         Standard deviation of the kernel, in units of the distance. By default "auto", and 0.75 sqrt(d) of the
         exponential kernel in d columns.
     kernel : {"gaussian", "exponential"} or callable, default "gaussian"
-        A function of the distances (n,) from an instance, which returns weights.
+        A function of the distances (k + 1,) from an instance of the k points that count, which returns weights; the
+        first distance is 0, that of the instance itself. It takes no `width`.
     nearest : int, optional
-        Only the so many nearest points count.
+        Only the so many nearest points count, and the instance itself as one more.
     share : float, optional
         Effective sample size that the width "auto" makes, as a share of the points that count; by default 0.1, and 0.5
         of the `nearest`.
