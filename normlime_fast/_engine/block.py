@@ -253,6 +253,18 @@ class _BlockExplainer:
         if samples.Z.shape[2] == 0:
             fits.summaries["status"][here] = Status.NO_FEATURES
             return
+        shape = samples.stop - samples.first, Y.shape[1]
+        if (  # the compiled code relies on these
+            samples.Z.shape[:2] != shape
+            or samples.weights.shape not in (shape, (1, shape[1]))
+            or len(Y) != t * batch.starts[-1]
+            or fits.features.shape[1] < K
+        ):
+            got = f"Z {samples.Z.shape}, weights {samples.weights.shape} and outputs {Y.shape}"
+            raise ValueError(
+                f"the neighborhood's samples must have shapes and most_features that agree, got {got} for"
+                f" {shape[0]} sets and {batch.starts[-1]} instances, and most_features for {fits.features.shape[1]}"
+            )
         settings = self.settings
         fit_samples(
             samples.Z,

@@ -454,6 +454,36 @@ def test_a_sampler_with_more_features_than_the_result(n_jobs):
             explainer(placed, linear, n_features=4).explain(X)
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("fits", lambda fits: (one._replace(Z=one.Z[:, 1:]) for one in fits)),
+        ("fits", lambda fits: (one._replace(Z=one.Z[1:]) for one in fits)),
+        ("fits", lambda fits: (one._replace(weights=one.weights[:, 1:]) for one in fits)),
+        ("fits", lambda fits: (one._replace(weights=one.weights[0]) for one in fits)),
+        ("outputs", lambda Y: Y[1:]),
+        ("outputs", lambda Y: np.ascontiguousarray(Y[:, 1:])),
+        ("most_features", lambda count: 1),
+    ],
+)
+def test_samples_whose_shapes_do_not_agree(name, changed):
+    """Compiled code would read and write outside of its arrays."""
+
+    class Wrong(Star):
+        def _sampler(self, seed, n_samples, rows):
+            sampler = super()._sampler(seed, n_samples, rows)
+            buffer = sampler.buffer(rows, len(rows.values))
+            method = getattr(buffer, name)
+            setattr(buffer, name, lambda *args: changed(method(*args)))
+            sampler.buffer = lambda rows, size: buffer
+            return sampler
+
+    with pytest.raises(
+        ValueError, match=r"^the neighborhood's samples must have shapes and most_features that agree, got"
+    ):
+        explainer(Wrong(0.5), linear).explain(X)
+
+
 def test_a_sampler_of_its_own_is_probed():
     assert explainer(Star(0.5)).probe(X)[:2] == (0.0, 0.0)
 
