@@ -96,7 +96,7 @@ class NormLIME:
         99 the next. That makes their explanations comparable sample by sample and several times cheaper, most of all
         if a batch of `batch_size` rows holds a whole set. But their errors are then no longer independent: they do not
         average out over the rows of a set. The standard error of an importance assumes independence;
-        `evaluation.interval_by_blocks` does not.
+        `evaluation.interval_by_blocks` does not. `Pool` and `Binned` ignore it: all rows share their points.
     n_jobs : int or None, default None
         Threads for the library's own work: None means 1, the caller's own; -1 means all cores. With more than one, they
         also work while the model is called.

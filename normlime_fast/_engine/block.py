@@ -136,6 +136,7 @@ class _BlockExplainer:
         self.instance_ids = instance_ids
         self.skip, self.error = skip, error
         self.sampler = sampler
+        self.features = settings.neighborhood._features(rows)
         self.n_samples = sampler.n_samples
         self.n_outputs = outputs.shape[1]
         if sampler.n_outputs is not None:
@@ -192,8 +193,18 @@ class _BlockExplainer:
             return
         batch = slot.fitted.batch
         if batch.rows.start not in self.parts:
-            self.parts[batch.rows.start] = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            part = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            self._check_columns(part.indices)
+            self.parts[batch.rows.start] = part
             advance(batch.rows.start + len(batch.instance_ids))
+
+    def _check_columns(self, columns: Array) -> None:
+        """Refuse features that the result has no columns for: SciPy would read and write outside of its arrays."""
+        count = self.features.n_features
+        outside = columns[(columns < 0) | (columns >= count)]
+        if len(outside):
+            numbers = f"from 0 to {count - 1}, as its _features says"
+            raise ValueError(f"the neighborhood must have features with numbers {numbers}, got {outside[0]}")
 
     def _batch(self, k: int, size: int) -> Batch:
         """Return the k-th batch of `size` instances, which is empty after the last instance."""
@@ -212,6 +223,8 @@ class _BlockExplainer:
             raise slot.error
         buffer, batch = slot.buffer, slot.batch
         targets = self.targets[batch.rows]
+        if buffer.columns(batch) is None:
+            self._check_columns(np.arange(buffer.most_features(batch)))
         inputs = buffer.inputs(batch)
         predicted: Array | None = None
 
@@ -241,6 +254,18 @@ class _BlockExplainer:
         if samples.Z.shape[2] == 0:
             fits.summaries["status"][outputs] = Status.NO_FEATURES
             return
+        shape = samples.stop - samples.first, Y.shape[1]
+        if (  # the compiled code relies on these
+            samples.Z.shape[:2] != shape
+            or samples.weights.shape not in (shape, (1, shape[1]))
+            or len(Y) != t * batch.starts[-1]
+            or fits.features.shape[1] < K
+        ):
+            got = f"Z {samples.Z.shape}, weights {samples.weights.shape} and outputs {Y.shape}"
+            raise ValueError(
+                f"the neighborhood's samples must have shapes and most_features that agree, got {got} for"
+                f" {shape[0]} sets and {batch.starts[-1]} instances, and most_features for {fits.features.shape[1]}"
+            )
         settings = self.settings
         fit_samples(
             samples.Z,
@@ -266,7 +291,7 @@ class _BlockExplainer:
             parts.append(self.parts[done])
             done += len(parts[-1].counts) // t
         data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
-        n_features, feature_names = self.settings.neighborhood._features(self.rows)
+        n_features, feature_names = self.features
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
         prediction = self.prediction[:done].ravel()

@@ -25,6 +25,7 @@ VERSION = 2
 MANIFEST = "manifest.json"
 BLOCK_FILE = re.compile(r"\d{8,}-[0-9a-f]{32}\.npz")
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+SHOWN = 60  # characters of a setting in a message
 SAME = 1e-4  # tolerance for predictions of the same model, relative to the largest one
 
 
@@ -87,8 +88,10 @@ class Checkpoint:
     def _check(self, begun: dict[str, Any], free: tuple[str, ...]) -> None:
         for name, value in self.settings.items():
             if name not in free and begun.get(name) != value:
-                values = f" {_short(begun.get(name))}, got {_short(value)}; use the same, or another folder"
-                raise _refused(f" {self.path} was begun with ", Term(name), values)
+                label = "neighborhood" if name == "neighborhood neighborhood" else name  # an object with perturb
+                where, then, now = _first_difference("", begun.get(name), value)
+                found = f"{where} {then}, got {now}; use the same, or another folder"
+                raise _refused(f" {self.path} was begun with ", Term(label), found)
 
     def write(self, block: int, local: LocalExplanations) -> None:
         """Write a finished block."""
@@ -188,6 +191,24 @@ def _refused(*parts: object) -> CheckpointMismatchError:
     return CheckpointMismatchError(Message(Term("checkpoint"), *parts))
 
 
+def _first_difference(where: str, begun: Any, now: Any) -> tuple[str, str, str]:
+    """Return where two settings differ first, and how; a list is shown as it is unless it is too long."""
+    if isinstance(begun, dict) and isinstance(now, dict):
+        for key in {**begun, **now}:
+            if begun.get(key) != now.get(key):
+                return _first_difference(f"{where} {key}", begun.get(key), now.get(key))
+    then, found = str(begun), str(now)
+    if max(len(then), len(found)) > SHOWN and isinstance(begun, list) and isinstance(now, list):
+        for k, (one, other) in enumerate(zip(begun, now, strict=False)):
+            if one != other:
+                return _first_difference(f"{where}[{k}]", one, other)
+    if _short(then) == _short(found):
+        shorter = min(len(then), len(found))
+        same = next((k for k in range(shorter) if then[k] != found[k]), shorter)
+        then, found = (f"...{text[max(0, same - 10) :]}" for text in (then, found))
+    return where, _short(then), _short(found)
+
+
 def _short(value: object) -> str:
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:28]}..."
+    return text if len(text) <= SHOWN else f"{text[:28]}..."

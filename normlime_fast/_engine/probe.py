@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from normlime_fast._engine.settings import Settings
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._model import bytes_per_row
 from normlime_fast._neighborhoods.base import Batch
+from normlime_fast._neighborhoods.points import SharedPoints, check_alike, checked_points
 
 
 class Probe(NamedTuple):
@@ -24,7 +26,11 @@ class Probe(NamedTuple):
 def probe(settings: Settings, rows: Rows, instance_ids: Array) -> Probe:
     """Call the model on the same perturbed rows again, and once more in other batches."""
     n = min(settings.n_samples, 100)
-    points = settings.neighborhood._points(settings.seed, n)
+    neighborhood = settings.neighborhood
+    choose = partial(checked_points, neighborhood) if isinstance(neighborhood, SharedPoints) else neighborhood._points
+    points = choose(settings.seed, n)
+    if points is not None:
+        check_alike(rows, points)
     inputs = _redrawn(settings, rows, instance_ids, n) if points is None else points.values.copy
 
     def predict(batch_size: int) -> Array:

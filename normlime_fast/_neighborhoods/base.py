@@ -43,8 +43,8 @@ class Samples(NamedTuple):
 
     first: int
     stop: int
-    Z: Array  # (stop - first, n, d)
-    weights: Array  # (stop - first or 1, n)
+    Z: Array  # (stop - first, n, d) float32, C-contiguous
+    weights: Array  # (stop - first or 1, n) float64
 
 
 class SampleBuffer(Protocol):
@@ -64,7 +64,8 @@ class SampleBuffer(Protocol):
         """Return the outputs to fit: those of the samples for the targets (m, t) of each instance, (m * t, n).
 
         `predicted` (rows, n_outputs) are the model's outputs for `inputs`, None if it was not called or failed for all;
-        `own` (m, t) are its outputs for the instances themselves.
+        `own` (m, t) are its outputs for the instances themselves. Both are in the order of the instances:
+        `predicted` begins with the n samples of the first one, the result with its t targets.
         """
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
@@ -120,11 +121,27 @@ class Neighborhood(ABC):
     Methods for users of a neighborhood have no underscore; methods that an explainer calls have one, like `_matvec` of
     scipy's LinearOperator and `_pdf` of its distributions. So completion shows users only their own methods, and no
     attribute such as `Binned.features` collides with a method. Subclasses still implement documented names, which
-    change only with a line in the changelog. Samplers are internal and may change with every version.
+    change only with a line in the changelog. Samplers are internal and may change with every version,
+    and a subclass with its own sampler with them.
 
     A subclass must implement `_sampler`. By default, rows are tables of numbers, and their columns are the features.
     Objects are pickled for executors. Checkpoints compare them by their fields if they are dataclasses, otherwise by
     their attributes.
+
+    Methods to override
+    -------------------
+    _sampler(seed: np.uint64, n_samples: int, rows: Rows) -> Sampler
+        What makes the samples of these rows; must be implemented.
+    _rows(X: Any, name: str = "X") -> Rows
+        Rows of what a user passes, which messages call `name`. By default X is a table of numbers, 2-D or a DataFrame:
+        `Rows.values` (m, columns) are float32 or float64, `Rows.count` is m, and `Rows.take` takes some rows.
+    _features(rows: Rows) -> Features
+        The number of features, and a tuple of their names or None. By default features are the columns.
+    _check(rows: Rows) -> None
+        Raise a ValueError for rows that it cannot perturb, before the model is called. By default it takes all.
+
+    For annotations, `Rows` is in ``normlime_fast._inputs.rows``, and `Features` and `Sampler` are in
+    ``normlime_fast._neighborhoods.base``.
 
     Examples
     --------

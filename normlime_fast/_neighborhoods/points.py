@@ -1,12 +1,13 @@
 """SharedPoints: points that are chosen and predicted once, and weighted anew for every instance."""
 
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from normlime_fast._checks import Array, ignoring_float_errors, short_repr
+from normlime_fast._checks import Array, as_array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
@@ -24,6 +25,28 @@ class SharedPoints(Neighborhood):
     A subclass has an attribute `proximity`, a `Proximity`, and implements `_points` and `_coordinates`, with the same
     names of arguments. Both must depend only on their arguments and the object's fields. The rest has defaults. See
     `Neighborhood` for `_rows`, `_features`, `_check` and the reason for the underscores.
+
+    Methods to implement
+    --------------------
+    _points(seed: np.uint64, n_samples: int) -> Rows
+        Choose or draw 1 to `n_samples` points, rows of the kind that X is: ``self._rows`` makes them of an array or a
+        DataFrame, and ``take`` takes some of these. The `seed` suits ``np.random.default_rng(int(seed))``.
+    _coordinates(values: ndarray) -> ndarray
+        Return coordinates (m, d) of points or instances: finite numbers, those of points at most 1e18 in size. The
+        `values` (m, columns) are float32 or float64, and read-only. Distances and features are both measured in these
+        coordinates: if they are standard deviations, a weight is the change of the output over one of them.
+
+    Methods to override
+    -------------------
+    _features(rows: Rows) -> Features
+        The number of features and a tuple of their names, or None. By default the features are the columns of X;
+        if `_coordinates` returns other columns, this must be defined.
+    _rows, _check
+        See `Neighborhood`. An X that is unlike the points is refused in any case.
+    _categorical(d: int) -> ndarray
+        Which coordinates are categories, (d,) bool: two of them are at a distance of 1. By default none.
+    _without_data() -> SharedPoints
+        A copy without what `_points` alone needs: it is pickled for executors. By default the object itself.
 
     Examples
     --------
@@ -49,7 +72,7 @@ class SharedPoints(Neighborhood):
     """
 
     proximity: Proximity
-    _counted: ClassVar[str] = "n_samples"  # name of the number of points in errors
+    _counted: ClassVar[str] = "the number of points"  # its name in an error about too few points
 
     @abstractmethod
     def _points(self, seed: np.uint64, n_samples: int) -> Rows:
@@ -83,12 +106,19 @@ class SharedPoints(Neighborhood):
         self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows
     ) -> "PredictedPoints":
         """Choose the points and call the model for them."""
-        points = self._points(seed, n_samples)
+        points = checked_points(self, seed, n_samples)
         coordinates = self._located(points)
         d = coordinates.shape[1]
-        check_samples(min(points.count, self.proximity.nearest or points.count), n_features, d, self._counted)
+        self._checked_places(coordinates, points)
+        categorical = np.asarray(self._categorical(d))
+        if categorical.shape != (d,) or categorical.dtype != bool:
+            got = f"got shape {categorical.shape} and dtype {categorical.dtype}"
+            raise ValueError(f"_categorical must return a bool for each of {d} coordinates, {got}")
+        nearest = self.proximity.nearest or points.count
+        name = "nearest" if nearest < points.count else "n_samples" if points.count == n_samples else self._counted
+        check_samples(min(points.count, nearest), n_features, d, name)
         outputs = np.ascontiguousarray(predict(points).T)
-        return PredictedPoints(self._without_data(), coordinates, self._categorical(d), outputs)
+        return PredictedPoints(self._without_data(), coordinates, categorical, outputs, points.take(slice(1)))
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
         """Raise an error: the points must be predicted first."""
@@ -96,7 +126,7 @@ class SharedPoints(Neighborhood):
 
     def _located(self, rows: Rows, d: int | None = None) -> Array:
         """Return the coordinates of rows; their shape is checked, since kernels rely on it."""
-        coordinates = np.asarray(self._coordinates(rows.values), np.float64)
+        coordinates = as_array(self._coordinates(_read_only(rows.values)), "what _coordinates returns")
         if (
             coordinates.ndim != 2
             or len(coordinates) != rows.count
@@ -104,7 +134,37 @@ class SharedPoints(Neighborhood):
         ):
             shape = f"({rows.count}, {'d' if d is None else d})"
             raise ValueError(f"_coordinates must return an array of shape {shape}, got shape {coordinates.shape}")
+        if coordinates.dtype.kind not in "fiub":
+            raise TypeError(f"_coordinates must return real numbers, got dtype {coordinates.dtype}")
+        coordinates = np.require(coordinates, np.float64, ["C", "W"])
+        bad = np.isnan(coordinates) if d else ~(np.abs(coordinates) <= distances.LARGEST)  # of rows that may be far off
+        if bad.any():
+            numbers = "finite numbers" if d else f"finite numbers of at most {distances.LARGEST:g} for points"
+            raise ValueError(f"_coordinates must return {numbers}, got {coordinates[bad][0]:g}")
         return coordinates
+
+    def _checked_places(self, coordinates: Array, rows: Rows) -> Array | None:
+        """Return which of `_features` those of rows are, checked since they become columns of the result."""
+        count = self._features(rows).n_features
+        places = self._places(coordinates)
+        if places is None:
+            if coordinates.shape[1] != count:
+                expected = f"_coordinates must return one column for each of the {count} features"
+                raise ValueError(
+                    f"{expected}, got {coordinates.shape[1]}; if other features are meant, define _features"
+                )
+            return None
+        places = np.asarray(places)
+        if (
+            places.shape != coordinates.shape
+            or places.dtype.kind not in "iu"
+            or (np.diff(places, axis=1) <= 0).any()
+            or places.min() < 0
+            or places.max() >= count
+        ):
+            expected = f"_places must return ascending integers from 0 to {count - 1} of shape {coordinates.shape}"
+            raise ValueError(f"{expected}, got {short_repr(places)}")
+        return places
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +175,7 @@ class PredictedPoints(Neighborhood):
     points: Array  # (n, d) coordinates
     categorical: Array  # (d,) bool
     outputs: Array  # (n_outputs, n)
+    like: Rows  # one of the points, as the model got it
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return self.source._rows(X, name)
@@ -127,9 +188,10 @@ class PredictedPoints(Neighborhood):
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
         """Return the sampler that compares these rows with the points."""
+        check_alike(rows, self.like)
         count, d = self.points.shape
         instances = self.source._located(rows, d)
-        apart = self.source._differs_from_constant(rows.values)
+        apart = self.source._differs_from_constant(_read_only(rows.values))
         proximity = self.source.proximity
         columns = np.ascontiguousarray(self.points.T)
         everything = np.arange(count)
@@ -147,7 +209,7 @@ class PredictedPoints(Neighborhood):
                 weights[0] = 0.0
             return nearest if is_subset else None
 
-        places = self.source._places(instances)
+        places = self.source._checked_places(instances, rows)
         return PointSampler(
             compare,
             self.outputs,
@@ -155,6 +217,31 @@ class PredictedPoints(Neighborhood):
             n_features=d,
             columns=None if places is None else places.__getitem__,
         )
+
+
+def checked_points(neighborhood: SharedPoints, seed: np.uint64, n_samples: int) -> Rows:
+    """Return the points of a neighborhood as it chooses them, which may be a user's code."""
+    try:
+        points = neighborhood._points(seed, n_samples)
+    except Exception as error:
+        with suppress(Exception):  # some are frozen
+            error.add_note("normlime_fast: the neighborhood was choosing its points")
+        raise
+    expected = f"_points must return self._rows(...) of 1 to n_samples = {n_samples} rows"
+    if not isinstance(points, Rows):
+        raise TypeError(f"{expected}, got {None if points is None else f'a {type(points).__name__}'}")
+    if not 1 <= points.count <= n_samples:
+        raise ValueError(f"{expected}, got {points.count}")
+    return points
+
+
+def _read_only(values: Any) -> Any:
+    """Return a view for the user's code, which may work in place: these may be the user's data."""
+    if not isinstance(values, np.ndarray):
+        return values
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_alike(rows: Rows, data: Rows) -> None:

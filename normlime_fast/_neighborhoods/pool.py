@@ -72,9 +72,10 @@ class Pool(SharedPoints):
             from all points, the width becomes large, which a low `r2` shows.
         kernel : {"gaussian", "exponential"} or callable, default "gaussian"
             "exponential" is lime's name of the same function; then the default of `width` is lime's, 0.75 sqrt(d),
-            instead of "auto". A callable takes the distances (n,) from an instance and returns weights.
+            instead of "auto". A callable takes no `width`: it receives the distances (k + 1,) from an instance of
+            itself, 0, and of the k points used, and returns weights.
         nearest : int, optional
-            Use only this number of nearest points.
+            Use only this number of nearest points, and the instance itself as one more.
         share : float, optional
             See `width`; by default 0.1, or 0.5 with `nearest`.
         categorical : sequence of int or str, optional

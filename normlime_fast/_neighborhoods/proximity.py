@@ -33,9 +33,10 @@ class Proximity:
         Standard deviation of the kernel, in units of the distance. By default "auto"; for the exponential kernel,
         0.75 sqrt(d) in d columns.
     kernel : {"gaussian", "exponential"} or callable, default "gaussian"
-        A callable takes the distances (n,) from an instance and returns weights.
+        A callable takes no `width`: it receives the distances (k + 1,) from an instance of itself, 0, and of the k
+        points used, and returns weights.
     nearest : int, optional
-        Use only this number of nearest points.
+        Use only this number of nearest points, and the instance itself as one more.
     share : float, optional
         Effective sample size for the width "auto", as a fraction of the points used; by default 0.1, or 0.5 with
         `nearest`.
@@ -63,6 +64,8 @@ class Proximity:
             raise ValueError(f'kernel must be "gaussian", "exponential" or a callable, got {short_repr(self.kernel)}')
         if isinstance(self.width, str) and self.width != "auto":
             raise ValueError(Message(Term("width"), f' must be a number or "auto", got {short_repr(self.width)}'))
+        if self.width is not None and callable(self.kernel):
+            raise ValueError(f"width must be left out with a callable kernel, which sees to it, got {self.width!r}")
         if self.width is not None and not isinstance(self.width, str):
             object.__setattr__(self, "width", as_positive(self.width, "width"))
         if self.nearest is not None:

@@ -511,6 +511,39 @@ def test_other_neighborhoods_numbers_and_columns_are_refused(tmp_path):
     explain()
 
 
+class Noise:
+    """A neighborhood of the user's own."""
+
+    n_features = 12
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    def perturb(self, instance, n_samples, rng):
+        z = rng.normal(size=(n_samples, 12))
+        return instance + z, z
+
+
+NOISE = {"scale": [0.5] * 20, "label": "a", "path": "x" * 70 + "a", "inner": nlf.Proximity(width=1.0), "more": [1] * 40}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"label": "b"}, "neighborhood label a, got b"),
+        ({"scale": [0.5] * 19 + [4.0]}, r"neighborhood scale\[19\] 0.5, got 4.0"),
+        ({"scale": [0.5] * 21}, r"neighborhood scale \.\.\.[0-9., ]+\], got \.\.\.[0-9., ]+, 0.5\]"),
+        ({"path": "x" * 70 + "b"}, r"neighborhood path \.\.\.x{10}a, got \.\.\.x{10}b"),
+        ({"inner": nlf.Proximity(width=2.0)}, "neighborhood inner width 1.0, got 2.0"),
+        ({"scale": None}, r"neighborhood scale \[0.5, .*\.\.\., got None"),
+    ],
+)
+def test_what_differs_in_a_neighborhood_of_ones_own_is_named(tmp_path, changed, message):
+    nlf.NormLIME(model, Noise(**NOISE), **OPTIONS).explain(X, checkpoint=tmp_path)
+    with pytest.raises(nlf.CheckpointMismatchError, match=f"was begun with {message}; use the same, or another"):
+        nlf.NormLIME(model, Noise(**NOISE | changed), **OPTIONS).explain(X, checkpoint=tmp_path)
+
+
 def test_another_model_is_refused(folder, tmp_path):
     one = nlf.NormLIME(lambda rows: 1.001 * model(rows), nlf.Gaussian(0.7), **OPTIONS)
     message = r"was begun with another model: output \d of instance \d was -?[\d.]+, got -?[\d.]+; use the same"

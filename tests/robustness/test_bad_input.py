@@ -271,7 +271,7 @@ def test_progress_that_is_neither_bool_nor_callable():
         (None, nlf.Gaussian(1.0), r"predict must be callable, such as model\.predict_proba, got NoneType"),
         (np.zeros(3), nlf.Gaussian(1.0), "predict must be callable, .* got ndarray"),
         (curve, 1.0, "neighborhood must be a Gaussian, Pool, .* or an object with perturb .*, got float"),
-        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, Pool, .* got <class '.*Gaussian'>"),
+        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, Pool, .* got the class Gaussian; pass an object of it"),
     ],
 )
 def test_parts(predict, neighborhood, message):
