@@ -51,7 +51,7 @@ __all__ = [
     "warm_up",
 ]
 
-_SUBPACKAGES = ("evaluation", "interop", "plotting")  # imported when they are first used
+_SUBPACKAGES = ("evaluation", "interop", "plotting")  # imported at first use
 
 if TYPE_CHECKING:
     from normlime_fast import evaluation as evaluation
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from normlime_fast import plotting as plotting
 
     __version__: str
-else:  # else every name would be one for type checkers
+else:  # type checkers would accept every name if they saw this
 
     def __getattr__(name: str) -> Any:
         if name in _SUBPACKAGES:

@@ -1,4 +1,4 @@
-"""`python -m normlime_fast`, which is the command `normlime-fast`."""
+"""`python -m normlime_fast`, the same as the command `normlime-fast`."""
 
 import sys
 

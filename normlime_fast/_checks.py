@@ -1,4 +1,4 @@
-"""The border: what users pass in is cast and checked here, once, with one line that says what was wrong."""
+"""Casts and checks of users' arguments: done once, with errors of one line."""
 
 import math
 import numbers
@@ -15,35 +15,35 @@ from normlime_fast._messages import Message, Term
 
 Array = NDArray[Any]
 
-ignoring_float_errors = np.errstate(all="ignore")  # of public functions: where the caller's NumPy raises, ours need not
+ignoring_float_errors = np.errstate(all="ignore")  # for public functions, in case the caller has set NumPy to raise
 
 
 @ignoring_float_errors
 def short_repr(value: object, as_text: Callable[[object], str] = repr) -> str:
-    """Return what a message says of `value`: one line that is not too long."""
+    """Return `value` as one line of at most 80 characters, for messages."""
     try:
         text = printable(" ".join(as_text(value).split()))
-    except Exception:  # the user's own; or an int with too many digits
+    except Exception:  # from a user's __repr__, or an int with too many digits
         return f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def printable(text: str) -> str:
-    """Return a text with escapes for what is not shown, or would move or colour the terminal."""
+    """Return a text with escapes for characters that are invisible or would control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def error_text(error: BaseException | None) -> str:
-    """Return what a message says of an error: its class, and its own message."""
+    """Return the class and message of an error, for messages."""
     return f"{type(error).__name__}: {short_repr(error, str)}"
 
 
-def import_optional(package: str, what: str, install: str) -> Any:
-    """Import an optional package, or say in one line what needs it and what to install."""
+def import_optional(package: str, feature: str, install: str) -> Any:
+    """Import an optional package; the error for a missing one names the feature and what to install."""
     try:
         return import_module(package)
     except ImportError as error:
-        raise ImportError(f"{what} needs {package}; install it with: pip install {install}") from error
+        raise ImportError(f"{feature} needs {package}; install it with: pip install {install}") from error
 
 
 def as_count(value: object, name: str, minimum: int = 1) -> int:
@@ -68,7 +68,7 @@ def as_nonnegative(value: object, name: str) -> float:
         raise TypeError(Message(Term(name), f" must be a number, got {short_repr(value)}"))
     try:
         number = float(value)
-    except OverflowError:  # of an int or a Fraction
+    except OverflowError:  # from an int or a Fraction
         number = math.inf
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(Message(Term(name), f" must be finite and at least 0, got {short_repr(value)}"))
@@ -94,9 +94,9 @@ def as_positive(value: object, name: str) -> float:
 
 def as_seed(rng: object) -> np.uint64:
     """Draw the 64-bit key of all samples from `rng`: None, an int, a SeedSequence or a numpy Generator (SPEC 7)."""
-    known = numbers.Integral | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
-    if not (rng is None or isinstance(rng, known)) or (isinstance(rng, numbers.Integral) and rng < 0):
-        # NumPy would look into anything else, without end into an np.matrix
+    accepted = numbers.Integral | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
+    if not (rng is None or isinstance(rng, accepted)) or (isinstance(rng, numbers.Integral) and rng < 0):
+        # NumPy would iterate over anything else, endlessly over an np.matrix
         raise TypeError(
             f"rng must be None, an integer >= 0, a numpy SeedSequence or a numpy Generator, got {short_repr(rng)}"
         )
@@ -104,7 +104,7 @@ def as_seed(rng: object) -> np.uint64:
 
 
 def as_jobs(n_jobs: int | None) -> int:
-    """Return the number of threads: None is 1, -1 is every core this process may use."""
+    """Return the number of threads: 1 for None, every core available to this process for -1."""
     if n_jobs is None:
         return 1
     if isinstance(n_jobs, numbers.Integral) and n_jobs == -1:
@@ -115,7 +115,7 @@ def as_jobs(n_jobs: int | None) -> int:
 
 
 def as_array(values: object, name: str) -> Array:
-    """Return `values` as whatever array NumPy makes of it."""
+    """Return `values` as an array of any dtype."""
     try:
         return np.asarray(values)
     except ValueError:
@@ -125,10 +125,10 @@ def as_array(values: object, name: str) -> Array:
 
 
 def as_frame(X: Any, name: str) -> Any:
-    """Return X as a pandas DataFrame, or None if it is none."""
+    """Return X as a pandas DataFrame, or None if it is not one."""
     if hasattr(X, "schema") and hasattr(X, "to_pandas"):
         X = X.to_pandas()
-    pandas = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
+    pandas = sys.modules.get("pandas")  # a caller with a DataFrame has imported it
     if pandas is None or not isinstance(X, pandas.DataFrame):
         return None
     if not X.columns.is_unique:
@@ -138,28 +138,28 @@ def as_frame(X: Any, name: str) -> Any:
 
 
 def as_explained(X: Any, shape: tuple[int, int], names: tuple[str, ...] | None) -> Any:
-    """Return what was explained, a table of this shape: a DataFrame with these columns, a sparse matrix or an array."""
+    """Return the explained table, of this shape: a DataFrame with these columns, a sparse matrix or an array."""
     frame = as_frame(X, "X")
     table: Any = frame if frame is not None else X if is_sparse(X) else as_array(X, "X")
     if table.shape != shape:
         expected = f"X must have one row per instance and one column per feature, shape {shape}"
-        raise ValueError(f"{expected}, got shape {table.shape}; leave X out if features are no columns of it")
-    found = None if frame is None else as_names(frame.columns)
-    for expected, name in zip(names or (), found or (), strict=False):
+        raise ValueError(f"{expected}, got shape {table.shape}; leave X out if features are not its columns")
+    columns = None if frame is None else as_names(frame.columns)
+    for expected, name in zip(names or (), columns or (), strict=False):
         if name != expected:
-            where = f"{short_repr(name)} where {short_repr(expected)} was"
-            raise ValueError(f"X must have the columns that were explained, got {where}")
+            got = f"{short_repr(name)} in place of {short_repr(expected)}"
+            raise ValueError(f"X must have the columns that were explained, got {got}")
     return table
 
 
 def as_names(index: Any) -> tuple[str, ...]:
-    """Return the names of columns, as text."""
+    """Return column names as text."""
     return tuple(str(name) for name in index)
 
 
 @ignoring_float_errors
 def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
-    """Return `values` as a finite float32 or float64 array (float32 stays, all else becomes float64)."""
+    """Return `values` as a finite float32 or float64 array (float32 stays, other dtypes become float64)."""
     array = as_dense(values, name)
     try:
         if array.dtype.kind not in "fiubO" or (
@@ -167,7 +167,7 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
         ):
             raise TypeError
         if array.dtype != np.float32:
-            array = array.astype(np.float64, copy=False)  # a long double may become infinite, which is said below
+            array = array.astype(np.float64, copy=False)  # a long double may become infinite: refused below
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must hold real numbers, got dtype {short_repr(array.dtype, str)}") from None
     check_unmasked(values, name)
@@ -181,12 +181,12 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
 
 
 def is_sparse(values: object) -> bool:
-    """Whether this is a sparse matrix or array of scipy."""
+    """Return whether this is a sparse matrix or array of scipy."""
     return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(values))
 
 
 def as_dense(values: object, name: str) -> Array:
-    """Return `values`, which are not a sparse matrix, as whatever array NumPy makes of it."""
+    """Return `values` as an array of any dtype; refuse sparse matrices."""
     if is_sparse(values):
         raise TypeError(f"{name} must be a dense array, got a sparse matrix; pass {name}.toarray()")
     return as_array(values, name)
@@ -199,7 +199,7 @@ def check_unmasked(values: object, name: str) -> None:
 
 
 def check_finite(values: Array, name: str, place: Callable[[Array], Any] = lambda bad: np.argwhere(bad)[0]) -> None:
-    """Refuse NaN and infinite values; place(bad) says where the first is, of those that are True."""
+    """Refuse NaN and infinite values; `place` returns the position of the first True in a mask of them."""
     bad = ~np.isfinite(values)
     if bad.any():
         first = tuple(int(i) for i in place(bad))
@@ -217,9 +217,9 @@ def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
         masked, unequal = np.ma.is_masked(labels), bool(np.any(array != array))
         if array.dtype == object and not unequal:
             np.sort(array)
-    except (TypeError, ValueError):  # of comparisons that give no answer, or an array of them
-        some = short_repr(array[:3].tolist())
-        raise TypeError(f"{name} must have labels that can be sorted, got {some} ...") from None
+    except (TypeError, ValueError):  # from comparisons that fail, or return an array
+        examples = short_repr(array[:3].tolist())
+        raise TypeError(f"{name} must have labels that can be sorted, got {examples} ...") from None
     if masked:
         raise ValueError(f"{name} must not have masked labels")
     if unequal or (array.dtype.kind == "f" and not np.isfinite(array).all()):
@@ -228,7 +228,7 @@ def as_labels(labels: ArrayLike, name: str, length: int, of: str) -> Array:
 
 
 def as_executor(executor: Any) -> Any:
-    """Return something that takes work as an executor does, or None."""
+    """Return an object with the method `submit` of an executor, or None."""
     if callable(getattr(executor, "get_executor", None)):
         raise TypeError("executor must be a concurrent.futures.Executor, got a Dask client; use client.get_executor()")
     if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
@@ -237,37 +237,37 @@ def as_executor(executor: Any) -> Any:
 
 
 def as_on_error(on_error: str) -> bool:
-    """Return whether errors of the model are passed over."""
+    """Return whether errors of the model are skipped."""
     if not isinstance(on_error, str) or on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {short_repr(on_error)}')
     return on_error == "skip"
 
 
 def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") -> Array:
-    """Return the numbers of instances, by default their positions."""
+    """Return the instances' numbers, by default their positions."""
     if index is None:
         return np.arange(n_instances)
-    found = as_array(index, "index")
+    instance_ids = as_array(index, "index")
     check_unmasked(index, "index")
-    if found.shape != (n_instances,):
+    if instance_ids.shape != (n_instances,):
         raise ValueError(
             f"index must have one integer per {of}, shape ({n_instances},),"
-            f" got shape {found.shape} and dtype {short_repr(found.dtype, str)}"
+            f" got shape {instance_ids.shape} and dtype {short_repr(instance_ids.dtype, str)}"
         )
-    if found.dtype.kind not in "iu" or found.min(initial=0) < 0:
-        given = np.asarray(index, object)  # where some are 2^63 and above, NumPy makes floats or objects of them
-        for one in given:
-            if isinstance(one, bool) or not isinstance(one, numbers.Integral) or not 0 <= int(one) < 2**64:
-                raise ValueError(f"index must hold integers from 0 to 2^64 - 1, got {short_repr(one)}")
-        found = given.astype(np.int64 if max(given, default=0) < 2**63 else np.uint64)
-    unique, counts = np.unique(found, return_counts=True)
+    if instance_ids.dtype.kind not in "iu" or instance_ids.min(initial=0) < 0:
+        given = np.asarray(index, object)  # NumPy may turn integers of 2^63 and more into floats or objects
+        for number in given:
+            if isinstance(number, bool) or not isinstance(number, numbers.Integral) or not 0 <= int(number) < 2**64:
+                raise ValueError(f"index must hold integers from 0 to 2^64 - 1, got {short_repr(number)}")
+        instance_ids = given.astype(np.int64 if max(given, default=0) < 2**63 else np.uint64)
+    unique, counts = np.unique(instance_ids, return_counts=True)
     if len(unique) < n_instances:
         raise ValueError(f"index must not contain duplicates; {unique[counts.argmax()]} occurs {counts.max()} times")
-    return found
+    return instance_ids
 
 
 def as_targets(targets: str | int | ArrayLike) -> str | Array:
-    """Return which outputs to explain: a word, or their numbers."""
+    """Return the outputs to explain: "predicted", "all" or their numbers."""
     expected = Message(Term("targets"), ' must be "predicted", "all", an integer or a list of them, got ')
     if isinstance(targets, str):
         if targets not in ("predicted", "all"):
@@ -278,19 +278,19 @@ def as_targets(targets: str | int | ArrayLike) -> str | Array:
         raise TypeError(Message(expected, short_repr(targets)))
     if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
         raise ValueError(
-            Message(Term("targets"), f" must be numbers of at least 0, each once, got {short_repr(targets)}")
+            Message(Term("targets"), f" must be distinct integers of at least 0, got {short_repr(targets)}")
         )
     return numbers
 
 
 def dask_client(executor: object) -> Any:
-    """Return the Dask client whose executor this is, or None."""
+    """Return the Dask client that an executor belongs to, or None."""
     client = getattr(executor, "_client", None)
     return client if hasattr(client, "nthreads") else None
 
 
 def check_count(count: int, n_features: int, name: str) -> None:
-    """Refuse fewer samples than a fit of so many features takes."""
+    """Refuse fewer samples than a fit of `n_features` features needs."""
     if count < n_features + 2:
-        least = Message(Term("n_features"), f" + 2 = {n_features + 2}")
-        raise ValueError(Message(Term(name), " must be at least ", least, f", got {count}"))
+        minimum = Message(Term("n_features"), f" + 2 = {n_features + 2}")
+        raise ValueError(Message(Term(name), " must be at least ", minimum, f", got {count}"))

@@ -1,4 +1,4 @@
-"""The exceptions of the library's own, and what any exception takes along."""
+"""The library's exceptions, and partial results attached to any exception."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,9 +10,9 @@ class IncompleteRunError(RuntimeError):
     Attributes
     ----------
     finished : LocalExplanations, ImportanceStatistics or None
-        What was finished before; None if nothing was. A `checkpoint` has it, too, and the same call continues there.
+        The result so far; None if nothing was finished. A `checkpoint` has it, too: the same call continues from it.
     rows_finished : int
-        How many rows of a stream `finished` has the sums of; 0 otherwise.
+        Number of rows of a stream whose sums are in `finished`; 0 otherwise.
     """
 
     finished: object = None
@@ -22,16 +22,16 @@ class IncompleteRunError(RuntimeError):
 class CheckpointMismatchError(ValueError):
     """A folder cannot serve as the checkpoint of a run.
 
-    It was begun with another model, data or settings; it is damaged, in use, or no folder of its own. Nothing in it was
-    changed, and no instance was explained.
+    It was begun with another model, data or settings; it is damaged, in use, or not a folder of its own. Nothing in it
+    was changed, and no instance was explained.
     """
 
 
 def attach_partial_result(
     error: BaseException, finished: object, note: str | None = None, rows: int | None = None
 ) -> None:
-    """Leave what is finished with the exception that ends the run, `rows` of a stream; some take no attributes."""
-    with suppress(Exception):
+    """Attach the finished part, of `rows` rows of a stream, to the exception that ends the run."""
+    with suppress(Exception):  # some exceptions take no attributes
         error.finished = finished  # type: ignore[attr-defined]
         if rows is not None:
             error.rows_finished = rows  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def attach_partial_result(
 
 @contextmanager
 def keep_result_if_warning_raises(result: object, rows: int | None = None) -> Iterator[None]:
-    """Leave a result with what keeps it from being returned: a warning, where these are errors, or Ctrl-C."""
+    """Attach a result to the exception that prevents its return: a warning turned into an error, or Ctrl-C."""
     try:
         yield
     except BaseException as error:
@@ -51,7 +51,7 @@ def keep_result_if_warning_raises(result: object, rows: int | None = None) -> It
 
 @contextmanager
 def none_finished() -> Iterator[None]:
-    """Let what ends a stream before its first row say so, as what ends it later does."""
+    """Attach an empty partial result to an exception raised before the first row of a stream."""
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""NormLIME: composes the stages; no numerics of its own."""
+"""NormLIME: checks its arguments and calls the engine."""
 
 import os
 import warnings
@@ -50,15 +50,15 @@ from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.importance import Importance
-from normlime_fast._results.statistics import ImportanceStatistics
+from normlime_fast._results.statistics import ImportanceStatistics, as_formula
 from normlime_fast._status import Status
 from normlime_fast._surrogates import as_selection, warn_of_counts
 from normlime_fast._types import Kind, Predict, Progress, Sign
 
-BLOCK_SAMPLES = 1_000_000  # rows that the model predicts in a block, about
-MIN_BLOCKS, MAX_BLOCKS = 100, 10_000  # per table; with fewer, it would take long before the first is finished
+BLOCK_SAMPLES = 1_000_000  # approximate number of model rows per block
+MIN_BLOCKS, MAX_BLOCKS = 100, 10_000  # per table; with fewer, the first would take long to finish
 
-FIRST = 2**62  # numbers of rows of a stream are int64
+FIRST = 2**62  # limit of `first`, since row numbers of a stream are int64
 
 
 class NormLIME:
@@ -67,46 +67,47 @@ class NormLIME:
     Parameters
     ----------
     predict : callable
-        The model: takes m rows of what X is made of (an ndarray, a DataFrame with the same columns, a csr matrix, a
+        The model: takes m rows of the same kind as X (an ndarray, a DataFrame with the same columns, a csr matrix, a
         list of str) and returns (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a
-        regressor's ``predict``. It is called from the caller's thread only, unless there is an executor. The rows are a
-        buffer that later calls fill again, and an array that was kept is read-only: copy what you keep.
+        regressor's ``predict``. Without an executor, it is called only from the caller's thread. The rows are a
+        buffer that later calls overwrite, and an array becomes read-only after the call: copy rows to keep them.
     neighborhood : Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
-        Where perturbed samples come from, and which features explanations are in.
+        Source of the perturbed samples; also defines the features of explanations.
     n_features : int or None, default 10
-        How many features an explanation may use (K of K-LASSO); None is all.
+        Largest number of features in an explanation (K of K-LASSO); None means all.
     n_samples : int, default 5000
-        Perturbed samples, that is rows the model is called with, per instance; of a `Pool` or `Binned`, for all
+        Number of perturbed samples, which are rows for the model, per instance; with a `Pool` or `Binned`, for all
         instances together.
     selection : {"lasso_path", "highest_weights"}, default "lasso_path"
-        How the features of an explanation are chosen: by K-LASSO, or as lime does for more than 6 by default, by the
-        largest weights of a ridge regression on all; see `fit_surrogates`.
+        How the features of an explanation are selected: by K-LASSO, or by the largest weights of a ridge regression on
+        all features, which is lime's default for more than 6 features; see `fit_surrogates`.
     standardize : bool, default True
-        Whether features are chosen as if all varied by the same amount in the samples, so that neither units nor the
-        share of a rare category decide. False is lime's way: features that vary more come first. The weights that
-        result are those of the features as they are.
+        Select features as if all had the same standard deviation in the samples, so that neither their units nor the
+        frequency of a category matter; see `fit_surrogates`. False is lime's way: features that vary more come first.
+        The weights are those of the features as they are either way.
     targets : {"predicted", "all"}, int or list of int, default "predicted"
-        Which outputs to explain: for every instance the largest one, all, or those numbered. A model with one output
-        has target 0.
+        Outputs to explain: for every instance the largest one, all, or those with these numbers. A model with one
+        output has target 0.
     ridge : float, default 0.0
-        L2 penalty of the refit, in the scale of scikit-learn's ``Ridge`` (lime uses 1).
+        L2 penalty of the refit, on the scale of scikit-learn's ``Ridge`` (lime uses 1).
     tol : float, default 1e-4
-        Where coordinate descent first stops; see `fit_surrogates`.
+        Tolerance at which coordinate descent first stops; see `fit_surrogates`.
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator, optional
-        Where the seed comes from, once, here (SPEC 7). A row's samples depend on the seed and the row's number alone:
-        not on the order of rows, `batch_size`, `n_jobs`, process or machine; Sobol samples on scipy's version, too.
+        Source of the seed, which is drawn once, when the explainer is made (SPEC 7). A row's samples depend only on the
+        seed and the row's number: not on the order of rows, `batch_size`, `n_jobs`, process or machine. Sobol samples
+        also depend on the version of scipy.
     shared_samples : int, default 1
         Number of consecutive rows that share one set of random samples: with 50, rows 0 to 49 share one set, rows 50 to
         99 the next. That makes their explanations comparable sample by sample and several times cheaper, most of all
-        with a `batch_size` that holds them together. But their errors are then no longer independent: they do not
-        average out over the rows of a set, and the standard error of an importance takes them for independent;
-        `evaluation.interval_by_blocks` does not.
+        if a batch of `batch_size` rows holds a whole set. But their errors are then no longer independent: they do not
+        average out over the rows of a set. The standard error of an importance assumes independence;
+        `evaluation.interval_by_blocks` does not. `Pool` and `Binned` ignore it: all rows share their points.
     n_jobs : int or None, default None
-        Threads for the library's own work: None is 1, which is the caller's own; -1 all cores. More than one also work
-        while the model does.
+        Threads for the library's own work: None means 1, the caller's own; -1 means all cores. With more than one, they
+        also work while the model is called.
     batch_size : int or None, default None
-        The most rows a call of `predict` gets; by default what keeps a batch near 8 MiB, which
-        caches hold.
+        Largest number of rows per call of `predict`; by default as many as keep a batch near 8 MiB, so that it fits
+        into the cache.
 
     Raises
     ------
@@ -199,32 +200,33 @@ class NormLIME:
         Parameters
         ----------
         X : array_like, pandas.DataFrame, Dask array or dataframe of shape (n_instances, d)
-            The instances; or what else the neighborhood takes: of a `Mask` also images, sparse rows and texts.
+            The instances, in any form that the neighborhood accepts: for a `Mask` also images, sparse rows and texts.
             float32 stays float32; ints and bools of tables reach the model as floats, since they are perturbed.
-            The partitions of a Dask collection are worked on where they are, given the executor of a Dask client;
-            without one they come here, one at a time.
+            With the executor of a Dask client, the partitions of a Dask collection stay on its workers; without one,
+            they are computed in this process, one at a time.
         index : array_like of int of shape (n_instances,), optional
-            The rows' numbers, each once; by default their positions. They key the samples: a row explained under its
+            Distinct numbers of the rows; by default their positions. They key the samples: a row explained under its
             own number gets the same explanation in any order, subset or process.
         progress : bool or callable, default False
-            True draws a bar (needs tqdm); a callable gets (instances done, instances in all).
+            True draws a bar (needs tqdm); a callable receives the number of finished instances and the total.
         executor : concurrent.futures.Executor, optional
-            Where to work: a pool of processes or threads, loky's, or ``client.get_executor()`` of Dask. Blocks of
-            instances go out, explanations come back. The model goes along: to processes pickled (by cloudpickle, if
-            that is installed), and threads call it at the same time.
+            Runs the work: a pool of processes or threads, loky's, or ``client.get_executor()`` of Dask. It receives
+            blocks of instances and returns explanations. The model is pickled for other processes (by cloudpickle, if
+            that is installed); threads call it concurrently.
         checkpoint : str or path, optional
-            A folder for finished blocks of instances, of one run at a time. The same call goes on from there, whatever
-            ended the first one; with other settings, data or predictions it is refused. With ``rng=None`` it takes the
-            seed that was begun with.
+            A folder for finished blocks of instances, used by one run at a time. After any kind of interruption, the
+            same call continues from it; with other settings, data or predictions it is refused. With ``rng=None``, the
+            call takes the seed of the checkpoint.
         block_size : int, optional
-            Instances in a block, for an executor or a checkpoint; by default what asks the model about a million rows,
-            or a hundredth of X. A checkpoint keeps its own; blocks of a Dask collection are its partitions.
+            Instances per block, for an executor or a checkpoint; by default about a million model rows, but between a
+            ten-thousandth and a hundredth of X. A checkpoint keeps its own; the blocks of a Dask collection are its
+            partitions.
         on_error : {"raise", "skip"}, default "raise"
-            What happens when the model raises, or returns what it must not, for a batch of rows. "skip" asks again for
-            each of its instances alone; those that it fails for again get empty explanations with status 6. Rows that
-            cannot be explained, such as one with an infinite value, get them with status 9, unless none of the first
-            100 can be: then the error is raised. One warning counts both. A checkpoint keeps them so, but for blocks in
-            which no instance was answered.
+            What happens if the model raises, or returns invalid outputs, for a batch of rows. "skip" calls it again for
+            each instance of the batch separately; if that fails, too, the instance gets an empty explanation with
+            status 6. Rows that cannot be explained, such as one with an infinite value, get one with status 9; but if
+            none of the first 100 can be explained, the error is raised. One warning counts both. A checkpoint stores
+            these explanations, except in blocks without any other.
 
         Returns
         -------
@@ -233,14 +235,14 @@ class NormLIME:
         Raises
         ------
         TypeError, ValueError
-            If an argument has the wrong type, shape or range, or the model returns what it must not.
+            If an argument has the wrong type, shape or range, or the model returns invalid outputs.
         CheckpointMismatchError
-            If the checkpoint was begun with something else, is in use or damaged.
+            If the checkpoint belongs to another run, is in use or damaged.
         IncompleteRunError
             If the executor fails, or the checkpoint cannot be written.
         Exception
-            Whatever `predict` raises, with a note that names the instances it was working on. An error half-way
-            carries the explanations finished before it as its attribute ``finished``.
+            Any exception of `predict`, with a note that names the instances it was called for. An error half-way has
+            the explanations finished before it as its attribute ``finished``.
 
         Warns
         -----
@@ -268,8 +270,8 @@ class NormLIME:
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
             if self.n_features > d:
-                most = Message(f", more than the {d} ", Term("features of X"), ": all may be used")
-                message = Message(Term("n_features"), f" is {self.n_features}", most)
+                excess = Message(f", more than the {d} ", Term("features of X"), ": all may be used")
+                message = Message(Term("n_features"), f" is {self.n_features}", excess)
                 warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         opened: AbstractContextManager[Checkpoint | None] = nullcontext()
@@ -301,22 +303,23 @@ class NormLIME:
 
         Parameters
         ----------
-        batches : iterable of what `explain` takes as X, m rows each; or one of it
+        batches : iterable of batches of m rows, each a valid X of `explain`; or one such X
             Blocks of rows, such as a generator, or ``iter_batches()`` of a Parquet file; or a table: an array, which
             may be mapped from a file, a DataFrame, a Dask collection.
         by : None, "target", callable, or array_like of shape (n_instances,)
-            Sums over all explanations; or per target explained; or per label, which a callable finds for every row of
-            a batch, as in ``by=lambda batch: batch["region"]``. Labels are numbers, strings, bools or NumPy's dates; a
-            row without one (None, NaN) is an error, or skipped with status 9.
+            Groups of the sums: one over all explanations; one per explained target; or one per label. A callable
+            returns the labels of a batch's rows, as in ``by=lambda batch: batch["region"]``. Labels are numbers,
+            strings, bools or NumPy's dates; a row without one (None, NaN) is an error, or skipped with status 9.
         first : int, default 0
-            The number of the first row. Rows are counted from there, and their numbers key their samples.
+            The number of the first row. Rows are numbered from there, and their numbers key their samples.
         progress, executor, on_error
             See `explain`. If the total is unknown, a progress callable receives None as the total.
-            After a row that can be explained, any number is skipped, but not a batch with other columns.
+            After the first row that can be explained, any number of rows may be skipped; a batch with other columns is
+            still an error.
         block_size : int, optional
-            Instances that are summed before they are added to the rest; by default what asks the model about a million
-            rows. Sums depend on it, by rounding, but not on where a stream is cut into batches. Of a Dask collection
-            the partitions are summed.
+            Instances that are summed before they are added to the total; by default about a million model rows. Sums
+            depend on it, by rounding, but not on the division of a stream into batches. The blocks of a Dask
+            collection are its partitions.
 
         Returns
         -------
@@ -325,8 +328,8 @@ class NormLIME:
         Raises
         ------
         TypeError, ValueError, IncompleteRunError, Exception
-            As `explain`. Every exception has attributes: ``finished``, the statistics of the rows before, or None; and
-            ``rows_finished``, how many rows these are.
+            As in `explain`. Every exception has two attributes: ``finished``, the statistics of the rows before it, or
+            None; and ``rows_finished``, the number of these rows.
 
         Examples
         --------
@@ -378,14 +381,14 @@ class NormLIME:
         shrink: bool = False,
         **options: Any,
     ) -> Importance:
-        """Explain a stream of rows and aggregate it as it comes, in memory that does not grow with it.
+        """Explain a stream of rows and aggregate it on the way, in memory that does not grow with it.
 
         Parameters
         ----------
         batches, by
-            See `statistics`, also for all further options.
+            See `statistics`, also for all other options.
         kind, sign, min_count, shrink
-            What to compute; see `ImportanceStatistics.importance`.
+            See `ImportanceStatistics.importance`.
 
         Returns
         -------
@@ -394,7 +397,7 @@ class NormLIME:
         Raises
         ------
         TypeError, ValueError, IncompleteRunError, Exception
-            As `statistics`.
+            As in `statistics`.
 
         Examples
         --------
@@ -404,23 +407,22 @@ class NormLIME:
         >>> explainer.importance(np.zeros((5, 2)) for _ in range(20)).values.round(3)
         array([0.333, 1.333])
         """
-        with none_finished():  # what will be refused of its sums is refused of those of nothing
-            ImportanceStatistics(np.zeros((1, 2, 1, 7)), np.zeros(1, np.int64)).importance(
-                kind, sign, min_count, shrink
-            )
+        with none_finished():  # refuse bad arguments before the model is called
+            as_count(min_count, "min_count")
+            as_formula(kind, sign, shrink)
         return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
 
     def probe(self, X: ArrayLike) -> Probe:
-        """Ask the model twice about the same perturbed rows, and once more in other batches.
+        """Call the model twice on the same perturbed rows, and once more in other batches.
 
-        The same samples give the same explanations, to the bit, of a model that answers the same. One that draws random
-        numbers, such as a network with dropout left on, does not; one that multiplies matrices may add in another order
-        in batches of another size, which changes the last digits.
+        The same samples give the same explanations, to the bit, if the model is deterministic. A model that draws
+        random numbers, such as a network with dropout left on, is not; one that multiplies matrices may add in another
+        order in batches of another size, which changes the last digits.
 
         Parameters
         ----------
         X : array_like or pandas.DataFrame of shape (m, d)
-            Some instances; each is perturbed 100 times at most.
+            Some instances; each gets at most 100 samples.
 
         Returns
         -------
@@ -430,7 +432,7 @@ class NormLIME:
         Raises
         ------
         TypeError, ValueError, Exception
-            As `explain`.
+            As in `explain`.
 
         Examples
         --------
@@ -446,16 +448,16 @@ class NormLIME:
 
 
 def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
-    """Warn the user of a call of how many explanations have a status that is worth knowing."""
+    """Warn the caller of a public method of explanations that are empty or approximate."""
     warn_of_counts(statuses, stacklevel=3)
     causes = {Status.MODEL_FAILED: None if error is None else error_text(error), Status.INVALID_ROW: fault}
     warn_of_counts(statuses, stacklevel=3, causes=causes)
 
 
-def _block_size(explainer: NormLIME, n_instances: int, asked: int | None, whole: bool) -> int:
-    if asked is not None:
-        return as_count(asked, "block_size")
+def _block_size(explainer: NormLIME, n_instances: int, requested: int | None, whole: bool) -> int:
+    if requested is not None:
+        return as_count(requested, "block_size")
     if whole:
         return n_instances
-    most, least = (-(-n_instances // count) for count in (MIN_BLOCKS, MAX_BLOCKS))
-    return max(least, min(most, BLOCK_SAMPLES // explainer.n_samples), 1)
+    largest, smallest = (-(-n_instances // count) for count in (MIN_BLOCKS, MAX_BLOCKS))
+    return max(smallest, min(largest, BLOCK_SAMPLES // explainer.n_samples), 1)

@@ -1,4 +1,4 @@
-"""Every call of the user's function: in batches, its outputs checked, and once more for each instance if it fails."""
+"""Calls of the user's function: in batches, with checks of its outputs, and one by one for instances if it fails."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,37 +12,37 @@ from normlime_fast._inputs.rows import Rows
 from normlime_fast._messages import Message, ModelNote, Numbers, Term
 from normlime_fast._types import Predict
 
-What = Literal["instance", "point"]  # what rows belong to: their instance, or a point of the neighborhood, by itself
+Owner = Literal["instance", "point"]  # rows are samples of an instance, or points that all instances share
 
-BATCH_BYTES = 1 << 23  # of perturbed rows, of their z or of their outputs, whichever is the most, in a batch: what was
-# written is still in the cache when the model, and then the fit, reads it
+BATCH_BYTES = 1 << 23  # the largest of a batch's perturbed rows, z and outputs: they are still in the cache when the
+# model, and then the fit, reads them
 
 
 class Predictions(NamedTuple):
     """The model's outputs for the rows of some instances."""
 
-    outputs: Array | None  # (rows, n_outputs), 0 for instances that it failed for; None if those are all
+    outputs: Array | None  # (rows, n_outputs), 0 for instances for which it failed; None if it failed for all
     failed: Array  # (instances,) bool
-    error: Exception | None  # the first one, if it was skipped
+    error: Exception | None  # the first error that was skipped
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The user's function, which nothing else calls, and the most rows that it gets at a time."""
+    """The user's function, which only this class calls, and the largest number of rows per call."""
 
     function: Predict
-    batch_size: int | None = None  # None: what keeps a batch near BATCH_BYTES
+    batch_size: int | None = None  # None: as many rows as keep a batch near BATCH_BYTES
 
     def rows_per_call(self, row_bytes: int) -> int:
-        """Return the most rows of a call, where a row has this many bytes."""
+        """Return the largest number of rows per call for rows of `row_bytes` bytes."""
         return self.batch_size or max(1, BATCH_BYTES // row_bytes)
 
     def predict(
-        self, rows: Rows, values: Any, ids: Array, n_outputs: int | None = None, what: What = "instance"
+        self, rows: Rows, values: Any, ids: Array, n_outputs: int | None = None, owner: Owner = "instance"
     ) -> Array:
-        """Call the model on `values` (m, ...), which are like `rows`, and return its outputs (m, n_outputs).
+        """Call the model on `values` (m, ...), of the kind of `rows`, and return its outputs (m, n_outputs).
 
-        `ids` are those of the instances or points that the values belong to, equally many each: errors name them.
+        Errors name the instances or points in `ids`; each owns equally many of the values.
         """
         count: int = values.shape[0]
         rows_each = count // len(ids)
@@ -50,25 +50,25 @@ class Model:
         outputs: Array | None = None
         for start in range(0, count, batch_size):
             stop = min(start + batch_size, count)
-            here = ids[start // rows_each : (stop - 1) // rows_each + 1]
-            given = rows.like(values[start:stop])
+            owners = Numbers(owner, ids[start // rows_each : (stop - 1) // rows_each + 1])
+            inputs = rows.like(values[start:stop])
             try:
-                with np.errstate():  # what the model sets of NumPy's error state ends here
-                    returned = self.function(given)
+                with np.errstate():  # undoes changes that the model makes to NumPy's error state
+                    returned = self.function(inputs)
             except BaseException as error:
-                with suppress(Exception):  # some are frozen
-                    error.add_note(_note(Numbers(what, here)))
+                with suppress(Exception):  # some exceptions take no attributes
+                    error.add_note(_note(owners))
                     del error.finished  # type: ignore[attr-defined]  # of a run inside of the model, or an earlier one
                 raise
-            batch = _as_outputs(returned, stop - start, n_outputs, Numbers(what, here))
+            batch = _as_outputs(returned, stop - start, n_outputs, owners)
             if not np.isfinite(batch).all():
-                raise ValueError(_not_finite(batch, ids[np.arange(start, stop) // rows_each], what))
+                raise ValueError(_not_finite(batch, ids[np.arange(start, stop) // rows_each], owner))
             n_outputs = batch.shape[1]
             if outputs is None:
                 outputs = np.empty((count, n_outputs))
             outputs[start:stop] = batch
-            if isinstance(given, np.ndarray):
-                given.setflags(write=False)  # a model that kept it hears of it if it writes to what is filled again
+            if isinstance(inputs, np.ndarray):
+                inputs.setflags(write=False)  # a model that kept it gets an error if it writes to this buffer later
         assert outputs is not None  # instances are never empty
         return outputs
 
@@ -81,12 +81,12 @@ class Model:
         *,
         skip: bool,
         n_outputs: int | None = None,
-        what: What = "instance",
+        owner: Owner = "instance",
     ) -> Predictions:
-        """Call the model; if `skip` and it fails, `redraw` the values and call it for each instance by itself."""
+        """Call the model; if `skip` and it fails, `redraw` the values and call it for each instance separately."""
         failed = np.zeros(len(ids), bool)
         try:
-            return Predictions(self.predict(rows, values, ids, n_outputs, what), failed, None)
+            return Predictions(self.predict(rows, values, ids, n_outputs, owner), failed, None)
         except Exception as error:
             if not skip:
                 raise
@@ -95,29 +95,29 @@ class Model:
         outputs: Array | None = None
         n = values.shape[0] // len(ids)
         for i in range(len(ids)):
-            here = slice(i * n, (i + 1) * n)
+            samples = slice(i * n, (i + 1) * n)
             try:
-                predicted = self.predict(rows, values[here], ids[i : i + 1], n_outputs, what)
+                predicted = self.predict(rows, values[samples], ids[i : i + 1], n_outputs, owner)
             except Exception:
                 failed[i] = True
                 continue
             if outputs is None:
                 n_outputs = predicted.shape[1]
                 outputs = np.zeros((values.shape[0], n_outputs))
-            outputs[here] = predicted
+            outputs[samples] = predicted
         return Predictions(outputs, failed, first)
 
-    def predict_rows(self, rows: Rows, ids: Array, *, skip: bool = False, what: What = "instance") -> Predictions:
+    def predict_rows(self, rows: Rows, ids: Array, *, skip: bool = False, owner: Owner = "instance") -> Predictions:
         """Call the model on the rows themselves."""
 
-        def copied() -> Any:  # a model may work in place
+        def copied() -> Any:  # a model may write to its input
             return rows.values.copy()
 
-        return self.predict_or_skip(rows, copied(), copied, ids, skip=skip, what=what)
+        return self.predict_or_skip(rows, copied(), copied, ids, skip=skip, owner=owner)
 
 
 def bytes_per_row(rows: Rows) -> int:
-    """Bytes of a row as the model gets it; about as many, where rows differ."""
+    """Return the bytes of a row as the model gets it; the mean if rows differ."""
     values = rows.values
     if not isinstance(values, np.ndarray):  # csr: a number and its column
         return 1 + int(values.nnz * (values.dtype.itemsize + 4) / values.shape[0])
@@ -134,7 +134,7 @@ def check_same_outputs(before: int, now: int) -> None:
 
 
 def _without_tracebacks(error: Exception) -> Exception:
-    """Take the tracebacks from an error and its causes: they hold on to every array on their way."""
+    """Remove the tracebacks of an error and its causes: they keep the arrays of all their frames alive."""
     link: BaseException | None = error
     while link is not None and link.__traceback__ is not None:
         link.__traceback__ = None
@@ -143,54 +143,54 @@ def _without_tracebacks(error: Exception) -> Exception:
 
 
 @ignoring_float_errors
-def _as_outputs(returned: object, rows: int, n_outputs: int | None, where: Numbers) -> Array:
-    """Return a batch's outputs as (rows, n_outputs), or say what is wrong with their shape or type."""
+def _as_outputs(returned: object, rows: int, n_outputs: int | None, owners: Numbers) -> Array:
+    """Return a batch's outputs as (rows, n_outputs); refuse other shapes and types."""
     columns = "n_outputs" if n_outputs is None else n_outputs
     numbers = f" must return ({rows}, {columns}) or ({rows},) numbers for {rows} rows of "
-    expected = Message(Term("predict"), numbers, where)
+    expected = Message(Term("predict"), numbers, owners)
     try:
         array = np.asarray(returned)
     except ValueError:  # a ragged list
-        raise ValueError(Message(expected, f", got a {type(returned).__name__} that is no array")) from None
+        raise ValueError(Message(expected, f", got a {type(returned).__name__} that is not an array")) from None
     if array.dtype.kind not in "fiub":
-        known = isinstance(returned, np.ndarray | list)
-        got = f"dtype {short_repr(array.dtype, str)}" if known else f"a {type(returned).__name__}"
+        is_array = isinstance(returned, np.ndarray | list)
+        got = f"dtype {short_repr(array.dtype, str)}" if is_array else f"a {type(returned).__name__}"
         raise TypeError(Message(expected, f", got {got}"))
     if np.ma.is_masked(returned):
         raise ValueError(Message(expected, ", got masked values"))
     if array.ndim not in (1, 2) or array.shape[0] != rows or array.shape[-1] == 0:
         raise ValueError(Message(expected, f", got shape {array.shape}"))
-    array = array.reshape(rows, -1).astype(np.float64, copy=False)  # a long double may become infinite: said later
+    array = array.reshape(rows, -1).astype(np.float64, copy=False)  # a long double may become infinite: refused later
     if n_outputs not in (None, array.shape[1]):
         raise ValueError(Message(expected, f" as before, got shape {array.shape}"))
     return array
 
 
-def _not_finite(outputs: Array, id_of_row: Array, what: What) -> Message:
+def _not_finite(outputs: Array, id_of_row: Array, owner: Owner) -> Message:
     finite = np.isfinite(outputs)
     row, output = np.argwhere(~finite)[0]
     bad = np.unique(id_of_row[~finite.all(axis=1)])
     return Message(
         Term("predict"),
         f" must return finite numbers, got {outputs[row, output]} for output {output} of"
-        f" {'a sample around ' if what == 'instance' else ''}",
-        Numbers(what, id_of_row[row : row + 1]),
+        f" {'a sample around ' if owner == 'instance' else ''}",
+        Numbers(owner, id_of_row[row : row + 1]),
         f"; {len(bad)} of these {len(np.unique(id_of_row))} ",
-        Term(f"{what}s"),
+        Term(f"{owner}s"),
         " have NaN or infinite outputs",
     )
 
 
-def _note(where: Numbers) -> ModelNote:
-    """Return what a user is told of the rows that the model failed for."""
-    if where.of == "instance":
-        return ModelNote("normlime_fast: ", Term("predict"), " was working on ", where)
+def _note(owners: Numbers) -> ModelNote:
+    """Return the note that names the rows on which the model failed."""
+    if owners.of == "instance":
+        return ModelNote("normlime_fast: ", Term("predict"), " was working on ", owners)
     shared = ", which the neighborhood shares between all instances"
-    return ModelNote("normlime_fast: ", Term("predict"), " failed on ", where, shared)
+    return ModelNote("normlime_fast: ", Term("predict"), " failed on ", owners, shared)
 
 
 def targets_of(targets: str | Array, outputs: Array) -> Array:
-    """Which outputs to explain for each instance, (n_instances, t)."""
+    """Return the outputs to explain for each instance, (n_instances, t)."""
     n_instances, n_outputs = outputs.shape
     if isinstance(targets, str):
         if targets == "predicted":
@@ -205,7 +205,7 @@ def targets_of(targets: str | Array, outputs: Array) -> Array:
 
 
 def target_names(predict: Predict, n_outputs: int) -> tuple[str, ...] | None:
-    """Class names of a scikit-learn classifier whose method `predict` is, where they fit its outputs."""
+    """Return the class names if `predict` is a method of a scikit-learn classifier and they fit its outputs."""
     model = getattr(predict, "__self__", None)
     classes = getattr(model, "classes_", None)
     pairs = getattr(model, "decision_function_shape", None) == "ovo"  # outputs of a support vector machine

@@ -1,4 +1,4 @@
-"""How a fit can end: the one list of statuses, from which warnings, errors, command line and docs have their texts."""
+"""The outcomes of a fit, with the texts that warnings, errors and the command line use."""
 
 from enum import IntEnum
 from typing import Literal, NamedTuple
@@ -8,24 +8,24 @@ from normlime_fast._messages import Message, Term
 
 
 class Status(IntEnum):
-    """How the fit of an explanation went: what the integers in `LocalExplanations.status` mean.
+    """Outcome of the fit of an explanation: the meaning of the integers in `LocalExplanations.status`.
 
     Attributes
     ----------
     explanation : {"there", "approximate", "empty"}
-        What the fit gave.
+        Result of the fit.
     reason : str
-        Why it is not all that was asked for.
+        Why it is not the full explanation requested.
     text : str
-        Both in words, as warnings have them after a number of explanations.
+        Both in words, as in warnings.
     empty : bool
         Whether the explanation has no weights.
     counted : bool
-        Whether it counts in importances, if only as one that uses no feature.
+        Whether it counts in importances, even if it uses no feature.
     warned : bool
         Whether `NormLIME.explain` warns of it.
     cause : str or None
-        In few words, why there is nothing to count; None if it counts.
+        Short reason why it does not count; None if it counts.
 
     Examples
     --------
@@ -49,22 +49,22 @@ class Status(IntEnum):
 
     @property
     def explanation(self) -> Literal["there", "approximate", "empty"]:
-        """What the fit gave."""
+        """Result of the fit."""
         return _MEANINGS[self].explanation
 
     @property
     def reason(self) -> str:
-        """Why it is not all that was asked for."""
+        """Why it is not the full explanation requested."""
         return _MEANINGS[self].reason
 
     @property
     def cause(self) -> str | None:
-        """In few words, why there is nothing to count; None if it counts."""
+        """Short reason why it does not count; None if it counts."""
         return _MEANINGS[self].cause
 
     @property
     def text(self) -> str:
-        """What there is and why, in words."""
+        """The result and its reason, in words."""
         return Message(f"{self.explanation} because ", self.reason) if self.warned else self.reason
 
     @property
@@ -86,12 +86,12 @@ class Status(IntEnum):
 class _Meaning(NamedTuple):
     explanation: Literal["there", "approximate", "empty"]
     reason: str
-    cause: str | None = None  # of what does not count
+    cause: str | None = None  # if it does not count
 
 
 _MEANINGS = {
     Status.OK: _Meaning("there", "OK"),
-    Status.FEWER_FEATURES: _Meaning("there", "with fewer features than asked"),
+    Status.FEWER_FEATURES: _Meaning("there", "with fewer features than requested"),
     Status.CONSTANT_OUTPUT: _Meaning("empty", "the output did not vary"),
     Status.NO_WEIGHT: _Meaning("empty", "all sample weights were 0"),
     Status.NOT_CONVERGED: _Meaning("approximate", "the solver did not converge"),
@@ -100,8 +100,8 @@ _MEANINGS = {
     Status.TOO_FEW: _Meaning(
         "empty", Message("the effective sample size is below ", Term("n_features"), " + 2"), "too few effective samples"
     ),
-    Status.NO_FEATURES: _Meaning("empty", "nothing of the instance can be perturbed", "nothing to perturb"),
+    Status.NO_FEATURES: _Meaning("empty", "the instance has no feature to perturb", "nothing to perturb"),
     Status.INVALID_ROW: _Meaning("empty", "the row could not be used", "the row could not be used"),
 }
 
-SKIPPED = (Status.MODEL_FAILED, Status.INVALID_ROW)  # of instances passed over by on_error="skip": nothing was fitted
+SKIPPED = (Status.MODEL_FAILED, Status.INVALID_ROW)  # of instances skipped by on_error="skip": nothing was fitted

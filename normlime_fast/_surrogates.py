@@ -1,4 +1,4 @@
-"""Features and outputs (and weights) in, sparse linear surrogates out."""
+"""Fit sparse linear surrogates to features and outputs of samples."""
 
 import math
 import warnings
@@ -21,47 +21,47 @@ from normlime_fast._kernels import surrogate
 from normlime_fast._messages import Message
 from normlime_fast._status import SKIPPED, Status
 
-# How features are selected: the ridge (lime's) of the regression whose largest weights they have; NaN for the path.
+# Ways to select features, with the ridge (lime's) of the regression whose largest weights are taken; NaN for the path.
 SELECTIONS = {"lasso_path": math.nan, "highest_weights": 0.01}
 
 
 def warn_of(status: Array, stacklevel: int) -> None:
-    """Warn once, with a count of each status that is worth knowing."""
+    """Warn once, with the count of each status that stands for empty or approximate fits."""
     warn_of_counts(np.bincount(status), stacklevel + 1)
 
 
 def warn_of_counts(counts: Array, stacklevel: int, causes: Mapping[Status, str | None] | None = None) -> None:
-    """Warn once of statuses that are worth knowing, which `counts` counts: of fits, or those with `causes`."""
-    known = dict.fromkeys(status for status in Status if status.warned and status not in SKIPPED)
-    found = [
+    """Warn once with the `counts` of statuses: of empty and approximate fits, or of those in `causes`."""
+    fitted = dict.fromkeys(status for status in Status if status.warned and status not in SKIPPED)
+    texts = [
         Message(f"{counts[status]} ", status.text, f" (status {status})", f", first with {cause}" if cause else "")
-        for status, cause in (known if causes is None else causes).items()
+        for status, cause in (fitted if causes is None else causes).items()
         if status < len(counts) and counts[status]
     ]
-    if found:
-        message = Message(f"of {counts.sum()} explanations, ", Message.joined("; ", found))
+    if texts:
+        message = Message(f"of {counts.sum()} explanations, ", Message.joined("; ", texts))
         warnings.warn(message, stacklevel=stacklevel + 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """Fits of sparse linear surrogates as the kernel leaves them."""
+    """Fits of sparse linear surrogates, as the kernel returns them."""
 
-    features: Array  # (fits, K) int64, ascending: the first `count` of each
+    features: Array  # (fits, K) int64: the first `count` of each row are used, and ascend
     coefficients: Array  # (fits, 3, K): surrogate.WEIGHT, CONTRIBUTION and ERROR
     summaries: Array  # (fits,) of surrogate.SUMMARY
 
     @classmethod
     def empty(cls, count: int, n_features: int) -> "Fits":
-        """Fits that are still to be made."""
+        """Return room for `count` fits."""
         coefficients = np.zeros((count, 3, n_features))
         return cls(np.zeros((count, n_features), np.int64), coefficients, np.zeros(count, surrogate.SUMMARY))
 
-    def __getitem__(self, some: slice) -> "Fits":
-        return Fits(self.features[some], self.coefficients[some], self.summaries[some])
+    def __getitem__(self, rows: slice) -> "Fits":
+        return Fits(self.features[rows], self.coefficients[rows], self.summaries[rows])
 
     def used(self) -> Array:
-        """Which of the features and coefficients count, (fits, K) bool."""
+        """Return which entries of features and coefficients are used, (fits, K) bool."""
         used: Array = np.arange(self.features.shape[1]) < self.summaries["count"][:, None]
         return used
 
@@ -87,10 +87,11 @@ def fit_samples(
     standardize: bool = True,
     least_effective: float = 0.0,
 ) -> None:
-    """Fit every output of Y (outputs, n; overwritten); starts[k] to starts[k + 1] are those of the samples Z[k] (n, d).
+    """Fit every output of Y (outputs, n; overwritten); rows starts[k] to starts[k + 1] use the samples Z[k] (n, d).
 
     `weights` (m, n), or (1, n) for all sets, are at most 1; `ridge` is scikit-learn's `alpha` with these weights; the
-    room in `fits` may be wider than n_features. Sets of an effective sample size below `least_effective` have no fit.
+    arrays of `fits` may be wider than n_features. Sets whose effective sample size is below `least_effective` get no
+    fit.
     """
     options = ridge, tol, SELECTIONS[selection], standardize, float(least_effective)
     out = fits.features, fits.coefficients, fits.summaries
@@ -106,13 +107,13 @@ class Surrogates:
     coef : ndarray of shape (t, d)
         Refitted weights: change of the output per unit of each feature; exactly 0 for features not selected.
     intercept : ndarray of shape (t,)
-        Value of the surrogate where all features are 0.
+        Value of the surrogate at the point where all features are 0.
     r2 : ndarray of shape (t,)
         Weighted in-sample R^2 of the refit; 0 for an empty surrogate.
     alpha : ndarray of shape (t,)
         The L1 penalty at which the features were selected; 0 without a path.
     status : ndarray of shape (t,)
-        How each fit went, see `Status`: 0 to 5. With 1, the path ended at a millionth of its first alpha.
+        Outcome of each fit, 0 to 5; see `Status`. With 1, the path ended at a millionth of its first alpha.
     """
 
     coef: Array
@@ -136,33 +137,34 @@ def fit_surrogates(
 ) -> Surrogates:
     """Fit K-LASSO surrogates to your own samples: select by the LASSO path, refit by least squares (Eq. 1).
 
-    By default, the features selected are the support at the largest penalty alpha at which the minimum of
-    ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha sum_j s_j |w_j|`` has `n_features` of them, with normalised weights p, Z and
-    Y centred, and s_j the weighted standard deviation of column j. All targets share the Gram matrix of Z.
+    By default, the selected features are the support of the minimizer of
+    ``1/2 sum_i p_i (y_i - z_i w)^2 + alpha sum_j s_j |w_j|`` at the largest alpha at which it has `n_features`
+    features, with normalised weights p, Z and Y centred, and s_j the weighted standard deviation of column j. All
+    targets share the Gram matrix of Z.
 
     Parameters
     ----------
     Z : array_like of shape (n, d)
         Interpretable features of n samples.
     Y : array_like of shape (n,) or (n, t)
-        The model's outputs for them, one column a target.
+        The model's outputs for these samples, one column per target.
     n_features : int or None
-        How many features a surrogate may use (K); None, or more than d, is all.
+        Largest number of features in a surrogate (K); None, or more than d, means all.
     sample_weight : array_like of shape (n,), optional
         Proximity weights, at least 0; by default all equal.
     ridge : float, default 0.0
         L2 penalty of the refit, as `alpha` of scikit-learn's ``Ridge`` with these sample weights (lime uses 1).
     tol : float, default 1e-4
-        Coordinate descent first stops at a duality gap of ``tol * 1/2 sum_i p_i y_i^2``; the support it finds is then
-        solved exactly, and descent goes on where that is not yet the minimum.
+        Coordinate descent first stops at a duality gap of ``tol * 1/2 sum_i p_i y_i^2``. The problem on its support is
+        then solved exactly, and descent continues if that is not yet the minimum.
     selection : {"lasso_path", "highest_weights"}, default "lasso_path"
         How features are selected. "highest_weights" takes the largest absolute weights of a ridge regression (``alpha``
-        0.01) on all features, as lime does. lime multiplies these weights by the instance's own values first, which
-        are 1 where features are indicators; where they are continuous, here the weights alone count.
+        0.01) on all features, as lime does. lime first multiplies these weights by the instance's own values, which
+        are 1 for indicators; this function does not, which differs from lime for continuous features.
     standardize : bool, default True
         Select features as if all columns of Z had a standard deviation of 1: then a column counts by what it explains,
-        whatever its unit, and however rare an indicator is. If False, all s_j above are 1, as in lime. The refit, its
-        `ridge` and `coef` are those of Z as it is either way, and columns without variance are never selected.
+        in any unit, and however rare an indicator is. If False, all s_j above are 1, as in lime. In both cases the
+        refit, its `ridge` and `coef` are those of Z as it is, and columns without variance are never selected.
 
     Returns
     -------
@@ -200,13 +202,13 @@ def fit_surrogates(
     ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
     ridge_of_all, standardize = SELECTIONS[as_selection(selection)], as_flag(standardize, "standardize")
     weights, largest = _normalised(sample_weight, n)
-    if largest > 0:  # a sample without weight must not set the scale of the others
+    if largest > 0:  # a sample of weight 0 must not set the scale of the others
         samples, outputs, weights = samples[weights > 0], outputs[weights > 0], weights[weights > 0]
     centred, center, size, spread = _centred(samples, weights)
     penalties = np.array([ridge, ridge_of_all]) / (largest or 1.0)
-    of_scaled = np.array([True, not standardize])  # those of standardised columns do not depend on their scale
-    penalties = np.ldexp(penalties, np.where(of_scaled, -2 * (size + spread), 0))
-    ridge, ridge_of_all = np.minimum(penalties, [np.inf, 1e100]).tolist()  # an infinite one would leave nothing to rank
+    depends_on_scale = np.array([True, not standardize])
+    penalties = np.ldexp(penalties, np.where(depends_on_scale, -2 * (size + spread), 0))
+    ridge, ridge_of_all = np.minimum(penalties, [np.inf, 1e100]).tolist()  # infinite penalties make all weights 0
     Y_by_target = np.array(outputs.reshape(len(samples), -1).T, np.float64, order="C")
     starts, K = np.array([0, len(Y_by_target)]), min(K, d)
     fits = Fits.empty(len(Y_by_target), K)
@@ -221,7 +223,7 @@ def fit_surrogates(
     coef, alpha = np.ldexp(coef, -size), np.ldexp(summary["alpha"], 0 if standardize else size + spread)
     fits_float64 = np.isfinite(coef).all(axis=1) & np.isfinite(intercept)
     status = np.where(fits_float64, summary["status"], Status.OVERFLOW)
-    warn_of(status, stacklevel=3)  # one more for the decorator
+    warn_of(status, stacklevel=3)  # one level for the decorator
     return Surrogates(
         coef=np.where(fits_float64[:, None], coef, 0.0),
         intercept=np.where(fits_float64, intercept, summary["intercept"]),
@@ -232,7 +234,7 @@ def fit_surrogates(
 
 
 def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:
-    """Bring Z near 1 by powers of 2, which change no digit, first so that its mean cannot overflow, then centred.
+    """Scale Z near 1 by a power of 2, so that its mean cannot overflow, centre it and scale it again, without rounding.
 
     Returns 2^-spread (2^-size Z - center), center, size and spread.
     """
@@ -247,7 +249,7 @@ def _centred(samples: Array, weights: Array) -> tuple[Array, Array, int, int]:
 
 
 def _normalised(sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
-    """Weights of at most 1, and what they were divided by."""
+    """Return weights of at most 1, and their divisor."""
     if sample_weight is None:
         return np.ones(n), 1.0
     weights = as_numbers(sample_weight, "sample_weight", ndim=(1,)).astype(np.float64)

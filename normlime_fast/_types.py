@@ -1,4 +1,4 @@
-"""Types that annotations of several modules share: kinds and signs of importances, layouts of tables, callbacks."""
+"""Types shared by the annotations of several modules: kinds and signs of importances, layouts of tables, callbacks."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,5 +10,5 @@ Layout = Literal["long", "wide"]  # of tables
 LocalLayout = Literal["long", "wide", "fits"]  # of tables of local explanations
 
 Predict = Callable[[Any], Any]  # rows -> (m,) or (m, n_outputs) numbers
-Progress = Callable[[int, Any], object]  # the user's: instances done, and in all, if that is known
+Progress = Callable[[int, Any], object]  # the user's: instances done, and their total or None
 Advance = Callable[[int], object]  # instances done

@@ -1,9 +1,9 @@
-"""Which release this is."""
+"""The installed release."""
 
 
 def installed_version() -> str:
-    """Return the version of the installed distribution, or "unknown" where the package is run from its sources."""
-    from importlib.metadata import PackageNotFoundError, version  # half of what `import normlime_fast` would take
+    """Return the version of the installed distribution, or "unknown" if the package runs from its sources."""
+    from importlib.metadata import PackageNotFoundError, version  # at the top, half of the import time
 
     try:
         return version("normlime-fast")

@@ -1,4 +1,4 @@
-"""The compiled code of everything public, at once: before a fork, or before somebody waits."""
+"""Compile everything at once, such as before a fork or before the first request."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from normlime_fast._surrogates import fit_surrogates
 
 
 def warm_up() -> None:
-    """Compile, or load from disk, all compiled code that this version has, by tiny calls of all that uses it.
+    """Compile all code that needs it, or load it from disk, by tiny calls.
 
     Otherwise each part is compiled at its first use. After `warm_up`, `NormLIME`, `fit_surrogates`, `aggregate` and
-    `sample_gaussian` compile nothing more in this process and in those forked from it, and processes that use the same
-    folder for compiled code only load it. It takes about a minute if nothing is compiled yet, else a second.
+    `sample_gaussian` compile nothing more in this process and its forks, and processes that use the same folder for
+    compiled code only load it. It takes about a minute if nothing is compiled yet, otherwise a second.
 
     Examples
     --------
@@ -53,6 +53,6 @@ def _explain(neighborhood: Any, X: Any) -> None:
 
 
 def _model(X: Any) -> NDArray[np.float64]:
-    """Outputs that differ, of tables, images, sparse rows and texts."""
+    """Return outputs that differ, for tables, images, sparse rows and texts."""
     sizes = [len(x) for x in X] if isinstance(X, list) else X.reshape(X.shape[0], -1).sum(axis=1)
     return np.asarray(sizes, np.float64)

@@ -66,7 +66,9 @@ def own_time(benchmark):
 
 
 def test_normlime_fast(own_time, model):
-    explainer = nlf.NormLIME(model, nlf.Gaussian.from_data(model.X), n_features=K, n_samples=N, ridge=1.0, standardize=False, rng=0)
+    explainer = nlf.NormLIME(
+        model, nlf.Gaussian.from_data(model.X), n_features=K, n_samples=N, ridge=1.0, standardize=False, rng=0
+    )
     local = own_time(lambda: explainer.explain(model.X[:INSTANCES]))
     for row in range(INSTANCES):
         weights = local.weights[[row]]

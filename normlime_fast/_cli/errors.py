@@ -47,7 +47,7 @@ def in_options(text: object) -> str:
     if isinstance(message, Term):
         return OPTIONS.get(message, message)
     if isinstance(message, Numbers) and message.of in ("instance", "row"):
-        return message.told("data row", first=1)
+        return message.text("data row", first=1)
     return str(text)
 
 

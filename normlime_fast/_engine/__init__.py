@@ -1,1 +1,1 @@
-"""How a call is carried out."""
+"""The engine: runs a call of `NormLIME` block by block."""

@@ -1,4 +1,4 @@
-"""One block of instances: from its rows to its local explanations, in this process."""
+"""Explain one block of instances in this process: from its rows to its local explanations."""
 
 from concurrent.futures import wait
 from contextlib import suppress
@@ -19,25 +19,25 @@ from normlime_fast._status import Status
 from normlime_fast._surrogates import Fits, fit_samples
 from normlime_fast._types import Advance
 
-PIECE = 20_000_000  # values of z that one thread takes at a time: some 50 ms
+PIECE = 20_000_000  # values of z per piece of work for a thread: about 50 ms
 
 
 class Explained(NamedTuple):
-    """A block that is finished."""
+    """A finished block."""
 
-    local: LocalExplanations | None  # None if there is nothing to say of any instance
+    local: LocalExplanations | None  # None if no instance has an explanation
     n_outputs: int | None
-    error: Exception | None  # the first one that was skipped
-    fault: str | None = None  # of the first row that cannot be used
-    statuses: Array | None = None  # of the instances, where `local` is None
+    error: Exception | None  # the first error that was skipped
+    fault: str | None = None  # error of the first row that cannot be used
+    statuses: Array | None = None  # of the instances, if `local` is None
 
 
 def explain_block(
     settings: Settings, rows: Rows, instance_ids: Array, skip: bool, start: Start, advance: Advance
 ) -> Explained:
-    """Explain rows, whose samples are keyed by `instance_ids`; if `skip`, leave out those that the model fails for.
+    """Explain rows, whose samples are keyed by `instance_ids`; if `skip`, leave out rows for which the model fails.
 
-    An exception carries what was finished before it as its attribute ``finished``.
+    An exception has the explanations finished before it as its attribute ``finished``.
     """
     statuses, remaining = np.zeros(len(instance_ids), np.int64), instance_ids
     if rows.usable is not None:
@@ -70,23 +70,24 @@ def explain_block(
 
 
 def _features_of(settings: Settings, d: int) -> int:
-    """K for samples of d features: d, which the fit takes as all, where all are asked for."""
+    """Return K for samples with d features; d if all features are requested."""
     return d if settings.n_features is None else min(settings.n_features, d)
 
 
 def failed_explanations(
-    settings: Settings, instance_ids: Array, like: LocalExplanations, statuses: Array
+    settings: Settings, instance_ids: Array, example: LocalExplanations, statuses: Array
 ) -> LocalExplanations:
-    """Empty explanations of instances with these statuses, with names and targets as others have them."""
+    """Return empty explanations of instances with these statuses; their names and targets are those of `example`."""
     from scipy.sparse import csr_array
 
-    known = like.target[like.instance == like.instance[0]]
-    targets = np.array([-1]) if _is_predicted(settings.targets) else known
+    targets = example.target[example.instance == example.instance[0]]
+    if _is_predicted(settings.targets):
+        targets = np.array([-1])
     count = len(instance_ids) * len(targets)
     unknown = np.full(count, np.nan)
     return replace(
-        like,
-        weights=csr_array((count, like.weights.shape[1])),
+        example,
+        weights=csr_array((count, example.weights.shape[1])),
         intercept=unknown,
         r2=np.zeros(count),
         prediction=unknown.copy(),
@@ -102,23 +103,23 @@ def _is_predicted(targets: str | Array) -> bool:
 
 
 def _in_order(local: LocalExplanations, instance_ids: Array) -> LocalExplanations:
-    """Put the explanations in the order of the instances' ids, of which each has equally many."""
+    """Sort the explanations in the order of the instances' ids; each instance has equally many."""
     sorter = np.argsort(instance_ids)
     order = np.argsort(sorter[np.searchsorted(instance_ids, local.instance, sorter=sorter)], kind="stable")
     return replace(local, **{name: getattr(local, name)[order] for name in ("weights", *COLUMNS)})
 
 
 class _SparseRows(NamedTuple):
-    """What is known of the explanations of some instances; `data` and `indices` go row by row, `counts` to each."""
+    """The explanations of some instances, with their weights row by row, as in a csr matrix."""
 
     data: Array
     indices: Array
-    counts: Array
+    counts: Array  # of weights in each row
     summaries: Array
 
 
 class _BlockExplainer:
-    """The work on a block of instances, and what of it is finished so far."""
+    """The work on a block of instances, and its results so far."""
 
     def __init__(
         self,
@@ -135,31 +136,32 @@ class _BlockExplainer:
         self.instance_ids = instance_ids
         self.skip, self.error = skip, error
         self.sampler = sampler
+        self.features = settings.neighborhood._features(rows)
         self.n_samples = sampler.n_samples
         self.n_outputs = outputs.shape[1]
         if sampler.n_outputs is not None:
             check_same_outputs(sampler.n_outputs, self.n_outputs)
         self.target_names = target_names(settings.model.function, self.n_outputs)
-        most = max(bytes_per_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
-        self.batch_size = settings.model.rows_per_call(most)
+        row_bytes = max(bytes_per_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
+        self.batch_size = settings.model.rows_per_call(row_bytes)
         self.model = replace(settings.model, batch_size=self.batch_size)
-        if sampler.n_outputs is not None:
-            self.batch_size = max(1, BATCH_BYTES // most)  # its limit is for calls of the model, but there are none
+        if sampler.n_outputs is not None:  # the user's limit is for calls of the model, but none will follow
+            self.batch_size = max(1, BATCH_BYTES // row_bytes)
         self.targets = targets_of(settings.targets, outputs)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.failed = np.zeros(len(instance_ids), bool)
-        self.parts: dict[int, _SparseRows] = {}  # of the batches that are finished, by their first instance
-        self.ended = False  # by an exception: nothing needs to be drawn any more
+        self.parts: dict[int, _SparseRows] = {}  # the finished batches, by position of their first instance
+        self.ended = False  # True after an exception: then no further samples are drawn
 
     def explain(self, start: Start, advance: Advance) -> None:
         """Draw the neighborhoods of a batch of instances, call the model, fit the surrogates, batch after batch.
 
-        With threads there are two slots: while the model is called on the samples of one, they fit its
-        outputs for the other's and draw what it is called with next.
+        With threads there are two slots: while the model is called on the samples of one, threads fit its outputs for
+        the other's samples and draw the next ones.
         """
         n_instances, n_jobs = len(self.instance_ids), self.settings.n_jobs
-        most = self.batch_size // self.n_samples
-        size = most // n_jobs * n_jobs or max(most, -(-n_jobs // 2))  # as many for every thread, of one slot or of two
+        limit = self.batch_size // self.n_samples
+        size = limit // n_jobs * n_jobs or max(limit, -(-n_jobs // 2))  # every thread has as many, in one slot or two
         count = -(-n_instances // size)
         slots = [_Slot(self, min(size, n_instances)) for _ in range(min(count, 2 if n_jobs > 1 else 1))]
         ahead = len(slots)
@@ -176,12 +178,12 @@ class _BlockExplainer:
             for slot in slots:
                 wait(slot.pieces)
             for slot in slots:
-                with suppress(Exception):  # of a fit, such as of memory
-                    self._finish(slot, lambda done: None)  # what was predicted is fitted, but nobody is told
+                with suppress(Exception):  # from a fit, such as MemoryError
+                    self._finish(slot, lambda done: None)  # keep fits of predicted batches; report no progress
             raise
 
     def _finish(self, slot: "_Slot", advance: Advance) -> None:
-        """Take the explanations that are fitted, once they are.
+        """Wait for the fits of a slot, and store their explanations.
 
         Ctrl-C may come at any line: the slot keeps them until they are stored, by one assignment.
         """
@@ -191,26 +193,38 @@ class _BlockExplainer:
             return
         batch = slot.fitted.batch
         if batch.rows.start not in self.parts:
-            self.parts[batch.rows.start] = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            part = _to_sparse_rows(slot.fitted, self.targets.shape[1])
+            self._check_columns(part.indices)
+            self.parts[batch.rows.start] = part
             advance(batch.rows.start + len(batch.instance_ids))
 
+    def _check_columns(self, columns: Array) -> None:
+        """Refuse features that the result has no columns for: SciPy would read and write outside of its arrays."""
+        count = self.features.n_features
+        outside = columns[(columns < 0) | (columns >= count)]
+        if len(outside):
+            numbers = f"from 0 to {count - 1}, as its _features says"
+            raise ValueError(f"the neighborhood must have features with numbers {numbers}, got {outside[0]}")
+
     def _batch(self, k: int, size: int) -> Batch:
-        """Return the k-th batch of `size` instances; past the last one, it has none."""
+        """Return the k-th batch of `size` instances, which is empty after the last instance."""
         rows = slice(k * size, (k + 1) * size)
         instance_ids = self.instance_ids[rows]
         sets = instance_ids.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
-        begins = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
+        is_first = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
         if not self.sampler.shares_sets:
-            begins[:] = True
-        starts = np.append(np.flatnonzero(begins), len(sets))
+            is_first[:] = True
+        starts = np.append(np.flatnonzero(is_first), len(sets))
         return Batch(rows, instance_ids, sets[starts[:-1]], starts)
 
     def _predict(self, slot: "_Slot") -> Array:
-        """Call the model; its outputs for the targets, (instances * t, n)."""
+        """Call the model, and return its outputs for the targets, (instances * t, n)."""
         if slot.error is not None:
             raise slot.error
         buffer, batch = slot.buffer, slot.batch
         targets = self.targets[batch.rows]
+        if buffer.columns(batch) is None:
+            self._check_columns(np.arange(buffer.most_features(batch)))
         inputs = buffer.inputs(batch)
         predicted: Array | None = None
 
@@ -232,21 +246,33 @@ class _BlockExplainer:
         return buffer.outputs(batch, predicted, self.prediction[batch.rows], targets)
 
     def fit(self, samples: Samples, Y: Array, batch: Batch, fits: Fits) -> None:
-        """Fit the model's outputs for the samples of some sets of a batch, which has outputs Y."""
+        """Fit the samples of some sets of a batch; Y are the model's outputs for the whole batch."""
         t = self.targets.shape[1]
         starts = batch.starts[samples.first : samples.stop + 1] * t
-        here = slice(starts[0], starts[-1])
+        outputs = slice(starts[0], starts[-1])
         K = _features_of(self.settings, samples.Z.shape[2])
         if samples.Z.shape[2] == 0:
-            fits.summaries["status"][here] = Status.NO_FEATURES
+            fits.summaries["status"][outputs] = Status.NO_FEATURES
             return
+        shape = samples.stop - samples.first, Y.shape[1]
+        if (  # the compiled code relies on these
+            samples.Z.shape[:2] != shape
+            or samples.weights.shape not in (shape, (1, shape[1]))
+            or len(Y) != t * batch.starts[-1]
+            or fits.features.shape[1] < K
+        ):
+            got = f"Z {samples.Z.shape}, weights {samples.weights.shape} and outputs {Y.shape}"
+            raise ValueError(
+                f"the neighborhood's samples must have shapes and most_features that agree, got {got} for"
+                f" {shape[0]} sets and {batch.starts[-1]} instances, and most_features for {fits.features.shape[1]}"
+            )
         settings = self.settings
         fit_samples(
             samples.Z,
-            Y[here],
+            Y[outputs],
             starts - starts[0],
             samples.weights,
-            fits[here],
+            fits[outputs],
             n_features=K,
             ridge=settings.ridge,
             tol=settings.tol,
@@ -256,7 +282,7 @@ class _BlockExplainer:
         )
 
     def result(self) -> LocalExplanations:
-        """What is finished, as explanations: up to the first batch that is missing, which Ctrl-C may have cost."""
+        """Return the finished explanations, up to the first missing batch, which Ctrl-C may have interrupted."""
         from scipy.sparse import csr_array  # not at import time, see statistics.py
 
         t = self.targets.shape[1]
@@ -266,7 +292,7 @@ class _BlockExplainer:
             parts.append(self.parts[done])
             done += len(parts[-1].counts) // t
         data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
-        n_features, feature_names = self.settings.neighborhood._features(self.rows)
+        n_features, feature_names = self.features
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
         prediction = self.prediction[:done].ravel()
@@ -287,7 +313,7 @@ class _BlockExplainer:
 
 
 class _FittedBatch(NamedTuple):
-    """Fits of a batch, and where on the axis the features of each instance belong."""
+    """Fits of a batch, and the columns of each instance's features in the result."""
 
     batch: Batch
     fits: Fits
@@ -306,7 +332,7 @@ class _Slot:
         self.error: BaseException | None = None  # in drawing the batch
 
     def start_next(self, start: Start, Y: Array | None, following: Batch) -> None:
-        """Start to fit the outputs Y, and to draw the samples of the following batch in place of what is fitted."""
+        """Start to fit the outputs Y, and to draw the samples of the following batch into the same buffer."""
         explainer, current, buffer = self.explainer, self.batch, self.buffer
         t = explainer.targets.shape[1]
         fitted = None
@@ -321,7 +347,7 @@ class _Slot:
             if piece.start < len(following.set_ids) and not explainer.ended and self.error is None:
                 try:
                     buffer.draw(following, piece)
-                except BaseException as error:  # of the user's code, or Ctrl-C: what is predicted is still fitted
+                except BaseException as error:  # from the user's code, or Ctrl-C: the current batch is still fitted
                     self.error = error
 
         count = max(len(current.set_ids) if Y is not None else 0, len(following.set_ids))
@@ -343,12 +369,12 @@ def _to_sparse_rows(fitted: _FittedBatch, t: int) -> _SparseRows:
         columns = fitted.columns[row // t]
         if isinstance(columns, np.ndarray):
             features = columns[features]
-        elif columns is not None:  # each feature has several places
+        elif columns is not None:  # each feature has several columns
             counted = np.diff(columns.indptr)[features]
             features = columns[features].indices
             order = np.argsort(features, kind="stable")
             features, weights = features[order], np.repeat(weights, counted)[order]
         places.append(features)
         values.append(weights)
-    lengths = np.array([len(each) for each in values])
+    lengths = np.array([len(weights) for weights in values])
     return _SparseRows(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)

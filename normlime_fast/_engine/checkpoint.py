@@ -1,4 +1,4 @@
-"""The folder of finished blocks, one file each, and its manifest: what they are blocks of."""
+"""Checkpoint: a folder with one file per finished block, and a manifest of the run's settings."""
 
 import errno
 import json
@@ -25,14 +25,15 @@ VERSION = 2
 MANIFEST = "manifest.json"
 BLOCK_FILE = re.compile(r"\d{8,}-[0-9a-f]{32}\.npz")
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-SAME = 1e-4  # of the largest prediction: how far the model that goes on may be from the one that began
+SHOWN = 60  # characters of a setting in a message
+SAME = 1e-4  # tolerance for predictions of the same model, relative to the largest one
 
 
 class Checkpoint:
     """A folder with a manifest and one file of local explanations per finished block.
 
-    A file's name holds half of the SHA-256 of the manifest's digest, which no other run has, and of its content: a
-    block of this run is finished if such a file is there with that content, and nothing else has to be kept in step.
+    A file's name holds half of the SHA-256 of the manifest's digest, which is unique to the run, and of its content. So
+    a block of this run is finished if its file exists and its content matches the name; no other record is needed.
     """
 
     @classmethod
@@ -40,16 +41,16 @@ class Checkpoint:
     def opened(
         cls, path: str | os.PathLike[str], settings: dict[str, Any], free: tuple[str, ...]
     ) -> Iterator["Checkpoint"]:
-        """Begin; or go on with what was begun with the same settings, of which those named in `free` may differ."""
+        """Begin a checkpoint, or continue one with the same settings; those named in `free` may differ."""
         folder = Path(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise _refused(f" must be a folder, got the file {folder}") from None
-        with only_run(folder) as alone:
-            yield cls(folder, settings, free, alone)
+        with only_run(folder) as locked:
+            yield cls(folder, settings, free, locked)
 
-    def __init__(self, folder: Path, settings: dict[str, Any], free: tuple[str, ...], alone: bool) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], free: tuple[str, ...], locked: bool) -> None:
         self.path = folder
         self.settings = json.loads(json.dumps(settings))
         self.synced = True
@@ -57,8 +58,9 @@ class Checkpoint:
         for file in files:
             is_own = file.name == MANIFEST or BLOCK_FILE.fullmatch(file.name)
             if is_own and not file.is_file() and os.path.lexists(file):
-                found = f" {folder} has {file.name}, which is not a regular file"
-                raise _refused(f"{found}; remove it, or use another folder")
+                raise _refused(
+                    f" {folder} has {file.name}, which is not a regular file; remove it, or use another folder"
+                )
         manifest = folder / MANIFEST
         if manifest.exists():
             begun, self.digest = _read_manifest(manifest)
@@ -77,8 +79,8 @@ class Checkpoint:
                 "sha256": self.digest,
             }
             self._write(manifest, json.dumps(content, indent=1).encode())
-        if alone:
-            for file in folder.glob(".normlime_fast-*.tmp"):  # cut off by whatever ended the run before
+        if locked:
+            for file in folder.glob(".normlime_fast-*.tmp"):  # left by an interrupted run
                 with suppress(OSError):
                     file.unlink()
         self.finished = self._read([file for file in files if BLOCK_FILE.fullmatch(file.name)])
@@ -86,11 +88,13 @@ class Checkpoint:
     def _check(self, begun: dict[str, Any], free: tuple[str, ...]) -> None:
         for name, value in self.settings.items():
             if name not in free and begun.get(name) != value:
-                found = f" {_short(begun.get(name))}, got {_short(value)}; use the same, or another folder"
-                raise _refused(f" {self.path} was begun with ", Term(name), found)
+                label = "neighborhood" if name == "neighborhood neighborhood" else name  # an object with perturb
+                where, then, now = _first_difference("", begun.get(name), value)
+                found = f"{where} {then}, got {now}; use the same, or another folder"
+                raise _refused(f" {self.path} was begun with ", Term(label), found)
 
     def write(self, block: int, local: LocalExplanations) -> None:
-        """Keep a finished block."""
+        """Write a finished block."""
         content = local._to_bytes()
         self._write(self.path / f"{block:08d}-{digest_of(self.digest.encode(), content)}.npz", content)
 
@@ -107,57 +111,57 @@ class Checkpoint:
             warnings.warn(
                 f"the checkpoint {self.path} is on a file system that cannot sync: if power fails, its newest"
                 " blocks may be lost, and are computed again",
-                stacklevel=6,  # the user's call, if the manifest is the first
+                stacklevel=6,  # the user's call, if the manifest is the first file written
             )
 
     def _read(self, files: list[Path]) -> dict[int, LocalExplanations]:
-        """Read the blocks that are finished; tell of others."""
+        """Read the finished blocks; warn of others."""
         blocks = {}
         damaged, foreign = [], []
         for file in files:
             number, _, digest = file.stem.partition("-")
             try:
                 content = read(file)
-            except FileNotFoundError:  # without locks, another run may have found it damaged
+            except FileNotFoundError:  # without locks, another run may have removed it as damaged
                 continue
             if digest_of(self.digest.encode(), content) == digest:
                 blocks[int(number)] = LocalExplanations._from_bytes(content, str(file))
-            elif is_intact(content):  # somebody's work
+            elif is_intact(content):  # a valid result of another run
                 foreign.append(file.name)
             else:
                 damaged.append(file.name)
                 with suppress(OSError):
                     file.unlink()
         kinds = (("damaged", damaged), ("from another run, left in place", foreign))
-        found = [f"{len(names)} {kind}, the first {names[0]}" for kind, names in kinds if names]
-        if found:
+        unused = [f"{len(names)} {kind}, the first {names[0]}" for kind, names in kinds if names]
+        if unused:
             warnings.warn(
-                f"the checkpoint {self.path} had blocks that are not used, but computed again: {'; '.join(found)}",
+                f"the checkpoint {self.path} had blocks that are unusable and computed again: {'; '.join(unused)}",
                 stacklevel=6,  # the user's call
             )
         return blocks
 
     def check_predictions(self, local: LocalExplanations, outputs: Array, instance_ids: Array) -> None:
-        """Refuse a model that predicts something else for instances than the one that the checkpoint was begun with."""
+        """Refuse a model whose predictions differ from those of the model that the checkpoint was begun with."""
         if self.settings["targets"] == "all" and len(local.target) != outputs.size:
             begun = len(local.target) // len(instance_ids)
             raise _refused(
                 f" {self.path} was begun with a model of {begun} outputs, got {outputs.shape[1]};"
                 " use the same, or another folder"
             )
-        far = SAME * np.nanmax(np.abs(local.prediction), initial=0.0)
+        tolerance = SAME * np.nanmax(np.abs(local.prediction), initial=0.0)
         rows = {number: row for row, number in enumerate(instance_ids.tolist())}
-        for number, target, then in zip(
+        for number, target, before in zip(
             local.instance.tolist(), local.target.tolist(), local.prediction.tolist(), strict=True
         ):
-            if np.isnan(then):
+            if np.isnan(before):
                 continue
             now = outputs[rows[number], target] if target < outputs.shape[1] else np.nan
-            if not abs(now - then) <= far:
+            if not abs(now - before) <= tolerance:
                 raise _refused(
                     f" {self.path} was begun with another model: output {target} of ",
                     Numbers("instance", np.array([number])),
-                    f" was {then:.6g}, got {now:.6g}; use the same, or another folder",
+                    f" was {before:.6g}, got {now:.6g}; use the same, or another folder",
                 )
 
 
@@ -166,20 +170,20 @@ def _digest_of_run(run: str, settings: dict[str, Any]) -> str:
 
 
 def _read_manifest(manifest: Path) -> tuple[dict[str, Any], str]:
-    """Return settings, and the digest of the run."""
+    """Return the settings and the digest of the run."""
     try:
         content = json.loads(manifest.read_bytes())
         version, settings = content["version"], dict(content["settings"])
         if version == VERSION:
             digest = _digest_of_run(content["run"], settings)
             if digest != content["sha256"]:
-                raise ValueError("its checksum is another")
+                raise ValueError("its checksum does not match")
             return settings, digest
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _refused(f" {manifest.parent} has a damaged {MANIFEST}: {error}; use another folder") from None
     raise _refused(
         f" {manifest.parent} has version {_short(version)}, but only {VERSION} can be read; finish it with"
-        " the normlime_fast that began it, or use another folder"
+        " the version of normlime_fast that began it, or use another folder"
     )
 
 
@@ -187,6 +191,24 @@ def _refused(*parts: object) -> CheckpointMismatchError:
     return CheckpointMismatchError(Message(Term("checkpoint"), *parts))
 
 
+def _first_difference(where: str, begun: Any, now: Any) -> tuple[str, str, str]:
+    """Return where two settings differ first, and how; a list is shown as it is unless it is too long."""
+    if isinstance(begun, dict) and isinstance(now, dict):
+        for key in {**begun, **now}:
+            if begun.get(key) != now.get(key):
+                return _first_difference(f"{where} {key}", begun.get(key), now.get(key))
+    then, found = str(begun), str(now)
+    if max(len(then), len(found)) > SHOWN and isinstance(begun, list) and isinstance(now, list):
+        for k, (one, other) in enumerate(zip(begun, now, strict=False)):
+            if one != other:
+                return _first_difference(f"{where}[{k}]", one, other)
+    if _short(then) == _short(found):
+        shorter = min(len(then), len(found))
+        same = next((k for k in range(shorter) if then[k] != found[k]), shorter)
+        then, found = (f"...{text[max(0, same - 10) :]}" for text in (then, found))
+    return where, _short(then), _short(found)
+
+
 def _short(value: object) -> str:
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:28]}..."
+    return text if len(text) <= SHOWN else f"{text[:28]}..."

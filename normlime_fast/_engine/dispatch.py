@@ -1,4 +1,4 @@
-"""One block of instances, here or on an executor; and what has to be known before the first of them."""
+"""Explain blocks of instances in this process or on an executor, and prepare for the first."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -16,13 +16,13 @@ from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import Block, no_label
 from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._messages import Message, Term
-from normlime_fast._model import What, check_same_outputs
+from normlime_fast._model import Owner, check_same_outputs
 from normlime_fast._status import SKIPPED, Status
 from normlime_fast._types import Advance
 
 
 class Options(NamedTuple):
-    """How a call is carried out; its result does not depend on that."""
+    """Options of a call that do not change its explanations, except those that `skip` leaves empty."""
 
     executor: Executor | None
     skip: bool
@@ -36,27 +36,28 @@ def explain_blocks(
     options: Options,
     take: Callable[[int, Any], None],
 ) -> None:
-    """Explain blocks, `finish` them where they were explained, and `take` what comes of the k-th of them."""
-    told = done = 0
-    sizes: dict[int, int] = {}  # of blocks that are not done
+    """Explain blocks, call `finish` on each where it was explained, and `take` on k and the k-th result here."""
+    reported = done = 0
+    sizes: dict[int, int] = {}  # of unfinished blocks
 
-    def tell(now: int) -> None:
-        nonlocal told
-        if now > told:
-            told = now
-            options.progress(now)
+    def report(count: int) -> None:
+        nonlocal reported
+        if count > reported:
+            reported = count
+            options.progress(count)
 
-    def took(k: int, result: Any) -> None:
+    def complete(k: int, result: Any) -> None:
         nonlocal done
         take(k, result)
         done += sizes.pop(k)
-        tell(done)
+        report(done)
 
     if options.executor is None:
         with pool(settings.n_jobs) as start:
             for k, block in enumerate(blocks):
                 sizes[k] = len(block.instance_ids)
-                took(k, finish(_explained(settings, block, options.skip, start, lambda now: tell(done + now)), block))
+                explained = _explained(settings, block, options.skip, start, lambda count: report(done + count))
+                complete(k, finish(explained, block))
         return
 
     def calls() -> Iterator[tuple[Any, ...]]:
@@ -65,10 +66,10 @@ def explain_blocks(
             sizes[k] = len(block.instance_ids)
             yield shipped, finish, options.skip, *block
 
-    executors.run(options.executor, _explain_elsewhere, calls(), took)
+    executors.run(options.executor, _explain_on_worker, calls(), complete)
 
 
-def _explain_elsewhere(
+def _explain_on_worker(
     shipped: executors.Shipped,
     finish: Callable[[Explained, Block], Any],
     skip: bool,
@@ -85,7 +86,7 @@ def _explain_elsewhere(
 
 
 def _explained(settings: Settings, block: Block, skip: bool, start: Start, advance: Advance) -> Explained:
-    """Explain a block, of which rows without a label cannot be used."""
+    """Explain a block; rows without a label count as unusable."""
     try:
         rows = _as_rows(settings, block.rows, skip)
     except (TypeError, ValueError) as error:
@@ -103,9 +104,9 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, advan
     return explain_block(settings, rows, block.instance_ids, skip, start, advance)
 
 
-def outputs_of(settings: Settings, block: Block, options: Options, what: What = "instance") -> Array:
-    """Return the model's outputs for the rows themselves; it is called where it works."""
-    call = (executors.Shipped(settings), options.skip, block.rows, block.instance_ids, what)
+def outputs_of(settings: Settings, block: Block, options: Options, owner: Owner = "instance") -> Array:
+    """Return the model's outputs for the rows themselves; it is called on the executor, if there is one."""
+    call = (executors.Shipped(settings), options.skip, block.rows, block.instance_ids, owner)
     if options.executor is None:
         return _predicted(*call)
     predicted: list[Array] = []
@@ -113,9 +114,9 @@ def outputs_of(settings: Settings, block: Block, options: Options, what: What = 
     return predicted[0]
 
 
-def _predicted(shipped: executors.Shipped, skip: bool, rows: Any, ids: Array, what: What) -> Array:
+def _predicted(shipped: executors.Shipped, skip: bool, rows: Any, ids: Array, owner: Owner) -> Array:
     settings: Settings = shipped.value
-    outputs, _, error = settings.model.predict_rows(_as_rows(settings, rows, skip), ids, skip=skip, what=what)
+    outputs, _, error = settings.model.predict_rows(_as_rows(settings, rows, skip), ids, skip=skip, owner=owner)
     if outputs is None:
         raise all_failed(error) from error
     return outputs
@@ -125,32 +126,33 @@ def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
     if isinstance(rows, Rows):
         return rows
     checked = settings.neighborhood._checked_rows
-    return usable_rows(checked, rows, most=None) if skip else checked(rows)
+    return usable_rows(checked, rows, n_first=None) if skip else checked(rows)
 
 
 def prepared(settings: Settings, options: Options) -> Settings:
     """Return settings whose neighborhood has the model's outputs for the points that all instances share, if any.
 
-    The model is called where it works, for all at once, and no error is skipped: there would be nothing to explain.
+    The points are predicted in one call, on the executor if there is one. No error is skipped: without the points,
+    nothing can be explained.
     """
 
-    def ask(points: Rows) -> Array:
+    def predict(points: Rows) -> Array:
         block = Block(points, np.arange(points.count))
-        return outputs_of(settings, block, options._replace(skip=False), what="point")
+        return outputs_of(settings, block, options._replace(skip=False), owner="point")
 
-    neighborhood = settings.neighborhood._prepare(settings.seed, settings.n_samples, settings.n_features, ask)
+    neighborhood = settings.neighborhood._prepare(settings.seed, settings.n_samples, settings.n_features, predict)
     return replace(settings, neighborhood=neighborhood)
 
 
 def outputs_checker() -> Callable[[int | None], None]:
-    """Return a function that takes the number of the model's outputs in every block, and sees that it is one."""
-    known: int | None = None
+    """Return a function that checks that the number of the model's outputs is the same in every block."""
+    n_outputs: int | None = None
 
     def check(count: int | None) -> None:
-        nonlocal known
-        if count is not None and known is not None:
-            check_same_outputs(known, count)
-        known = known or count
+        nonlocal n_outputs
+        if count is not None and n_outputs is not None:
+            check_same_outputs(n_outputs, count)
+        n_outputs = n_outputs or count
 
     return check
 
@@ -165,5 +167,5 @@ def none_left(statuses: Array, error: Exception | None, fault: str | None) -> Va
         return all_failed(error)
     if statuses[Status.INVALID_ROW] == statuses.sum():
         return ValueError(f"none of the {statuses.sum()} rows could be used, first with {fault}")
-    found = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
-    return ValueError(f"importance needs explanations, but all are empty: {found}")
+    counts = ", ".join(f"{count} with status {code}" for code, count in enumerate(statuses) if count)
+    return ValueError(f"importance needs explanations, but all are empty: {counts}")

@@ -1,4 +1,4 @@
-"""Work on any `concurrent.futures.Executor`: calls go out, a bounded number at a time, and results come back."""
+"""Run calls on any `concurrent.futures.Executor`, with a bounded number in flight."""
 
 import hashlib
 import os
@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 from normlime_fast._checks import dask_client, short_repr
 from normlime_fast._errors import IncompleteRunError, attach_partial_result
 
-AHEAD = 2  # calls in flight for every worker: one at work, one that waits for it
-WINDOW = 8  # times as many may be finished, or at work, after the oldest that is not: whoever wants them in order waits
+AHEAD = 2  # calls in flight per worker: one that runs and one that waits
+# Results that are needed in order wait for the oldest unfinished call: how far calls may run ahead of it, in multiples
+# of the number in flight.
+WINDOW = 8
 
-_received: dict[bytes, "Shipped"] = {}  # the latest of those that came to this process
+_received: dict[bytes, "Shipped"] = {}  # the latest value received by this process
 
 
 class Shipped:
-    """What all calls share, such as a model: pickled once, and unpickled once by each process it goes to."""
+    """A value that all calls share, such as a model: pickled once, and unpickled once per receiving process."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -43,7 +45,7 @@ def _receive(digest: bytes, payload: bytes) -> Shipped:
 
 
 def _pickled(value: object) -> bytes:
-    """Pickle by cloudpickle, where it is installed: it takes lambdas, and what a script or notebook defines."""
+    """Pickle by cloudpickle, if it is installed: it supports lambdas, and definitions in a script or notebook."""
     try:
         from cloudpickle import dumps
     except ImportError:
@@ -60,30 +62,30 @@ def _pickled(value: object) -> bytes:
 
 
 def mark_ours(error: Exception) -> Exception:
-    """Mark an exception as not the executor's own."""
+    """Mark an exception as raised by the work, not by the executor."""
     with suppress(Exception):
         error._normlime_fast = True  # type: ignore[attr-defined]
     return error
 
 
 class Returned(NamedTuple):
-    """What a call returned, and which one: an executor may give the result of another."""
+    """The result of a call with the call's number: a faulty executor may return that of another call."""
 
     number: int
     result: Any
 
 
 def _called(home: int, number: int, function: Callable[..., Any], *arguments: Any) -> Returned:
-    """Call a function in a worker; if that is not in the process `home`, not every exception would arrive there."""
+    """Call a function in a worker; outside the process `home`, replace exceptions that cannot be pickled."""
     try:
         return Returned(number, function(*arguments))
     except Exception as error:
         failure = mark_ours(error) if os.getpid() == home else make_picklable(error)
-    raise failure  # here, where no other one hangs on to it
+    raise failure  # outside of `except`, so that it has no context
 
 
 def make_picklable(error: Exception) -> Exception:
-    """Return the exception marked, or one that says the same if it would not arrive in another process."""
+    """Return the exception, marked; if it cannot be pickled, one with the same message and notes."""
     try:
         pickle.loads(pickle.dumps(mark_ours(error)))
     except Exception:
@@ -98,30 +100,30 @@ def make_picklable(error: Exception) -> Exception:
 def run(
     executor: Executor, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], take: Callable[[int, Any], None]
 ) -> None:
-    """Call function(*call) on the executor, and take(k, result) here as results arrive, in any order.
+    """Call function(*call) on the executor, and take(k, result) in this thread as results arrive, in any order.
 
-    `calls` is read as far as calls are sent. After an error the calls that have begun are waited for, but not after
-    Ctrl-C; what is finished is taken.
+    `calls` is read only as calls are sent. After an error, but not after Ctrl-C, calls that have begun are waited for.
+    In both cases finished results are taken.
     """
     running: dict[int, Future[Any]] = {}
     ended: SimpleQueue[int] = SimpleQueue()
     unsent = iter(calls)
     sent, more = 0, True
-    most = AHEAD * workers_of(executor)
+    limit = AHEAD * workers_of(executor)
 
-    def tell(number: int, future: Future[Any]) -> None:  # also of one that a closing pool cancels, which `wait` misses
+    def put(number: int, future: Future[Any]) -> None:  # also if a closing pool cancels it, which `wait` misses
         ended.put(number)
 
     try:
         while running or more:
-            while more and len(running) < most and sent < min(running, default=sent) + WINDOW * most:
+            while more and len(running) < limit and sent < min(running, default=sent) + WINDOW * limit:
                 call = next(unsent, None)
                 more = call is not None
                 if call is not None:
                     running[sent] = _sent(executor, sent, function, call)
-                    running[sent].add_done_callback(partial(tell, sent))
+                    running[sent].add_done_callback(partial(put, sent))
                     sent += 1
-            if not running:  # there was nothing to send
+            if not running:  # no call was left to send
                 break
             number = ended.get()
             result = _result(running[number], number)
@@ -132,21 +134,21 @@ def run(
         if isinstance(error, Exception):
             wait(begun.values())
         for number, future in begun.items():
-            with suppress(Exception):  # the first one is what the user hears of
+            with suppress(Exception):  # only the first error is raised
                 if future.done():
                     take(number, _result(future, number))
         raise
 
 
 def workers_of(executor: Executor) -> int:
-    """How many calls the executor works on at a time, as far as it tells."""
+    """Return the number of the executor's workers, or of this machine's cores if it is unknown."""
     client = dask_client(executor)
-    most = getattr(executor, "_max_workers", None) if client is None else sum(client.nthreads().values())
-    return most if isinstance(most, int) and most > 0 else os.cpu_count() or 1
+    count = getattr(executor, "_max_workers", None) if client is None else sum(client.nthreads().values())
+    return count if isinstance(count, int) and count > 0 else os.cpu_count() or 1
 
 
 def _sent(executor: Executor, number: int, function: Callable[..., Any], call: tuple[Any, ...]) -> Future[Any]:
-    # Dask takes equal calls for one, and would answer what failed before by the same error, as long as that is kept.
+    # By default Dask runs equal calls only once, and would return a cached error for a call that failed before.
     options = {} if dask_client(executor) is None else {"pure": False}
     with _separating_executor_errors():
         future = executor.submit(_called, os.getpid(), number, function, *call, **options)
@@ -166,7 +168,7 @@ def _result(future: Future[Any], number: int) -> Any:
 
 @contextmanager
 def _separating_executor_errors() -> Iterator[None]:
-    """Let errors of the work pass, and say of others that they are the executor's."""
+    """Raise errors of the work unchanged; turn all others into errors of the executor."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What identifies a run: its settings and the user's objects, as JSON that another process would make of the same."""
+"""Fingerprint of a run: its settings and the user's objects as JSON, the same in every process."""
 
 import dataclasses
 import functools
@@ -16,12 +16,12 @@ from normlime_fast._checks import Array
 from normlime_fast._engine.settings import Settings
 from normlime_fast._version import installed_version
 
-LONG = 2000  # characters of a setting in the manifest
-DEEP = 3  # functions in closures of functions, whose names must do further down
+LONG = 2000  # characters of a setting in the manifest; longer ones are digested
+DEEP = 3  # depth of functions in closures of functions; deeper ones are identified by name
 
 
 def fingerprint(settings: Settings, identity: dict[str, Any], instance_ids: Array, size: int) -> dict[str, Any]:
-    """Everything but the model that explanations depend on, by names that the user knows."""
+    """Return everything that explanations depend on, except the model, by names that the user knows."""
     neighborhood = settings.neighborhood
     names = ("n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples")
     return {
@@ -37,14 +37,14 @@ def fingerprint(settings: Settings, identity: dict[str, Any], instance_ids: Arra
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """What makes an object what it is, by name."""
+    """Return the fields or attributes of an object by name."""
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return dict(getattr(value, "__dict__", {}))
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """What JSON takes, and what another process would make of the same; of what is long, a digest."""
+    """Return the value as JSON, the same in every process; a digest if that is long."""
     plain = _as_json(value, depth)
     text = json.dumps(plain, sort_keys=True)
     return plain if len(text) <= LONG else digest_of(text.encode())
@@ -75,7 +75,7 @@ def _as_json(value: Any, depth: int) -> Any:
         matrix = value.tocsr()
         parts = (matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64))
         return {"shape": list(matrix.shape), "csr": [_plain(part) for part in parts]}
-    if hasattr(value, "iloc"):  # of pandas
+    if hasattr(value, "iloc"):  # a DataFrame or Series
         dtype = getattr(value, "dtype", None)
         if dtype is None:
             return {str(name): _plain(column) for name, column in value.items()}
@@ -87,16 +87,16 @@ def _as_json(value: Any, depth: int) -> Any:
 
 
 def _function(function: Any, code: CodeType, depth: int) -> dict[str, Any]:
-    """What a function does, as far as it tells: functions of one name may differ, such as those made in a loop."""
-    known = {"code": digest_of(_code(code)), "defaults": _plain(function.__defaults__, depth)}
-    known["keywords"] = _plain(function.__kwdefaults__, depth)
+    """Return code, defaults and closure of a function: functions of one name may differ, as those made in a loop."""
+    properties = {"code": digest_of(_code(code)), "defaults": _plain(function.__defaults__, depth)}
+    properties["keywords"] = _plain(function.__kwdefaults__, depth)
     owner = getattr(function, "__self__", None)  # of a method
     if owner is not None and not isinstance(owner, ModuleType):
-        fields = _fields(owner) if depth == 1 else {}  # of those of a method in its fields, the class alone
-        known["of"] = {"class": _name(owner), **{name: _plain(entry, depth) for name, entry in fields.items()}}
-    with suppress(ValueError):  # of a cell that is still empty
-        known["closure"] = [_plain(cell.cell_contents, depth) for cell in function.__closure__ or ()]
-    return known
+        fields = _fields(owner) if depth == 1 else {}  # deeper, only the class of a method's owner
+        properties["of"] = {"class": _name(owner), **{name: _plain(entry, depth) for name, entry in fields.items()}}
+    with suppress(ValueError):  # from a cell that is still empty
+        properties["closure"] = [_plain(cell.cell_contents, depth) for cell in function.__closure__ or ()]
+    return properties
 
 
 def _code(code: CodeType) -> bytes:
@@ -113,18 +113,18 @@ def _constant(value: Any) -> bytes:
 
 
 def _as_json_object(value: object, depth: int) -> Any:
-    """The class of an object, what it says of itself, and its fields; of objects in its fields no fields."""
-    known = {"class": _name(value)}
-    silent = type(value).__repr__ is object.__repr__
-    if not silent:
-        with suppress(Exception):  # its own
-            known["repr"] = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    fields = {name: entry for name, entry in _fields(value).items() if silent or not name.startswith("_")}
-    return known | ({name: _plain(entry, depth + 1) for name, entry in fields.items()} if depth == 0 else {})
+    """Return the class, repr and fields of an object; objects in its fields are described without their fields."""
+    properties = {"class": _name(value)}
+    without_repr = type(value).__repr__ is object.__repr__
+    if not without_repr:
+        with suppress(Exception):  # from the user's __repr__
+            properties["repr"] = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    fields = {name: entry for name, entry in _fields(value).items() if without_repr or not name.startswith("_")}
+    return properties | ({name: _plain(entry, depth + 1) for name, entry in fields.items()} if depth == 0 else {})
 
 
 def _name(value: object) -> str:
-    """The class of an object; of ours without its module, which may move from release to release."""
+    """Return the name of an object's class; ours without the module, which may change between releases."""
     kind = type(value)
     own = kind.__module__.split(".")[0] == __name__.split(".")[0]
     return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,4 +1,4 @@
-"""One run at a time in a folder: a lock that ends with the process that holds it, whatever ends that."""
+"""A lock that admits one run at a time to a folder, and ends with the process that holds it, even if it is killed."""
 
 import errno
 import os
@@ -20,31 +20,31 @@ else:
     import fcntl
 
 LOCK = ".normlime_fast-lock"
-HELD = errno.EACCES, errno.EAGAIN  # what POSIX and Windows answer; all else is from file systems without locks
-AGAIN = 100  # times that a lock may vanish while it is taken: some file systems do not know a file again
+HELD = errno.EACCES, errno.EAGAIN  # errors for a held lock on POSIX and Windows; others mean that there are no locks
+AGAIN = 100  # attempts if the lock file is removed meanwhile; some file systems always report another file
 
 _at_work: dict[tuple[int, int, int], int] = {}  # threads, by process and folder
 
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[bool]:
-    """Keep other runs out of a folder, and yield whether they are: not every file system has locks.
+    """Lock a folder against other runs, and yield whether it is locked: not every file system has locks.
 
     Raises
     ------
     CheckpointMismatchError
-        If another run is at work there.
+        If another run uses it.
     """
-    found = folder.stat()
-    place, thread = (os.getpid(), found.st_dev, found.st_ino), threading.get_ident()
-    # The locks of POSIX are between processes. What an interrupt left of this thread's own is no other run.
-    if _at_work.setdefault(place, thread) != thread:
-        raise _in_use(folder, _here())
+    status = folder.stat()
+    key, thread = (os.getpid(), status.st_dev, status.st_ino), threading.get_ident()
+    # POSIX locks work only between processes. An entry of this thread is left from an interrupt, not another run.
+    if _at_work.setdefault(key, thread) != thread:
+        raise _in_use(folder, _this_process())
     try:
         with _locked(folder) as locked:
             yield locked
     finally:
-        _at_work.pop(place, None)
+        _at_work.pop(key, None)
 
 
 @contextmanager
@@ -55,14 +55,14 @@ def _locked(folder: Path) -> Iterator[bool]:
             file = stack.enter_context(_opened(path))
             locked = file is not None and _lock(file, folder)
             if file is not None and locked:
-                if not _is_at(path, file):  # whoever held it has removed it since
+                if not _is_at(path, file):  # its holder has removed it since
                     continue
                 stack.callback(_remove, path)
                 with suppress(OSError):
                     file.truncate(0)
-                    file.write(_here().encode())
+                    file.write(_this_process().encode())
             yield locked
-            stack.close()  # here, since an interrupt may come between the block and what `with` does at its end
+            stack.close()  # now, since an interrupt may come before `with` does it
             return
     yield False
 
@@ -70,22 +70,22 @@ def _locked(folder: Path) -> Iterator[bool]:
 def _opened(path: Path) -> AbstractContextManager[FileIO | None]:
     try:
         return path.open("a+b", buffering=0)
-    except OSError:  # such as in a folder that may only be read
+    except OSError:  # such as in a read-only folder
         return nullcontext()
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # Windows does not remove what is open
+    with suppress(OSError):  # Windows does not remove open files
         path.unlink()
 
 
 def _lock(file: FileIO, folder: Path) -> bool:
-    """Lock a file, and return whether the file system can; refuse if another process has it."""
+    """Lock a file, and return whether the file system has locks; raise if another process holds it."""
     try:
         if sys.platform == "win32":
-            file.seek(1 << 30)  # what is locked cannot be read, and the beginning says by whom
+            file.seek(1 << 30)  # a locked byte cannot be read, and the beginning names the holder
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:  # not flock: forked workers would inherit it, and hold it when the run is dead
+        else:  # not flock: forked workers would inherit it, and hold it after the run has died
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in HELD:
@@ -94,8 +94,8 @@ def _lock(file: FileIO, folder: Path) -> bool:
         with suppress(OSError):
             file.seek(0)
             holder = file.read(400).decode("ascii", "replace")
-        known = re.fullmatch(r"process \d+ on [\w.-]+", holder)
-        raise _in_use(folder, holder if known else "another process") from None
+        valid = re.fullmatch(r"process \d+ on [\w.-]+", holder)
+        raise _in_use(folder, holder if valid else "another process") from None
     return True
 
 
@@ -105,7 +105,7 @@ def _is_at(path: Path, file: FileIO) -> bool:
     return False
 
 
-def _here() -> str:
+def _this_process() -> str:
     return f"process {os.getpid()} on {platform.node() or 'this machine'}"
 
 

@@ -1,4 +1,4 @@
-"""Who is told how far a call is: nobody, a bar, or the user's own function."""
+"""Progress of a call: not reported, drawn as a bar, or passed to the user's function."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from normlime_fast._types import Progress
 
 @contextmanager
 def reporter(progress: bool | Progress, total: int | None, unit: str = "instance") -> Iterator[Progress]:
-    """Yield what to call with (done, total)."""
+    """Yield the function to call with (done, total)."""
     if callable(progress):
         yield progress
     elif progress is False:

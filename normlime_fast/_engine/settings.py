@@ -1,4 +1,4 @@
-"""What a call of an explainer needs to know."""
+"""The settings of a call of an explainer."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from normlime_fast._neighborhoods.base import Neighborhood
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """The settings of an explainer: checked, made once a call, and sent to workers as they are."""
+    """The settings of an explainer: checked, made once per call, and sent to workers."""
 
     model: Model
     neighborhood: Neighborhood

@@ -1,4 +1,4 @@
-"""A stream, block by block: only the sums behind importances are kept."""
+"""Explain a stream block by block, and keep only the sums behind importances."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -19,7 +19,7 @@ from normlime_fast._status import Status
 
 
 class Summed(NamedTuple):
-    """What is kept of a block, or of several."""
+    """Sums and counts of one or several blocks."""
 
     statistics: ImportanceStatistics | None  # None if the model failed for every instance
     n_instances: int
@@ -33,7 +33,7 @@ class Summed(NamedTuple):
 def sum_stream(
     settings: Settings, blocks: Iterable[Block], by_target: bool, options: Options
 ) -> tuple[ImportanceStatistics, Summed]:
-    """Explain blocks and keep their sums alone, added in the order of the blocks; also return all that is known."""
+    """Explain blocks and return their sums, added in the order of the blocks, and all counts."""
     total: Summed | None = None
     waiting: dict[int, Summed] = {}
     following = 0
@@ -49,7 +49,7 @@ def sum_stream(
 
     try:
         blocks = iter(blocks)
-        first = next(blocks)  # nothing is asked before it is seen
+        first = next(blocks)  # read it before the model is called
         settings = prepared(settings, options)
         explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target), options, take)
     except BaseException as error:
@@ -61,7 +61,7 @@ def sum_stream(
         else:
             attach_partial_result(error, None, rows=0)  # instead of explanations of part of a block
         raise
-    assert total is not None  # blocks are never none
+    assert total is not None  # there is at least one block
     if total.statistics is None:
         with none_finished():
             raise none_left(total.statuses, total.error, total.fault) from total.error
@@ -83,18 +83,18 @@ def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
     return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)
 
 
-def _added(one: Summed | None, other: Summed) -> Summed:
-    if one is None:
-        return other
-    statistics = one.statistics or other.statistics
-    if one.statistics is not None and other.statistics is not None:
-        statistics = one.statistics.merge(other.statistics)
+def _added(total: Summed | None, block: Summed) -> Summed:
+    if total is None:
+        return block
+    statistics = total.statistics or block.statistics
+    if total.statistics is not None and block.statistics is not None:
+        statistics = total.statistics.merge(block.statistics)
     return Summed(
         statistics,
-        one.n_instances + other.n_instances,
-        one.statuses + other.statuses,
-        one.n_outputs or other.n_outputs,
-        one.target_names or other.target_names,
-        one.error or other.error,
-        one.fault or other.fault,
+        total.n_instances + block.n_instances,
+        total.statuses + block.statuses,
+        total.n_outputs or block.n_outputs,
+        total.target_names or block.target_names,
+        total.error or block.error,
+        total.fault or block.fault,
     )

@@ -1,4 +1,4 @@
-"""A table, block by block: explanations are kept as they finish, and put together."""
+"""Explain a table block by block, and concatenate the explanations."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -24,9 +24,9 @@ def explain_table(
     store: Checkpoint | None,
     options: Options,
 ) -> tuple[LocalExplanations, Exception | None, str | None]:
-    """Explain all rows of a table; also return the first error of the model, and fault of a row, that was skipped."""
+    """Explain all rows of a table; also return the first skipped error of the model, and of a row."""
     slices = table.slices(size)
-    kept = {} if store is None else _kept(store, [instance_ids[here] for here in slices])
+    kept = {} if store is None else _kept(store, [instance_ids[block] for block in slices])
     if store is not None and kept:
         k = min(kept)
         outputs = outputs_of(settings, Block(table.rows(slices[k]), instance_ids[slices[k]]), options)
@@ -37,7 +37,7 @@ def explain_table(
     check_outputs = outputs_checker()
     first_error: Exception | None = None
     fault = table.whole.fault if isinstance(table, Table) else None
-    unknown: dict[int, Array] = {}  # statuses of the instances of blocks without explanations
+    failures: dict[int, Array] = {}  # statuses of the instances of blocks without explanations
 
     def take(i: int, explained: Explained) -> None:
         nonlocal first_error, fault
@@ -45,7 +45,7 @@ def explain_table(
         finished[todo[i]] = explained.local
         first_error, fault = first_error or explained.error, fault or explained.fault
         if explained.statuses is not None:
-            unknown[todo[i]] = explained.statuses
+            failures[todo[i]] = explained.statuses
         if store is not None and explained.local is not None:
             store.write(todo[i], explained.local)
 
@@ -61,27 +61,27 @@ def explain_table(
         explain_blocks(settings, blocks, _whole, options._replace(progress=progress), take)
     except BaseException as error:
         parts = [finished[k] for k in sorted(finished)] + [getattr(error, "finished", None)]
-        if known := [part for part in parts if part is not None]:
+        if present := [part for part in parts if part is not None]:
             attach_partial_result(
-                error, _joined(known), "the explanations finished before are this exception's .finished"
+                error, _joined(present), "the explanations finished before are this exception's .finished"
             )
         if store is not None:
-            with suppress(Exception):  # some exceptions are frozen
+            with suppress(Exception):  # some exceptions take no notes
                 error.add_note(f"normlime_fast: finished blocks are in {store.path}: the same call goes on from there")
         raise
-    like = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
-    if like is None:
-        statuses = np.bincount(np.concatenate([unknown[k] for k in sorted(unknown)]), minlength=len(Status))
+    example = next((finished[k] for k in sorted(finished) if finished[k] is not None), None)
+    if example is None:
+        statuses = np.bincount(np.concatenate([failures[k] for k in sorted(failures)]), minlength=len(Status))
         raise none_left(statuses, first_error, fault) from first_error
     parts = []
-    for k, here in enumerate(slices):
+    for k, block in enumerate(slices):
         part = finished[k]
-        parts.append(failed_explanations(settings, instance_ids[here], like, unknown[k]) if part is None else part)
+        parts.append(failed_explanations(settings, instance_ids[block], example, failures[k]) if part is None else part)
     return _joined(parts), first_error, fault
 
 
 def _kept(store: Checkpoint, instance_ids: list[Array]) -> dict[int, LocalExplanations]:
-    """The finished blocks of a checkpoint that are those of the instances with these ids."""
+    """Return the finished blocks of a checkpoint whose instances are those with these ids."""
     return {
         k: local
         for k, local in store.finished.items()
@@ -90,7 +90,7 @@ def _kept(store: Checkpoint, instance_ids: list[Array]) -> dict[int, LocalExplan
 
 
 def _joined(parts: list[LocalExplanations]) -> LocalExplanations:
-    """Put parts together; those that a checkpoint kept may know the targets' names when others do not."""
+    """Concatenate parts; those from a checkpoint may have names of targets if others do not."""
     names = next((part.target_names for part in parts if part.target_names is not None), None)
     return LocalExplanations.concatenate([replace(part, target_names=names) for part in parts])
 

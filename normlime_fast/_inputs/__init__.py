@@ -1,1 +1,1 @@
-"""What users pass as X: rows, categories, sources."""
+"""Users' data: rows, their categories and labels, and their sources."""

@@ -1,4 +1,4 @@
-"""Categories of columns of tables: which there are, how often, and what stands for them in rows of numbers."""
+"""Categories of table columns: their values, their frequencies and the numbers that represent them in rows."""
 
 import math
 import numbers
@@ -17,13 +17,14 @@ from normlime_fast._messages import Message, Numbers
 class Categories:
     """The categories of some columns of a table.
 
-    Where all of a column's are numbers, rows hold these; otherwise they hold codes, which count the sorted categories.
+    If all categories of a column are numbers, rows hold these; otherwise they hold codes: positions among the sorted
+    categories.
     """
 
     columns: tuple[int, ...] = ()  # ascending
-    values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each
+    values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each column
     frequencies: tuple[Array, ...] = ()  # their shares of the data
-    table: tuple[str, ...] | None = None  # names of all columns, where they are known
+    table: tuple[str, ...] | None = None  # names of all columns, if they are known
 
     @classmethod
     @ignoring_float_errors
@@ -38,15 +39,15 @@ class Categories:
         for column in columns:
             if frame is None:
                 unique, counts = np.unique(table[:, column], return_counts=True)
-                found = unique.tolist()
+                uniques = unique.tolist()
             else:
-                found, counts = _found(frame.iloc[:, column], name)
-            values.append(tuple(found))
+                uniques, counts = _counted(frame.iloc[:, column], name)
+            values.append(tuple(uniques))
             frequencies.append(counts / len(table))
         return cls(columns, tuple(values), tuple(frequencies), None if frame is None else as_names(frame.columns))
 
     def mask(self, d: int, name: str = "X") -> Array:
-        """Return which of d columns have categories."""
+        """Return which of d columns have categories, (d,) bool."""
         if self.columns and self.columns[-1] >= d:
             last = self.columns[-1]
             raise ValueError(f"{name} must have more than {last} columns, as column {last} has categories, got {d}")
@@ -55,68 +56,68 @@ class Categories:
         return mask
 
     def is_coded(self, k: int) -> bool:
-        """Whether rows hold codes for the categories of columns[k]."""
+        """Return whether rows hold codes for the categories of columns[k]."""
         return self._numbers[k] is None
 
     def numbers(self, k: int) -> Array:
-        """What rows hold for the categories of columns[k]."""
-        known = self._numbers[k]
-        return np.arange(float(len(self.values[k]))) if known is None else known
+        """Return the numbers that represent the categories of columns[k] in rows."""
+        own = self._numbers[k]
+        return np.arange(float(len(self.values[k]))) if own is None else own
 
     def names(self, k: int) -> tuple[str, ...]:
-        """Return the categories of columns[k] as people read them."""
+        """Return the categories of columns[k] as text for people."""
         whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in self.values[k])
         return tuple(short_repr(v, str) for v in whole)
 
     @cached_property
     def _numbers(self) -> tuple[Array | None, ...]:
-        """The categories that are numbers, None for those that are not."""
+        """The categories of each column if all are numbers, otherwise None."""
         return tuple(
             np.array(values, np.float64) if all(_is_number(value) for value in values) else None
             for values in self.values
         )
 
     def encoded(self, k: int, column: Any, name: str) -> Array:
-        """Return what rows hold for a DataFrame's column, columns[k]."""
+        """Return the numbers that represent a DataFrame's column, columns[k], in rows."""
         codes, uniques = _factorized(column, name)
-        positions = {value: position for position, value in enumerate(self.values[k])}
-        where = np.array([*(positions.get(value, -1) for value in uniques), -1])[codes]  # code -1: a missing value
-        if (where < 0).any():
-            row = int((where < 0).argmax())
+        position_of = {value: position for position, value in enumerate(self.values[k])}
+        positions = np.array([*(position_of.get(value, -1) for value in uniques), -1])[codes]  # code -1: missing value
+        if (positions < 0).any():
+            row = int((positions < 0).argmax())
             self._refuse(python_values([column.iloc[row]])[0], column.name, row, name)
-        encoded: Array = self.numbers(k)[where]
+        encoded: Array = self.numbers(k)[positions]
         return encoded
 
     def check_array(self, values: Array, name: str) -> None:
-        """Refuse an array with other categories."""
+        """Refuse an array with unknown categories."""
         self.mask(values.shape[1], name)
         for k, column in enumerate(self.columns):
             if self.is_coded(k):
-                some = short_repr(list(self.values[k][:3]))
-                raise TypeError(f"{name} must be a DataFrame, as column {column} has the categories {some} ...")
+                examples = short_repr(list(self.values[k][:3]))
+                raise TypeError(f"{name} must be a DataFrame, as column {column} has the categories {examples} ...")
             unknown = ~np.isin(values[:, column], self.numbers(k))
             if unknown.any():
                 row = int(unknown.argmax())
                 self._refuse(values[row, column].item(), column, row, name)
 
     def choices(self, k: int, dtype: Any) -> tuple[Any, Array | None]:
-        """Return the categories of columns[k] in a DataFrame's dtype, as an array, and the numbers that stand for them.
+        """Return the categories of columns[k] as an array of a DataFrame's dtype, and the numbers that represent them.
 
-        Instead of an array the dtype, if it has the numbers that rows hold; no numbers, if rows hold codes.
+        The array is replaced by the dtype if that holds the rows' own numbers. The numbers are None if rows hold codes.
         """
         pandas = sys.modules["pandas"]
         values = list(self.values[k])
-        known = None if self.is_coded(k) else self.numbers(k)
+        numbers = None if self.is_coded(k) else self.numbers(k)
         if isinstance(dtype, pandas.CategoricalDtype):
             positions = {value: position for position, value in enumerate(python_values(dtype.categories))}
             codes = [positions.get(value, -1) for value in values]
-            return pandas.Categorical.from_codes(codes, dtype=dtype), known
+            return pandas.Categorical.from_codes(codes, dtype=dtype), numbers
         try:
             choices = pandas.Series(values, dtype=dtype).array
-        except (TypeError, ValueError, OverflowError):  # it cannot hold them, as will be said
-            return [], known
-        plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub" and known is not None
-        return (dtype if plain and python_values(choices) == values else choices), known
+        except (TypeError, ValueError, OverflowError):  # it cannot hold them: the caller refuses
+            return [], numbers
+        plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub" and numbers is not None
+        return (dtype if plain and python_values(choices) == values else choices), numbers
 
     @staticmethod
     def _refuse(value: object, column: object, row: int, name: str) -> None:
@@ -130,7 +131,7 @@ class Categories:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a category is a number that rows can hold."""
+    """Return whether a category is a number that rows can hold."""
     try:
         return isinstance(value, numbers.Real) and float(value) == value
     except OverflowError:
@@ -138,24 +139,24 @@ def _is_number(value: object) -> bool:
 
 
 def _positions(categorical: Any, d: int, names: Any, name: str) -> tuple[int, ...]:
-    """Return the positions of the columns that are named, or given by position."""
+    """Return the sorted positions of columns given by name or position."""
     if isinstance(categorical, str | bytes | dict) or not hasattr(categorical, "__iter__"):
         raise TypeError(f"categorical must be a list of columns, got {short_repr(categorical)}")
     columns = []
     for entry in categorical:
         column = column_at(entry, d, names)
         if column is None:
-            known = "positions of columns" if names is None else "names or positions of columns"
-            within = f"positions from 0 to {d - 1}" if _is_position(entry) else f"{known} of {name}"
-            raise ValueError(f"categorical must hold {within}, got {short_repr(entry)}")
+            identifiers = "positions of columns" if names is None else "names or positions of columns"
+            expected = f"positions from 0 to {d - 1}" if _is_position(entry) else f"{identifiers} of {name}"
+            raise ValueError(f"categorical must hold {expected}, got {short_repr(entry)}")
         columns.append(column)
         if columns[-1] in columns[:-1]:
-            raise ValueError(f"categorical must have every column once, got {short_repr(entry)} twice")
+            raise ValueError(f"categorical must not contain duplicates, got {short_repr(entry)} twice")
     return tuple(sorted(columns))
 
 
 def column_at(entry: Any, d: int, names: Any) -> int | None:
-    """Return the position of one of d columns, which is given itself, or by one of `names`, if there are any."""
+    """Return the position of a column among d, given by one of `names` or by position; None if there is none."""
     if names is not None and _is_in(entry, names):
         return int(names.get_loc(entry))
     return int(entry) if _is_position(entry) and 0 <= int(entry) < d else None
@@ -172,8 +173,8 @@ def _is_in(entry: Any, names: Any) -> bool:
         return False
 
 
-def _found(column: Any, name: str) -> tuple[list[Any], Array]:
-    """Return the sorted categories of a DataFrame's column, and how many rows have each."""
+def _counted(column: Any, name: str) -> tuple[list[Any], Array]:
+    """Return the sorted categories of a DataFrame's column, and their counts."""
     codes, uniques = _factorized(column, name)
     label = short_repr(column.name)
     if (codes < 0).any():
@@ -186,13 +187,13 @@ def _found(column: Any, name: str) -> tuple[list[Any], Array]:
     try:
         order = sorted(range(len(uniques)), key=uniques.__getitem__)
     except TypeError:
-        some = short_repr(uniques[:3])
-        raise TypeError(f"{name} must have categories that can be sorted in column {label}, got {some} ...") from None
+        got = f"got {short_repr(uniques[:3])} ..."
+        raise TypeError(f"{name} must have categories that can be sorted in column {label}, {got}") from None
     return [uniques[position] for position in order], np.bincount(codes)[order]
 
 
 def _factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
-    """Return the distinct values of a DataFrame's column, and which of them each row has; -1 for none."""
+    """Return each row's code in a DataFrame's column, -1 for a missing value, and the values that codes stand for."""
     pandas = sys.modules["pandas"]
     try:
         codes, uniques = pandas.factorize(column)
@@ -203,5 +204,5 @@ def _factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
 
 
 def python_values(values: Any) -> list[Any]:
-    """The entries of an array as Python's own, where they are numbers."""
+    """Return the entries of an array, NumPy's numbers as Python's."""
     return [value.item() if isinstance(value, np.number | np.bool_) else value for value in values]

@@ -1,4 +1,4 @@
-"""Labels that rows come with, in parts: which are missing, which a file can hold, and one dtype for all of them."""
+"""Labels of rows: find missing ones, check that a file can hold them, and bring parts to one dtype."""
 
 import re
 
@@ -10,31 +10,31 @@ _NUMBER = r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]"
 _TIME = r"[<>][mM]8(?:\[\d{0,9}(?:[YMWDhms]|[munpfa]s)\])?"
 _TEXT = r"[<>]U[1-9]\d{0,8}|\|S[1-9]\d{0,8}"
 LABEL = f"{_NUMBER}|{_TIME}|{_TEXT}"
-EXACT = 2**53  # up to which float64 holds every int
+EXACT = 2**53  # float64 holds every int up to this one
 
 
 @ignoring_float_errors
 def without(labels: Array) -> Array:
-    """Return which labels are none: masked, missing or infinite."""
+    """Return which labels are absent: masked, missing or infinite."""
     if labels.dtype.kind == "O":
-        none = np.array([_is_none(label) for label in np.ma.getdata(labels).tolist()], bool)
+        absent = np.array([_is_none(label) for label in np.ma.getdata(labels).tolist()], bool)
     else:
         values = np.ma.getdata(labels)
-        none = ~np.isfinite(values) if values.dtype.kind in "fmM" else values != values
-    return np.asarray(np.ma.getmaskarray(labels) | none)
+        absent = ~np.isfinite(values) if values.dtype.kind in "fmM" else values != values
+    return np.asarray(np.ma.getmaskarray(labels) | absent)
 
 
 def _is_none(label: object) -> bool:
     try:
         return label is None or bool(label != label) or (isinstance(label, float) and abs(label) == np.inf)
-    except TypeError:  # of pandas' NA, which equals nothing and differs from nothing
+    except TypeError:  # from pandas' NA, whose comparisons have no truth value
         return True
-    except ValueError:  # of an array
+    except ValueError:  # from an array
         return False
 
 
 def savable(labels: Array, name: str) -> Array:
-    """Return labels that are no objects, where they can be; refuse what `save` refuses."""
+    """Return labels in a dtype other than object, if possible; refuse labels that `save` refuses."""
     labels = plain(labels)
     if labels.dtype == object:
         wrong = [label for label in labels.tolist() if type(label) is not int]  # ints may have more than 64 bits
@@ -50,14 +50,14 @@ def savable(labels: Array, name: str) -> Array:
 
 
 def plain(labels: Array) -> Array:
-    """Return objects that are all str, bools or numbers as such; others, and ints of more than 64 bits, as they are."""
-    if labels.dtype.kind == "T":  # of variable width
+    """Return objects that are all str, bools or numbers in such a dtype; other objects and larger ints unchanged."""
+    if labels.dtype.kind == "T":  # strings of variable width
         labels = labels.astype(object)
     if labels.dtype != object:
         return labels
     values = labels.tolist()
     kinds = {_kind(value) for value in values}
-    if kinds == {"U"} and not any(value.endswith("\0") for value in values):  # which arrays of str would drop
+    if kinds == {"U"} and not any(value.endswith("\0") for value in values):  # arrays of str drop it
         return labels.astype(str)
     if kinds == {"b"}:
         return labels.astype(bool)
@@ -78,34 +78,36 @@ def _kind(value: object) -> str:
 
 
 def _ints(values: list[int]) -> Array:
-    least, most = min(values), max(values)
-    dtype = np.int64 if -(2**63) <= least and most < 2**63 else np.uint64 if 0 <= least and most < 2**64 else object
+    least, greatest = min(values), max(values)
+    dtype = (
+        np.int64 if -(2**63) <= least and greatest < 2**63 else np.uint64 if 0 <= least and greatest < 2**64 else object
+    )
     return np.array(values, dtype)
 
 
 @ignoring_float_errors
-def unified(one: Array, other: Array, needs: str) -> tuple[Array, Array]:
-    """Return the labels of two parts in one dtype that holds them exactly; if none does, say who `needs` one."""
-    parts = one, other = plain(one), plain(other)
-    kinds = {one.dtype.kind, other.dtype.kind}
+def unified(first: Array, second: Array, needs: str) -> tuple[Array, Array]:
+    """Return the labels of two parts in one dtype that holds them exactly; without one, the error starts by `needs`."""
+    parts = first, second = plain(first), plain(second)
+    kinds = {first.dtype.kind, second.dtype.kind}
     try:
         if len(kinds) > 1 and not kinds <= set("iufO"):
             raise TypeError
-        dtype = np.result_type(one, other)  # which years and days, as durations, do not have
+        dtype = np.result_type(first, second)  # durations in years and days have none
         if dtype.kind == "O":
             np.sort(np.concatenate(parts))
     except TypeError:
-        raise ValueError(f"{needs} labels of one kind, got {one.dtype} and {other.dtype}") from None
+        raise ValueError(f"{needs} labels of one kind, got {first.dtype} and {second.dtype}") from None
     ends = [int(end) for part in parts if part.dtype.kind in "iu" for end in (part.min(), part.max())]
     if kinds == {"i", "u"}:
         dtype = _ints(ends).dtype
     inexact = "f" in kinds and dtype.kind != "O" and max(map(abs, ends), default=0) > EXACT
     try:
-        new = one.astype(dtype), other.astype(dtype)
-        if dtype.kind in "mM":  # of another unit, whose range may be smaller
+        new = first.astype(dtype), second.astype(dtype)
+        if dtype.kind in "mM":  # the common unit may have a smaller range
             inexact = any((back.astype(before.dtype) != before).any() for back, before in zip(new, parts, strict=True))
-    except OverflowError:  # of dates; before NumPy 2.5 they wrap around
+    except OverflowError:  # from dates; before NumPy 2.5 they wrap around
         inexact = True
     if inexact:
-        raise ValueError(f"{needs} labels that {dtype} can hold exactly, got {one.dtype} and {other.dtype}")
+        raise ValueError(f"{needs} labels that {dtype} can hold exactly, got {first.dtype} and {second.dtype}")
     return new

@@ -1,4 +1,4 @@
-"""The user's rows, whatever they are made of, and how to make more of the same kind."""
+"""The user's rows of any kind, and how to make more of the same kind."""
 
 import sys
 from collections.abc import Sequence
@@ -26,46 +26,46 @@ from normlime_fast._inputs.categories import Categories, python_values
 
 @dataclass(frozen=True)
 class Rows:
-    """The user's rows as what samplers read and fill.
+    """The user's rows, in the form that samplers read and write.
 
-    values is a table (n, d) of float32 or float64, C-contiguous; or an array (n, ...) of numbers of any dtype, such as
-    images; or a csr matrix or array, as the user has it; or texts, (n,) of dtype object.
+    `values` is a table (n, d) of float32 or float64, C-contiguous; or an array (n, ...) of numbers of any dtype, such
+    as images; or a csr matrix or array, whichever the user has; or texts, (n,) of dtype object.
     """
 
     values: Any
     frame: Any = None  # the DataFrame that a table came from, without its rows
     categories: Categories | None = None  # of a table
-    usable: Array | None = None  # which are the user's, all by default; others stand in for rows that cannot be used
-    fault: str | None = None  # what is wrong with the first of those
+    usable: Array | None = None  # False for copies of other rows, in place of rows that cannot be used; None: all True
+    fault: str | None = None  # error of the first row that cannot be used
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return int(self.values.shape[0])
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
-        """Column names, where X has them."""
+        """Column names, if X has them."""
         return None if self.frame is None else as_names(self.frame.columns)
 
     @cached_property
     def float32(self) -> Array:
-        """Which columns of a table the model gets as float32, (d,) bool, also where `values` are float64."""
+        """Which columns of a table the model gets as float32, (d,) bool, even if `values` are float64."""
         if self.frame is None:
             return np.full(self.values.shape[1], self.values.dtype == np.float32)
         return np.array([dtype.kind == "f" and _width(dtype) == 4 for dtype in self._dtypes])
 
     def label(self, k: int) -> str:
-        """Return what a message calls a column of a table."""
+        """Return the name of a column of a table, for messages."""
         return str(k) if self.frame is None else short_repr(self.frame.columns[k])
 
-    def take(self, here: slice | Array) -> "Rows":
+    def take(self, selection: slice | Array) -> "Rows":
         """Return some of the rows."""
-        usable = None if self.usable is None else self.usable[here]
-        return replace(self, values=self.values[here], usable=usable)
+        usable = None if self.usable is None else self.usable[selection]
+        return replace(self, values=self.values[selection], usable=usable)
 
     def identity(self) -> dict[str, Any]:
-        """What tells these rows from others, by name."""
+        """Return named properties that distinguish these rows from others."""
         frame = self.frame
         return {
             "X of shape": list(self.values.shape),
@@ -76,10 +76,10 @@ class Rows:
 
     @ignoring_float_errors
     def like(self, values: Any) -> Any:
-        """Wrap perturbed `values` (m, ...) as what X is: an array, a csr matrix, a list of str, or a DataFrame.
+        """Convert perturbed `values` (m, ...) to the type of X: an array, a csr matrix, a list of str or a DataFrame.
 
-        A DataFrame has the columns and float dtypes of X; its categories are X's own, of X's dtype. float16 columns
-        become float64, as ints do: they have too few digits to be perturbed.
+        A DataFrame has the columns and float dtypes of X, and X's categories in X's dtype. float16 columns become
+        float64, as ints do: they have too few digits to be perturbed.
         """
         if self.frame is None:
             return values.tolist() if values.dtype == object else values
@@ -88,8 +88,7 @@ class Rows:
             if dtype.kind == "f" and dtype != values.dtype and _width(dtype) >= 4:
                 floats[self.frame.columns[k]] = dtype
                 if _width(dtype) == 4 and np.abs(values[:, k]).max() > np.finfo(np.float32).max:
-                    got = f"got an overflow in column {self.label(k)}"
-                    raise ValueError(f"X and scale must leave room to perturb in {dtype}, {got}")
+                    raise ValueError(overflow_message(str(dtype), self.label(k)))
         if not self._choices:
             frame = type(self.frame)(values, columns=self.frame.columns, copy=False)
         else:
@@ -98,15 +97,15 @@ class Rows:
         return frame.astype(floats) if floats else frame
 
     def _column(self, k: int, values: Array) -> Any:
-        """Return a column of a DataFrame: its categories, where these values stand for them."""
+        """Return a column of a DataFrame; its categories, if the values represent categories."""
         if k not in self._choices:
             return values
         choices, sorted_numbers = self._choices[k]
         if isinstance(choices, np.dtype):
             return values.astype(choices)
-        where = values.astype(np.intp) if sorted_numbers is None else np.searchsorted(sorted_numbers, values)
-        column, dtype = choices.take(where), self._dtypes[k]
-        plain = isinstance(dtype, np.dtype)  # in whose objects pandas would look for another dtype
+        positions = values.astype(np.intp) if sorted_numbers is None else np.searchsorted(sorted_numbers, values)
+        column, dtype = choices.take(positions), self._dtypes[k]
+        plain = isinstance(dtype, np.dtype)  # pandas would infer another dtype from its objects
         return sys.modules["pandas"].Series(column, dtype=dtype, copy=False) if plain else column
 
     @cached_property
@@ -123,8 +122,14 @@ class Rows:
         }
 
 
+def overflow_message(dtype: str, label: str) -> str:
+    """Return the message for a column whose perturbed values overflow its dtype."""
+    advice = "lower its scale" + (", or pass float64" if "float32" in dtype.lower() else "")
+    return f"X must not overflow {dtype} when it is perturbed, got an overflow in column {label}; {advice}"
+
+
 def joined(parts: Sequence[Any]) -> Any:
-    """Put values of rows of one kind together."""
+    """Concatenate values of rows of one kind."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], np.ndarray):
@@ -139,16 +144,16 @@ def joined(parts: Sequence[Any]) -> Any:
 
 @ignoring_float_errors
 def as_rows(X: object, name: str = "X", categories: Categories | None = None) -> Rows:
-    """Return the user's X, an array-like or a DataFrame (pandas, or what becomes one: Arrow, Polars), as `Rows`."""
+    """Return the user's X, an array-like or a DataFrame (pandas, Arrow or Polars), as `Rows`."""
     frame = as_frame(X, name)
     if frame is None:
         values = np.ascontiguousarray(as_numbers(X, name, ndim=(2,)))
         if categories is not None:
             categories.check_array(values, name)
         return Rows(values, None, categories)
-    known = categories or Categories()
-    check_names(as_names(frame.columns), known.table, name)
-    mask = known.mask(frame.shape[1], name)
+    expected = categories or Categories()
+    check_names(as_names(frame.columns), expected.table, name)
+    mask = expected.mask(frame.shape[1], name)
     numeric = frame.loc[:, ~mask] if mask.any() else frame
     for column, dtype in numeric.dtypes.items():
         if dtype.kind not in "fiub":
@@ -160,11 +165,11 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
     if mask.any():
         continuous, values = values, np.empty(frame.shape, dtype)
         values[:, ~mask] = continuous
-        for k, column in enumerate(known.columns):
-            values[:, column] = known.encoded(k, frame.iloc[:, column], name)
+        for k, column in enumerate(expected.columns):
+            values[:, column] = expected.encoded(k, frame.iloc[:, column], name)
     rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
     for k, (column, (choices, _)) in enumerate(rows._choices.items()):
-        if not isinstance(choices, np.dtype) and python_values(choices) != list(known.values[k]):
+        if not isinstance(choices, np.dtype) and python_values(choices) != list(expected.values[k]):
             got = short_repr(frame.dtypes.iloc[column], str)
             label = short_repr(frame.columns[column])
             raise ValueError(
@@ -175,23 +180,23 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
 
 
 def names_of(values: Any) -> tuple[str, ...] | None:
-    """Return the names of columns that a pandas Series has numbers for."""
+    """Return the names in the index of a pandas Series; None for other values."""
     return as_names(values.index) if hasattr(values, "to_frame") and hasattr(values, "index") else None
 
 
-def check_names(names: tuple[str, ...] | None, known: tuple[str, ...] | None, name: str) -> None:
-    """Refuse a table with other columns than those that are known, or in another order."""
-    if names is None or known is None or names == known:
+def check_names(names: tuple[str, ...] | None, expected: tuple[str, ...] | None, name: str) -> None:
+    """Refuse a table whose columns are not those of `expected`, in that order."""
+    if names is None or expected is None or names == expected:
         return
-    missing, more = ([each for each in a if each not in b] for a, b in ((known, names), (names, known)))
-    got = f"none of {short_repr(missing)}" if missing else short_repr(more) if more else "another order"
+    missing, extra = ([name for name in a if name not in b] for a, b in ((expected, names), (names, expected)))
+    got = f"none of {short_repr(missing)}" if missing else short_repr(extra) if extra else "another order"
     raise ValueError(
-        f"{name} must have the columns that the neighborhood was made of, {short_repr(list(known))}, got {got}"
+        f"{name} must have the columns that the neighborhood was made of, {short_repr(list(expected))}, got {got}"
     )
 
 
 def _width(dtype: Any) -> int:
-    """Bytes of a number; of a sparse column's, whose dtype does not tell."""
+    """Return the bytes of a number, also for the dtype of a sparse column."""
     return int(getattr(dtype, "subtype", dtype).itemsize)
 
 
@@ -250,7 +255,7 @@ def as_texts(X: Any, name: str = "X") -> Rows:
         raise ValueError(f"{name} must not be empty")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"{name} must hold str alone, got {short_repr(text)} at position {position}")
+            raise TypeError(f"{name} must hold only str, got {short_repr(text)} at position {position}")
     values = np.empty(len(texts), object)
     values[:] = texts
     return Rows(values)
@@ -269,14 +274,14 @@ def as_any_rows(X: Any, name: str = "X") -> Rows:
 
 
 @ignoring_float_errors
-def as_dtype(values: Any, dtype: Any, what: str) -> Any:
-    """Return finite values, an array or a csr matrix, in a floating dtype that can hold them."""
+def as_dtype(values: Any, dtype: Any, requirement: str) -> Any:
+    """Return finite values, an array or a csr matrix, in a floating dtype; refuse an overflow."""
     cast = values.astype(dtype, copy=False)
     if cast is not values and not np.isfinite(getattr(cast, "data", cast) if is_sparse(cast) else cast).all():
-        raise ValueError(f"{what} that {dtype} can hold, got an overflow")
+        raise ValueError(f"{requirement} that fit into {dtype}, got an overflow")
     return cast
 
 
 def _place(matrix: Any, entry: int) -> tuple[int, int]:
-    """Row and column of a csr matrix's entry."""
+    """Return row and column of a csr matrix's entry."""
     return int(np.searchsorted(matrix.indptr, entry, side="right")) - 1, int(matrix.indices[entry])

@@ -1,4 +1,4 @@
-"""Where rows come from: a table, a stream of batches, or the partitions of a Dask collection; in blocks."""
+"""Sources of rows: a table, a stream of batches, or the partitions of a Dask collection, cut into blocks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -13,15 +13,15 @@ from normlime_fast._checks import Array, as_array, as_frame, as_names, dask_clie
 from normlime_fast._inputs.labels import savable, unified, without
 from normlime_fast._inputs.rows import Rows, joined
 
-By = str | Array | Callable[[Any], ArrayLike] | None  # of what users pass, `as_by` makes that
+By = str | Array | Callable[[Any], ArrayLike] | None  # as returned by `as_grouping`
 
-UNUSABLE = 100  # rows at the beginning: if none of them can be used, it is the table that is wrong
+UNUSABLE = 100  # if none of the first so many rows can be used, the table itself is wrong
 
 
 class Block(NamedTuple):
     """Rows that are explained together."""
 
-    rows: Any  # Rows, or what becomes an array or a DataFrame where it is worked on
+    rows: Any  # Rows, or a Dask future of an array or a DataFrame
     instance_ids: Array
     labels: Array | None = None  # masked where a row has none
 
@@ -39,56 +39,56 @@ class Table:
         """Cut the rows into blocks of `size`."""
         return [slice(first, min(first + size, len(self))) for first in range(0, len(self), size)]
 
-    def rows(self, here: slice) -> Rows:
+    def rows(self, block: slice) -> Rows:
         """Return the rows of a block."""
-        return self.whole.take(here)
+        return self.whole.take(block)
 
     def identity(self) -> dict[str, Any]:
-        """What tells this table from others, by name."""
+        """Return named properties that distinguish this table from others."""
         return self.whole.identity()
 
 
 def as_grouping(by: Any, total: int | None, skip: bool) -> By:
-    """Return what a stream is to be grouped by, `total` rows as far as that is known."""
+    """Return the user's grouping of a stream, checked; `total` is the number of rows, if it is known."""
     if isinstance(by, str) and by != "target":
         raise ValueError(f'by must be None, "target", a callable or one label per row, got {short_repr(by)}')
     if by is None or isinstance(by, str) or callable(by):
-        known: By = by
-        return known
+        grouping: By = by
+        return grouping
     labels = by if isinstance(by, np.ma.MaskedArray) else as_array(by, "by")
     if labels.ndim != 1:
         raise ValueError(f"by must have one label per row, got shape {labels.shape}")
     if total is not None and len(labels) != total:
         raise ValueError(f"by must have one label per row, {total}, got {len(labels)}")
-    return _known(labels, "by", 0, skip)
+    return _as_labels(labels, "by", 0, skip)
 
 
 def no_label(name: str, row: int, got: str = "none") -> ValueError:
-    """Return what is said of a row without a label."""
-    what = "fill it, such as by 'missing', or leave the row out by on_error=\"skip\""
-    return ValueError(f"{name} must have a finite label for every row, got {got} for row {row}; {what}")
+    """Return the error for a row without a label."""
+    advice = "fill it, such as by 'missing', or leave the row out by on_error=\"skip\""
+    return ValueError(f"{name} must have a finite label for every row, got {got} for row {row}; {advice}")
 
 
-def _known(labels: Array, name: str, first: int, skip: bool) -> Array:
-    """Return labels, the first of row `first`, as `save` takes them; masked where there are none, if `skip`."""
-    none = without(labels)
-    if not none.any():
+def _as_labels(labels: Array, name: str, first: int, skip: bool) -> Array:
+    """Return the labels from row `first` on in a dtype that `save` accepts; if `skip`, absent ones are masked."""
+    absent = without(labels)
+    if not absent.any():
         return savable(np.asarray(labels), name)
     if not skip:
-        at = int(none.argmax())
-        raise no_label(name, first + at, short_repr(labels[at], str))
-    there = savable(np.asarray(labels[~none]), name) if not none.all() else np.zeros(1, bool)
-    return np.ma.MaskedArray(there[np.maximum(np.cumsum(~none) - 1, 0)], none)
+        position = int(absent.argmax())
+        raise no_label(name, first + position, short_repr(labels[position], str))
+    present = savable(np.asarray(labels[~absent]), name) if not absent.all() else np.zeros(1, bool)
+    return np.ma.MaskedArray(present[np.maximum(np.cumsum(~absent) - 1, 0)], absent)
 
 
 def blocks_of_batches(
     batches: Any, by: By, first: int, size: int, as_rows: Callable[..., Rows], skip: bool = False
 ) -> Iterator[Block]:
-    """Cut a stream into blocks of `size` rows, numbered from `first`, wherever its batches begin and end.
+    """Cut a stream into blocks of `size` rows, numbered from `first`, independent of the limits of its batches.
 
-    as_rows takes a batch, and what messages call it; if `skip`, also how many of its first rows at most are refused.
+    as_rows takes a batch and its name in messages; if `skip`, also the argument `n_first` of `usable_rows`.
     """
-    held: list[Block] = []  # what is not yet a block
+    held: list[Block] = []  # pieces of the next block
     for piece in _pieces(batches, by, first, size, as_rows, skip):
         held.append(piece)
         if piece.instance_ids[-1] - held[0].instance_ids[0] + 1 >= size:
@@ -125,87 +125,89 @@ def _pieces(batches: Any, by: By, first: int, size: int, as_rows: Callable[..., 
 
 
 class _Reader:
-    """Makes rows of one kind, with labels of one dtype, of the batches of a stream."""
+    """Turns the batches of a stream into rows of one kind with labels of one dtype."""
 
     def __init__(self, by: By, as_rows: Callable[..., Rows], skip: bool) -> None:
         self.by, self.as_rows, self.skip = by, as_rows, skip
-        self.count = 0  # of rows that were returned
-        self.early = 0  # of rows after these, all of which wait for the first that can be used
-        self.refused: Exception | None = None  # why they do
-        self.like: Rows | None = None  # one that can be used
-        self.ends: Array | None = None  # the least and the greatest label
+        self.count = 0  # of rows returned so far
+        self.early = 0  # of unusable rows before the first usable one, not yet returned
+        self.refused: Exception | None = None  # the error of the first of these
+        self.example: Rows | None = None  # one usable row
+        self.ends: Array | None = None  # the least and the greatest label so far
 
     def batch(self, batch: Any) -> tuple[Rows | None, Array | None]:
-        """Return the rows of a batch, after those that wait, and their labels; None as long as no row can be used."""
+        """Return the rows of a batch, preceded by early ones, and their labels; None before the first usable row."""
         rows = self._rows(batch)
         if rows is None:
             self.early += length(batch)
             return None, None
         labels = None if self.by is None or isinstance(self.by, str) else self._labels(batch, rows.count)
-        if self.refused is not None and self.like is not None:
-            rows = _together([standing_in(self.like, self.early, error_text(self.refused)), rows])
+        if self.refused is not None and self.example is not None:
+            rows = _together([standing_in(self.example, self.early, error_text(self.refused)), rows])
             if labels is not None:
                 labels = _in_one_dtype([np.ma.MaskedArray(np.zeros(self.early, labels.dtype), True), labels])
         self.count, self.early, self.refused = self.count + rows.count, 0, None
         return rows, labels
 
     def _rows(self, batch: Any) -> Rows | None:
-        most = () if not self.skip else (None,) if self.like is not None else (UNUSABLE - self.early,)
+        n_first = () if not self.skip else (None,) if self.example is not None else (UNUSABLE - self.early,)
         try:
-            rows = self.as_rows(batch, "batch", *most)
+            rows = self.as_rows(batch, "batch", *n_first)
         except (TypeError, ValueError) as error:
-            if self.like is None:
+            if self.example is None:
                 if not self.skip or self.early + length(batch) >= UNUSABLE:
                     raise
                 self.refused = self.refused or error
                 return None
-            if not self.skip or not _has_columns_of(batch, self.like):
+            if not self.skip or not _has_columns_of(batch, self.example):
                 raise
-            return standing_in(self.like, length(batch), error_text(error))
-        if self.like is None:
-            at = 0 if rows.usable is None else int(rows.usable.argmax())
-            self.like = replace(rows.take(np.array([at])), usable=None, fault=None)  # not all of the batch
-        _check_alike(rows, self.like)
+            return standing_in(self.example, length(batch), error_text(error))
+        if self.example is None:
+            row = 0 if rows.usable is None else int(rows.usable.argmax())
+            self.example = replace(rows.take(np.array([row])), usable=None, fault=None)  # a view would keep the batch
+        _check_alike(rows, self.example)
         return rows
 
     def _labels(self, batch: Any, count: int) -> Array:
-        """Return labels of the rows of a batch in a dtype that holds all labels so far."""
+        """Return the labels of a batch's rows in a dtype that holds all labels so far."""
         row = self.count + self.early
         if callable(self.by):
-            name, of, found = "by(batch)", "row of the batch", self.by(batch)
-            labels = found if isinstance(found, np.ma.MaskedArray) else as_array(found, name)
-            if isinstance(found, list | tuple) and labels.dtype.kind in "biufU":
-                labels = np.array(found, object)  # so that, as elsewhere in the stream, 1 does not become "1" or True 1
+            name, of, returned = "by(batch)", "row of the batch", self.by(batch)
+            labels = returned if isinstance(returned, np.ma.MaskedArray) else as_array(returned, name)
+            if isinstance(returned, list | tuple) and labels.dtype.kind in "biufU":
+                labels = np.array(returned, object)  # else NumPy would make "1" of 1, or 1 of True
         else:
             name, of, labels = "by", "row", np.asanyarray(self.by)[row : row + count]
         if labels.shape != (count,):
             raise ValueError(f"{name} must have one label per {of}, shape ({count},), got shape {labels.shape}")
-        labels = _known(labels, name, row, self.skip)
-        there = np.asarray(labels[~np.ma.getmaskarray(labels)])
-        if len(there):
-            ends, there = (there, there) if self.ends is None else unified(self.ends, there, f"{name} must have")
-            self.ends = np.sort(np.concatenate([ends, there]))[[0, -1]]
+        labels = _as_labels(labels, name, row, self.skip)
+        present = np.asarray(labels[~np.ma.getmaskarray(labels)])
+        if len(present):
+            ends = present
+            if self.ends is not None:
+                ends, present = unified(self.ends, present, f"{name} must have")
+            self.ends = np.sort(np.concatenate([ends, present]))[[0, -1]]
         return labels if self.ends is None else labels.astype(self.ends.dtype)
 
 
-def standing_in(like: Rows, count: int, fault: str) -> Rows:
-    """Return as many rows that cannot be used, for a fault."""
-    return replace(like.take(np.zeros(count, np.intp)), usable=np.zeros(count, bool), fault=fault)
+def standing_in(example: Rows, count: int, fault: str) -> Rows:
+    """Return `count` copies of a row in place of rows that cannot be used because of a fault."""
+    return replace(example.take(np.zeros(count, np.intp)), usable=np.zeros(count, bool), fault=fault)
 
 
 def length(X: Any) -> int:
-    """Return how many rows X has, an array, a table or a list."""
-    shape = getattr(X, "shape", None)  # a sparse matrix has no other length
+    """Return the number of rows of X, an array, a table or a list."""
+    shape = getattr(X, "shape", None)  # sparse matrices have no len
     if shape is None:
         return len(X)
     return int(shape[0]) if shape else 0
 
 
-def _has_columns_of(batch: Any, like: Rows) -> bool:
+def _has_columns_of(batch: Any, example: Rows) -> bool:
     frame = as_frame(batch, "batch")
     shape = getattr(batch, "shape", (None,))
     names = None if frame is None else as_names(frame.columns)
-    return names == like.feature_names and (len(shape) < 2 or tuple(shape[1:]) == like.values.shape[1:])
+    return names == example.feature_names and (len(shape) < 2 or tuple(shape[1:]) == example.values.shape[1:])
 
 
 def _batches(batches: Any, size: int) -> Iterable[Any]:
@@ -213,12 +215,12 @@ def _batches(batches: Any, size: int) -> Iterable[Any]:
         table = getattr(batches, "iloc", batches)  # of a Series
         return (table[first : first + size] for first in range(0, len(batches), size))
     if isinstance(batches, list | tuple) and len(batches) and not _is_text(batches[0]):
-        first_of_all = as_array(batches[0], "batches")
-        if first_of_all.ndim == 1:
+        batch = as_array(batches[0], "batches")
+        if batch.ndim == 1:
             batches = as_array(batches, "batches")  # a list of rows
     if len(getattr(batches, "shape", ())) >= 2:  # any kind of table, also one that is not in memory
         table = getattr(batches, "iloc", batches)
-        table = table.tocsr() if hasattr(table, "tocsr") else table  # not every sparse matrix can be cut
+        table = table.tocsr() if hasattr(table, "tocsr") else table  # not every sparse format can be sliced
         return (table[first : first + size] for first in range(0, batches.shape[0], size))
     if isinstance(batches, str | bytes | dict) or hasattr(batches, "shape") or not isinstance(batches, Iterable):
         raise TypeError(f"batches must be a table or an iterable of blocks of rows, got {type(batches).__name__}")
@@ -226,28 +228,28 @@ def _batches(batches: Any, size: int) -> Iterable[Any]:
 
 
 def _is_text(rows: Any) -> bool:
-    """Whether rows are texts, going by the first."""
-    known = isinstance(rows, list | tuple) or len(getattr(rows, "shape", ())) == 1
-    return known and len(rows) > 0 and isinstance(next(iter(rows)), str)
+    """Return whether rows are texts, judging by the first."""
+    is_list = isinstance(rows, list | tuple) or len(getattr(rows, "shape", ())) == 1
+    return is_list and len(rows) > 0 and isinstance(next(iter(rows)), str)
 
 
 def _is_empty(batch: Any) -> bool:
-    """Whether a batch has no rows; one without a length is not for this function to refuse."""
+    """Return whether a batch has no rows; False if it has no length, which is refused elsewhere."""
     return bool(getattr(batch, "shape", None) or hasattr(batch, "__len__")) and length(batch) == 0
 
 
-def _check_alike(rows: Rows, like: Rows) -> None:
-    if type(rows.values) is not type(like.values):
-        kinds = f"{type(like.values).__name__} and then {type(rows.values).__name__}"
+def _check_alike(rows: Rows, example: Rows) -> None:
+    if type(rows.values) is not type(example.values):
+        kinds = f"{type(example.values).__name__} and then {type(rows.values).__name__}"
         raise TypeError(f"batches must be of one kind, got {kinds}")
-    shapes = [r.values.shape[1:] for r in (like, rows)]
-    if rows.feature_names != like.feature_names or shapes[0] != shapes[1]:
+    shapes = [r.values.shape[1:] for r in (example, rows)]
+    if rows.feature_names != example.feature_names or shapes[0] != shapes[1]:
         if len(shapes[0]) != 1 or len(shapes[1]) != 1:
             raise ValueError(f"batches must have rows of one shape, got {shapes[0]} and then {shapes[1]}")
-        columns = [r.feature_names or f"{r.values.shape[1]} columns" for r in (like, rows)]
+        columns = [r.feature_names or f"{r.values.shape[1]} columns" for r in (example, rows)]
         raise ValueError(f"batches must have the same columns, got {columns[0]} and then {columns[1]}")
-    if rows.values.dtype != like.values.dtype:
-        raise ValueError(f"batches must have one dtype, got {like.values.dtype} and then {rows.values.dtype}")
+    if rows.values.dtype != example.values.dtype:
+        raise ValueError(f"batches must have one dtype, got {example.values.dtype} and then {rows.values.dtype}")
 
 
 def _joined(pieces: list[Block]) -> Block:
@@ -268,7 +270,7 @@ def _together(parts: list[Rows]) -> Rows:
 
 
 def _in_one_dtype(labels: list[Array]) -> Array:
-    """Put labels together in the dtype of the last, which holds all labels so far."""
+    """Concatenate labels in the dtype of the last part, which holds all labels so far."""
     alike = [part.astype(labels[-1].dtype) for part in labels]
     masked = any(isinstance(part, np.ma.MaskedArray) for part in alike)
     concatenate: Any = np.ma.concatenate if masked else np.concatenate
@@ -276,27 +278,27 @@ def _in_one_dtype(labels: list[Array]) -> Array:
     return together
 
 
-def _cut(block: Block, here: slice) -> Block:
-    labels = None if block.labels is None else block.labels[here]
-    return Block(block.rows.take(here), block.instance_ids[here], labels)
+def _cut(block: Block, rows: slice) -> Block:
+    labels = None if block.labels is None else block.labels[rows]
+    return Block(block.rows.take(rows), block.instance_ids[rows], labels)
 
 
 # --- Dask
 
 
 def is_dask(X: object) -> bool:
-    """Whether X is a Dask array or dataframe."""
+    """Return whether X is a Dask array or dataframe."""
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed") and hasattr(X, "ndim")
 
 
 class Partitions:
-    """The partitions of a Dask array or dataframe, which are blocks and stay where they are."""
+    """The partitions of a Dask array or dataframe: they serve as blocks, and stay on the workers of a client."""
 
     def __init__(self, X: Any, executor: Executor | None) -> None:
-        dask: Any = import_module("dask")  # of the user, who has a collection of it
+        dask: Any = import_module("dask")  # is installed, since X is a Dask collection
         self.client = dask_client(executor)
         if executor is not None and self.client is None:
-            raise TypeError("executor must be client.get_executor() of a Dask client where X is a Dask collection")
+            raise TypeError("executor must be client.get_executor() of a Dask client if X is a Dask collection")
         if X.ndim != 2:
             raise ValueError(f"X must be 2-D, got shape {X.shape}")
         self.n_columns = int(X.shape[1])
@@ -306,7 +308,7 @@ class Partitions:
             parts, lengths = X.to_delayed().ravel().tolist(), X.chunks[0]
         else:
             parts, lengths = X.to_delayed(), (np.nan,)
-        if np.isnan(lengths).any():  # they alone are computed, and come here
+        if np.isnan(lengths).any():  # compute only the lengths
             counted = [dask.delayed(len)(part) for part in parts]
             lengths = (
                 dask.compute(*counted) if self.client is None else self.client.gather(self.client.compute(counted))
@@ -321,25 +323,25 @@ class Partitions:
         return int(self.stops[-1]) if self.stops else 0
 
     def slices(self, size: int) -> list[slice]:
-        """One block a partition."""
+        """Return one block per partition."""
         firsts = sorted(self.parts)
         return [slice(first, stop) for first, stop in zip(firsts, [*firsts[1:], len(self)], strict=True)]
 
-    def rows(self, here: slice) -> Any:
-        """Return what will be the rows of a block; here only if there is no client."""
-        part = self.parts[here.start]
+    def rows(self, block: slice) -> Any:
+        """Return a future of the rows of a block; without a client, the rows."""
+        part = self.parts[block.start]
         return part.compute() if self.client is None else self.client.compute(part)
 
     def identity(self) -> dict[str, Any]:
-        """What tells this collection from others, by name."""
+        """Return named properties that distinguish this collection from others."""
         return {"X of shape": [len(self), self.n_columns], "partitions": sorted(self.parts), "values of X": self.token}
 
 
 def blocks_of_partitions(table: Partitions, by: By, first: int) -> Iterator[Block]:
-    """Every partition as a block, numbered from `first`."""
+    """Yield every partition as a block; rows are numbered from `first`."""
     if callable(by):
-        raise TypeError('by must be None, "target" or one label per row where X is a Dask collection')
+        raise TypeError('by must be None, "target" or one label per row if X is a Dask collection')
     labels = by if isinstance(by, np.ndarray) else None
-    for here in table.slices(0):
-        instance_ids = np.arange(first + here.start, first + here.stop)
-        yield Block(table.rows(here), instance_ids, None if labels is None else labels[here])
+    for block in table.slices(0):
+        instance_ids = np.arange(first + block.start, first + block.stop)
+        yield Block(table.rows(block), instance_ids, None if labels is None else labels[block])

@@ -1,4 +1,4 @@
-"""Rows of which some cannot be used: the others stand in for them, and a mark says which."""
+"""Replace rows that cannot be used by copies of others, and mark them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,14 +10,14 @@ from normlime_fast._checks import as_array, as_frame, error_text, is_sparse
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import UNUSABLE, length
 
-Checked = Callable[[Any, str], Rows]  # the user's rows, and what messages call them: raises if one cannot be used
+Checked = Callable[[Any, str], Rows]  # (the user's rows, their name in messages): raises if one cannot be used
 
 
-def usable_rows(checked: Checked, X: Any, name: str = "X", most: int | None = UNUSABLE) -> Rows:
-    """Return the rows that `checked` takes, with others standing in for the rest.
+def usable_rows(checked: Checked, X: Any, name: str = "X", n_first: int | None = UNUSABLE) -> Rows:
+    """Return the rows that `checked` accepts, with copies of them in place of the rest.
 
-    Its error is raised if it takes no row, or none of the first `most`. Of n rows, k of which it refuses, it looks at
-    O(k log n) parts.
+    Its error is raised if it accepts no row, or none of the first `n_first`. If it refuses k of n rows, it is called
+    for O(k log n) parts.
     """
     try:
         return checked(X, name)
@@ -25,46 +25,46 @@ def usable_rows(checked: Checked, X: Any, name: str = "X", most: int | None = UN
         table = _as_table(X, name)
         usable = np.zeros(length(table), bool)
 
-        def look(start: int, stop: int) -> None:
+        def mark(start: int, stop: int) -> None:
             try:
                 _checked_numbers(checked, _part_of(table, slice(start, stop)), name)
                 usable[start:stop] = True
             except (TypeError, ValueError):
                 if stop - start > 1:
-                    look(start, (start + stop) // 2)
-                    look((start + stop) // 2, stop)
+                    mark(start, (start + stop) // 2)
+                    mark((start + stop) // 2, stop)
 
-        begin = min(len(usable), most or len(usable))
-        if begin:
-            look(0, begin)
+        head = min(len(usable), n_first or len(usable))
+        if head:
+            mark(0, head)
         if not usable.any():
             raise
-        if begin < len(usable):
-            look(begin, len(usable))
+        if head < len(usable):
+            mark(head, len(usable))
         rows = _checked_numbers(checked, _part_of(table, np.flatnonzero(usable)), name)
-        stands = np.maximum(np.cumsum(usable) - 1, 0)
-        return replace(rows.take(stands), usable=usable, fault=error_text(error))
+        sources = np.maximum(np.cumsum(usable) - 1, 0)  # the last usable row before each, or the first of all
+        return replace(rows.take(sources), usable=usable, fault=error_text(error))
 
 
 def _as_table(X: Any, name: str) -> Any:
-    """Return what can be cut into parts."""
+    """Return X as an object that can be cut into parts."""
     frame = as_frame(X, name)
     if frame is not None:
         return frame
     if is_sparse(X):
         return X.tocsr()
-    known = isinstance(X, np.ndarray | list | tuple) or hasattr(X, "iloc")
-    return X if known else as_array(X, name)
+    can_be_cut = isinstance(X, np.ndarray | list | tuple) or hasattr(X, "iloc")
+    return X if can_be_cut else as_array(X, name)
 
 
-def _part_of(table: Any, here: Any) -> Any:
+def _part_of(table: Any, rows: Any) -> Any:
     if isinstance(table, list | tuple):
-        return table[here] if isinstance(here, slice) else [table[k] for k in here]
-    return getattr(table, "iloc", table)[here]
+        return table[rows] if isinstance(rows, slice) else [table[k] for k in rows]
+    return getattr(table, "iloc", table)[rows]
 
 
 def _checked_numbers(checked: Checked, part: Any, name: str) -> Rows:
-    """Check some rows, of which a column is one of numbers if that is what they have in it."""
+    """Check some rows; columns of objects count as numeric if these rows have only numbers in them."""
     try:
         return checked(part, name)
     except TypeError:

@@ -45,7 +45,7 @@ SUMMARY = np.dtype(
 )
 
 
-@kernel(fastmath={"contract", "reassoc"})
+@kernel(fastmath={"contract", "reassoc"})  # sums in any order; weights are finite
 def _sums(weights: Array) -> tuple[float, float]:
     """Sums of the weights and of their squares."""
     total = squares = 0.0

@@ -1,4 +1,4 @@
-"""Where perturbed points come from: one file a kind."""
+"""Neighborhoods: sources of perturbed samples, one file per kind."""
 
 from typing import Any
 
@@ -27,12 +27,18 @@ __all__ = [
 
 
 def as_neighborhood(neighborhood: Any) -> Neighborhood:
-    """Return what an explainer works with."""
+    """Return the user's neighborhood as a `Neighborhood`."""
+    if isinstance(neighborhood, SharedPoints) and not isinstance(getattr(neighborhood, "proximity", None), Proximity):
+        got = short_repr(getattr(neighborhood, "proximity", None))
+        raise TypeError(f"proximity of the neighborhood must be a Proximity, such as nlf.Proximity(), got {got}")
     if isinstance(neighborhood, Neighborhood):
         return neighborhood
     if isinstance(neighborhood, Perturbs) and not isinstance(neighborhood, type):
         return Custom(neighborhood)
+    got = type(neighborhood).__name__
+    if isinstance(neighborhood, type):
+        got = f"the class {neighborhood.__name__}; pass an object of it"
     raise TypeError(
-        "neighborhood must be a Gaussian, Pool, Binned, Mask or an object with perturb and n_features, got"
-        f" {short_repr(neighborhood) if isinstance(neighborhood, type) else type(neighborhood).__name__}"
+        "neighborhood must be a Gaussian, Pool, Binned, Mask, another Neighborhood or SharedPoints, or an object with"
+        f" perturb and n_features, got {got}"
     )

@@ -1,4 +1,4 @@
-"""Bins and categories, as lime takes tables by default."""
+"""Binned: lime's default neighborhood for tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,20 +18,20 @@ from normlime_fast._neighborhoods.proximity import Kernel, Proximity
 
 @dataclass(frozen=True, eq=False)
 class Binned(SharedPoints):
-    """See a table in bins and categories: a feature is to be in the same bin, or of the same category, as the instance.
+    """Describe samples by bins and categories: a feature tells whether a column has the instance's bin or category.
 
     This is lime's default for tables. Points are drawn column by column: a bin or category by its share of the training
-    data, and inside a bin a truncated normal with the mean and standard deviation of the data there. They do not depend
-    on the instance, so that one set of `n_samples` points serves all, as in `Pool`. The feature of a column is 0 where
-    the point is in the instance's bin and -1 elsewhere: its weight is the effect of being in the instance's bin. Made
-    by `from_data`.
+    data, and a value in a bin from a truncated normal with the mean and standard deviation of the bin's data. They do
+    not depend on the instance, so that all instances share one set of `n_samples` points, as in `Pool`. The feature of
+    a column is 0 if the point is in the instance's bin, otherwise -1: its weight is the effect of being in the
+    instance's bin. Made by `from_data`.
 
     Attributes
     ----------
     bins : Bins
         Edges, shares, means and standard deviations of the bins.
     features : {"column", "bin"}
-        Whether weights are reported for columns, or for the bins that instances are in.
+        Whether weights are reported for columns or for bins.
     proximity : Proximity
         The kernel and its width.
     """
@@ -39,7 +39,7 @@ class Binned(SharedPoints):
     bins: Bins
     features: Literal["column", "bin"]
     proximity: Proximity
-    _data: Rows = field(repr=False)  # none of it but how rows look
+    _data: Rows = field(repr=False)  # one row, for the type, dtypes and names of rows
 
     @classmethod
     @ignoring_float_errors
@@ -64,14 +64,14 @@ class Binned(SharedPoints):
             Columns, by position or name, that hold categories: numbers, or strings in a DataFrame. All others are cut
             into bins.
         quantiles : int, default 4
-            Bins of a column: 4 for quartiles, 10 for deciles. Equal edges are one.
+            Number of bins per column: 4 for quartiles, 10 for deciles. Equal edges are merged.
         edges : mapping of column to sequence of float, optional
-            Inner edges of your own for some columns; a value on an edge belongs to the bin below.
+            Your own inner edges for some columns; a value on an edge belongs to the bin below.
         features : {"column", "bin"}, default "column"
-            What weights are reported for: the columns; or every bin and category of every column, of which an instance
-            has one each. Then the importance says which bins matter, and names are those of `describe`.
+            Features for which weights are reported: the columns; or every bin and category of every column, where an
+            instance has one per column. Then the importance is that of bins, with the names of `describe`.
         width, kernel
-            See `Pool.from_data`; by default lime's. A distance is the root of the number of columns that differ.
+            See `Pool.from_data`; the defaults are lime's. A distance is the root of the number of columns that differ.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class Binned(SharedPoints):
         Raises
         ------
         TypeError, ValueError
-            If an argument is not as above, or a bin has no row of `X` in it.
+            If an argument is not as above, or a bin contains no row of `X`.
 
         Examples
         --------
@@ -100,7 +100,7 @@ class Binned(SharedPoints):
         return cls(bins, features, proximity, rows.take(slice(1)))
 
     def describe(self, X: ArrayLike) -> list[list[str]]:
-        """Say what the features of rows are: the bin or category that each column is in.
+        """Describe the features of rows: the bin or category of each column.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Binned(SharedPoints):
         Raises
         ------
         TypeError, ValueError
-            If `X` has other columns than the training data, or a category that it had not.
+            If `X` has other columns than the training data, or a category that is not in it.
 
         Examples
         --------
@@ -129,7 +129,7 @@ class Binned(SharedPoints):
         return as_rows(X, name, self._data.categories)
 
     def _features(self, rows: Rows) -> Features:
-        """Return the features: the columns, or the bins of all."""
+        """Return the features: the columns, or the bins of all columns."""
         if self.features == "column":
             return super()._features(rows)
         names = self.bins.feature_names_by_bin()
@@ -139,7 +139,7 @@ class Binned(SharedPoints):
         check_alike(rows, self._data)
 
     def _coordinates(self, values: Array) -> Array:
-        """Return the bins and categories."""
+        """Return the codes of bins and categories."""
         return self.bins.codes(values)
 
     def _categorical(self, d: int) -> Array:

@@ -1,4 +1,4 @@
-"""Tables cut into bins, as lime does by default: quantile bins of continuous columns, and categories."""
+"""Bins of tables, as in lime: quantile bins of continuous columns, and categories."""
 
 import math
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from normlime_fast._inputs.rows import Rows
 
 
 class Interval(NamedTuple):
-    """Bins of a continuous column: bin b has the values x with edges[b - 1] < x <= edges[b], for b = 0, 1, ..."""
+    """Bins of a continuous column: bin b contains x if edges[b - 1] < x <= edges[b], for b = 0, 1, ..."""
 
     names: tuple[str, ...]
     frequencies: Array  # shares of the training rows
-    edges: Array  # one less than bins
+    edges: Array  # one fewer than bins
     means: Array  # of the training values in the bin
-    stds: Array  # of the same, plus 1e-11 as in lime
-    mins: Array  # as in lime: the lower edge, which itself is outside, or the least training value
+    stds: Array  # of the same values, plus 1e-11 as in lime
+    mins: Array  # as in lime: the lower edge, which is outside the bin, or the least training value
     maxs: Array  # the upper edge, or the largest training value
-    lowest: Array  # the least and largest number inside that the column's dtype has
+    lowest: Array  # the least and greatest number of the column's dtype in the bin
     highest: Array
 
     def codes(self, values: Array) -> Array:
@@ -35,13 +35,13 @@ class Interval(NamedTuple):
     def draw(self, codes: Array, uniform: Array) -> Array:
         """Return a value of each bin: quantiles of its truncated normal.
 
-        lime's values are the same in law but for bins of one value, mins == maxs, for which it gives 0.
+        lime's values have the same distribution, except that it returns 0 for bins of one value, mins == maxs.
         """
         from scipy.special import ndtr, ndtri  # takes long to import
 
         means, stds = self.means[codes], self.stds[codes]
         lower, upper = (self.mins[codes] - means) / stds, (self.maxs[codes] - means) / stds
-        # Of the two probabilities, below and above, the smaller one has the digits.
+        # Of the two tail probabilities, the smaller one is more accurate.
         below = ndtr(lower) * (1 - uniform) + ndtr(upper) * uniform
         above = ndtr(-lower) * (1 - uniform) + ndtr(-upper) * uniform
         values: Array = means + stds * np.where(below < above, ndtri(below), -ndtri(above))
@@ -53,20 +53,20 @@ class Choice(NamedTuple):
 
     names: tuple[str, ...]
     frequencies: Array  # shares of the training rows
-    numbers: Array  # ascending: what stands for the categories in the rows
+    numbers: Array  # ascending: represent the categories in rows
 
     def codes(self, values: Array) -> Array:
         """Return the positions of the values among the categories."""
         return np.searchsorted(self.numbers, values)
 
     def draw(self, codes: Array, uniform: Array) -> Array:
-        """Return what stands for these categories."""
+        """Return the numbers that represent these categories."""
         return self.numbers[codes]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bins:
-    """What is learned from training rows: of every column its bins or categories."""
+    """The bins or categories of every column, learned from training rows."""
 
     columns: tuple[Interval | Choice, ...]
 
@@ -76,10 +76,10 @@ class Bins:
     @classmethod
     @ignoring_float_errors
     def from_data(cls, rows: Rows, quantiles: int = 4, edges: Mapping[int | str, ArrayLike] | None = None) -> "Bins":
-        """Cut continuous columns at quantiles, as lime does, or at the user's own edges of columns by name or position.
+        """Cut continuous columns at quantiles, as lime does, or at the user's edges, given by name or position.
 
-        Of lime's bins, those without training rows (between two edges that no row separates; above the last edge where
-        that is the maximum) are joined to the one below, so that every bin can be drawn from.
+        lime's bins without training rows (between two edges without a row between them; above the last edge if that is
+        the maximum) are merged into the bin below, so that values can be drawn from every bin.
         """
         quantiles = as_count(quantiles, "quantiles", minimum=2)
         names = rows.feature_names or tuple(str(j) for j in range(rows.values.shape[1]))
@@ -98,36 +98,36 @@ class Bins:
         return cls(tuple(columns))
 
     def codes(self, values: Array) -> Array:
-        """Return the numbers of bins, or positions of categories, of values (m, d)."""
+        """Return the numbers of the bins, or positions of the categories, of values (m, d)."""
         codes = np.empty(values.shape)
         for j, column in enumerate(self.columns):
             codes[:, j] = column.codes(values[:, j])
         return codes
 
     def draw(self, seed: np.uint64, n: int) -> Array:
-        """Draw n rows, (n, d), every column by its frequencies and on its own.
+        """Draw n rows, (n, d), each column independently by its frequencies.
 
         The first rows are the same for every n. Values of float32 columns are float32 numbers.
         """
         values = np.empty((n, len(self.columns)))
         for j, column in enumerate(self.columns):
             words = np.random.Philox(key=np.array([seed, j], np.uint64)).random_raw(2 * n).reshape(n, 2)
-            uniform = ((words >> np.uint64(12)) + 0.5) * 2.0**-52  # inside (0, 1), and so is 1 - uniform, exactly
+            uniform = ((words >> np.uint64(12)) + 0.5) * 2.0**-52  # in (0, 1), like 1 - uniform, which is exact
             chosen = np.searchsorted(np.cumsum(column.frequencies)[:-1], uniform[:, 0], side="right")
             values[:, j] = column.draw(chosen, uniform[:, 1])
         return values
 
     def names(self, codes: Array) -> list[str]:
-        """Return what people read for an instance's codes (d,), such as "37 < age <= 48" and "workclass = Private"."""
+        """Return the names of an instance's codes (d,), such as "37 < age <= 48" and "workclass = Private"."""
         return [column.names[int(code)] for column, code in zip(self.columns, codes, strict=True)]
 
     def feature_names_by_bin(self) -> tuple[str, ...]:
-        """Return the names of all bins, column after column."""
+        """Return the names of all bins, column by column."""
         return tuple(name for column in self.columns for name in column.names)
 
     @property
     def offsets(self) -> Array:
-        """(d,) ints: bin b of column j is number offsets[j] + b of all bins."""
+        """(d,) ints: bin b of column j has number offsets[j] + b among all bins."""
         return np.cumsum([0, *(len(column.names) for column in self.columns[:-1])])
 
 
@@ -141,7 +141,7 @@ def _own_edges(edges: Mapping[int | str, ArrayLike], rows: Rows, names: tuple[st
         if j is None:
             raise ValueError(f"edges must be of columns of X, by name or position, got {short_repr(key)}")
         if j in own:
-            raise ValueError(f"edges must have every column once, got column {names[j]} twice")
+            raise ValueError(f"edges must not contain duplicates, got column {names[j]} twice")
         own[j] = as_numbers(values, f"edges of column {names[j]}", ndim=(1,)).astype(np.float64)
         if (np.diff(own[j]) <= 0).any():
             raise ValueError(f"edges of column {names[j]} must ascend, got {short_repr(own[j].tolist())}")
@@ -154,7 +154,7 @@ def _interval(column: Array, j: int, name: str, quantiles: int, own: Array | Non
     column = column.astype(np.float64)
     least, largest = column.min(), column.max()
     if not np.isfinite(len(column) * max(-least, largest) ** 2):
-        raise ValueError(f"X must have values whose squares can be added up, got an overflow in column {j}")
+        raise ValueError(f"X must have values whose squares can be summed, got an overflow in column {j}")
     edges = own
     if edges is None:
         edges = np.unique(np.percentile(column, 100 * np.arange(1, quantiles) / quantiles))
@@ -163,10 +163,10 @@ def _interval(column: Array, j: int, name: str, quantiles: int, own: Array | Non
     names = _interval_names(name, edges, least, largest)
     counts = np.bincount(codes, minlength=len(names))
     if not counts.all():
-        raise ValueError(f"edges must leave training rows in every bin, got none with {names[counts.argmin()]}")
-    inside = [column[codes == b] for b in range(len(names))]
+        raise ValueError(f"edges must leave training rows in every bin, got none in the bin {names[counts.argmin()]}")
+    members = [column[codes == b] for b in range(len(names))]
     mins, maxs = np.append(least, edges), np.append(edges, largest)
-    means, stds = np.array([part.mean() for part in inside]), np.array([part.std() + 1e-11 for part in inside])
+    means, stds = np.array([part.mean() for part in members]), np.array([part.std() + 1e-11 for part in members])
     lowest, highest = mins.astype(dtype), maxs.astype(dtype)
     lowest[1:] = np.where(lowest <= mins, np.nextafter(lowest, dtype.type(np.inf)), lowest)[1:]
     highest = np.where(highest > maxs, np.nextafter(highest, dtype.type(-np.inf)), highest)
@@ -174,9 +174,9 @@ def _interval(column: Array, j: int, name: str, quantiles: int, own: Array | Non
 
 
 def _interval_names(name: str, edges: Array, least: float, largest: float) -> tuple[str, ...]:
-    """Name bins by edges with four digits of themselves and of the gap to the next one, or to the end of the data.
+    """Name bins by their edges, rounded to four digits of the edge or of the gap to the next edge or end of the data.
 
-    Different edges then look different; whole numbers are never rounded.
+    So different edges have different texts; whole numbers are never rounded.
     """
     marks = np.array([least, *edges, largest])
     texts = []

@@ -1,5 +1,6 @@
-"""Neighborhoods of the user's own."""
+"""The user's own neighborhoods: objects with `perturb`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,14 +15,20 @@ from normlime_fast._neighborhoods.samplers import InstanceSampler, InstanceSampl
 
 @runtime_checkable
 class Perturbs(Protocol):
-    """What a neighborhood of your own must have: a number of features, and how an instance is perturbed.
+    """Interface of your own neighborhood: a number of features, and a method that perturbs an instance.
 
-    A tuple of str ``feature_names`` is welcome. It is pickled for executors and compared by checkpoints.
+    A tuple of str ``feature_names`` names the features. Without it they have no names: those of a DataFrame's columns
+    are not used, since features need not be columns.
+
+    The object is pickled for executors, and checkpoints compare its attributes, but not its code: `perturb` must not
+    change the attributes. With `n_jobs`, several threads call it at the same time. The number of columns of X is not
+    checked, and the model predicts X first, so that a model may fail for rows that `perturb` would refuse. An error in
+    `perturb` ends the run, also with ``on_error="skip"``.
 
     Attributes
     ----------
     n_features : int
-        How many features a sample has, d.
+        Number of features of a sample, d.
     """
 
     n_features: int
@@ -32,9 +39,9 @@ class Perturbs(Protocol):
         Parameters
         ----------
         instance : ndarray, str, or csr row of shape (1, columns)
-            A row of X; of a DataFrame, its values.
+            A row of X; if X is a DataFrame, the row's values.
         n_samples : int
-            How many samples to return, n.
+            Number of samples to return, n.
         rng : numpy.random.Generator
             The only source of randomness to use: it depends on the seed of the explainer and the number of the row, or
             of its set of `shared_samples`.
@@ -42,35 +49,42 @@ class Perturbs(Protocol):
         Returns
         -------
         inputs : array of shape (n, ...), csr matrix of n rows, or list of n str
-            Samples as the model takes them, of the kind that X is.
+            Samples as inputs of the model, of the same kind as X.
         Z : array of shape (n, d)
-            Their features. Where they are 0 at the instance, the explanation's `intercept` is the surrogate's value
-            there.
+            Their features, stored as float32. If these are 0 at the instance, the explanation's `intercept` is the
+            surrogate's value at the instance.
         weights : array of shape (n,), optional
-            Their proximity weights, at least 0; without, all are equal.
+            Their proximity weights, at least 0; without weights, all are equal.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Custom(Neighborhood):
-    """A neighborhood of the user's own, as an explainer takes it."""
+    """Wraps the user's own neighborhood as a `Neighborhood`."""
 
     neighborhood: Perturbs
+
+    def __post_init__(self) -> None:
+        """Refuse a number of features that is none before there are rows."""
+        self._n_features()
+
+    def _n_features(self) -> int:
+        return as_count(self.neighborhood.n_features, "n_features of the neighborhood")
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_any_rows(X, name)
 
     def _features(self, rows: Rows) -> Features:
-        """Return the features, as the user's class has them."""
-        d = as_count(self.neighborhood.n_features, "n_features of the neighborhood")
+        """Return the features that the user's object declares."""
+        d = self._n_features()
         names = getattr(self.neighborhood, "feature_names", None)
         if names is not None and len(names) != d:
             raise ValueError(f"feature_names of the neighborhood must have {d} names, got {len(names)}")
         return Features(d, None if names is None else tuple(str(name) for name in names))
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> InstanceSampler:
-        """Return what calls the user's `perturb`."""
+        """Return a sampler that calls the user's `perturb`."""
         d = self._features(rows).n_features
 
         def draw(number: int, row: int) -> InstanceSamples:
@@ -85,17 +99,17 @@ class Custom(Neighborhood):
     def _checked(self, returned: object, n: int, d: int, rows: Rows) -> InstanceSamples:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
             raise TypeError(
-                f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {short_repr(returned)}"
+                f"perturb must return a tuple (inputs, Z) or (inputs, Z, weights), got {_described(returned)}"
             )
-        inputs, Z = returned[0], np.require(as_numbers(returned[1], "Z of perturb", ndim=(2,)), np.float32, ["C", "W"])
+        Z = np.require(_part(as_numbers, returned[1], "Z", ndim=(2,)), np.float32, ["C", "W"])
         if Z.shape != (n, d):
             raise ValueError(f"perturb must return Z of shape ({n}, {d}), got {Z.shape}")
         if not np.isfinite(Z).all():
-            raise ValueError("perturb must return Z that float32 can hold, got an overflow")
-        given = as_any_rows(inputs, "inputs of perturb").values
+            raise ValueError("perturb must return Z that fits into float32, got an overflow")
+        given = _part(as_any_rows, returned[0], "inputs").values
         if type(given) is not type(rows.values):
-            got = f"{type(given).__name__}, where X is a {type(rows.values).__name__}"
-            raise TypeError(f"perturb must return inputs of the kind that X is, got a {got}")
+            got = f"{type(given).__name__} for a {type(rows.values).__name__}"
+            raise TypeError(f"perturb must return inputs of the same kind as X, got a {got}")
         if given.shape != (n, *rows.values.shape[1:]):
             raise ValueError(f"perturb must return inputs of shape {(n, *rows.values.shape[1:])}, got {given.shape}")
         if rows.values.dtype.kind == "f":
@@ -104,8 +118,29 @@ class Custom(Neighborhood):
         return InstanceSamples(given, Z, weights)
 
 
+def _part(checked: Callable[..., Any], given: object, name: str, **options: Any) -> Any:
+    """Return part of what perturb returned, or say what is wrong with it: `name` is no argument of the user's call."""
+    try:
+        return checked(given, name, **options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the {name} that perturb returns{str(error).removeprefix(name)}") from None
+
+
+def _described(returned: object) -> str:
+    """Return the types of what perturb returned, with shapes instead of numbers."""
+    if isinstance(returned, tuple | list):
+        parts = [_kind(part) for part in returned[:4]] + ["..."] * (len(returned) > 4)
+        return f"a {type(returned).__name__} ({', '.join(parts)})"
+    return _kind(returned) if hasattr(returned, "shape") else short_repr(returned)
+
+
+def _kind(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__}{'' if shape is None else f' of shape {shape}'}"
+
+
 def _weights(given: ArrayLike, n: int) -> Array:
-    weights = as_array(as_numbers(given, "weights of perturb", ndim=(1,)), "weights").astype(np.float64)
+    weights = as_array(_part(as_numbers, given, "weights", ndim=(1,)), "weights").astype(np.float64)
     if weights.shape != (n,):
         raise ValueError(f"perturb must return one weight per sample, shape ({n},), got shape {weights.shape}")
     if (weights < 0).any():

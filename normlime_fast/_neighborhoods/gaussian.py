@@ -1,4 +1,4 @@
-"""Independent Gaussian noise around the instance, and the library's normal variates by themselves."""
+"""Gaussian: independent normal noise around the instance; and `sample_gaussian`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,51 +19,51 @@ from normlime_fast._checks import (
     short_repr,
 )
 from normlime_fast._inputs.categories import Categories
-from normlime_fast._inputs.rows import Rows, as_rows, names_of
+from normlime_fast._inputs.rows import Rows, as_rows, names_of, overflow_message
 from normlime_fast._kernels import categories as redraws
 from normlime_fast._kernels import gaussian, quasirandom
 from normlime_fast._messages import Message, Numbers
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.samplers import ArraySampler
 
-LARGEST_NORMAL = 6.7  # no float32 variate is larger: sqrt(-2 log 2^-32) = 6.66
+LARGEST_NORMAL = 6.7  # above every float32 variate: sqrt(-2 log 2^-32) = 6.66
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Neighborhood):
     """Perturb each feature around the instance by independent Gaussian noise (Eq. 2 of the paper).
 
-    A sample is ``x + scale * z`` with standard normal ``z``; the surrogate is fitted to ``z``, so its weights are
-    changes of the output per standard deviation of the noise and can be compared between features of any unit.
+    A sample is ``x + scale * z`` with standard normal ``z``. The surrogate is fitted to ``z``, so its weights are
+    changes of the output per standard deviation of the noise, and comparable between features of different units.
 
     Parameters
     ----------
     scale : float or array_like of shape (d,)
-        Standard deviation of the noise of every feature, in the feature's own unit. A feature of scale 0, or of a
-        subnormal one, is held fixed and never selected.
+        Standard deviation of the noise of every feature, in the feature's own unit. A feature whose scale is 0 or
+        subnormal is held fixed and never selected.
     sampling : {"iid", "sobol"}, default "iid"
-        Independent samples, or scrambled Sobol points (Owen 1998) with a random digital shift of their own for every
-        set of samples, which are spread more evenly. On tables with tree ensembles the weights had 2 to 7 times less
-        variance, for a smooth model of five columns more than 10 times, for a model that looks like noise at this
-        scale the same (``benchmarks/studies/sampling.py``). Take "sobol" where calls of the model are what costs, and
-        lower n_samples, best to a power of 2. Means stay unbiased; rows share the points, but not their shifts. The
-        points are scipy's, for at most 21,201 columns, and may change with its version.
+        Independent samples, or scrambled Sobol points (Owen 1998), which are spread more evenly; every set of samples
+        has its own random digital shift. On tables with tree ensembles, Sobol points reduced the variance of the
+        weights 2 to 7 times; for a smooth model of five columns, more than 10 times; for a model that looks like noise
+        at this scale, not at all (``benchmarks/studies/sampling.py``). Use "sobol" if calls of the model dominate the
+        time, and lower n_samples, preferably to a power of 2. Means stay unbiased; rows share the points, but not their
+        shifts. The points are scipy's, for at most 21,201 columns, and may change with its version.
     categories : Categories, optional
-        Columns that hold categories: `from_data` finds them. The surrogate sees z = 0 where a sample has the instance's
-        category and z = -1 where it has another: the weight is the effect of having the instance's category, compared
-        with the others by their shares of the data.
+        Columns that hold categories, as found by `from_data`. z is 0 if a sample has the instance's category and -1
+        otherwise: the weight is the effect of having the instance's category instead of the others, as frequent as they
+        are in the data.
     keep : float, default 0.5
-        Share of the samples in which a categorical column keeps the instance's category; in the rest it is one of the
-        others, by their shares of the data. So the effect of a category is estimated equally well however rare it is.
-        With 0, categories are drawn by their shares of the data whatever the instance has.
+        Fraction of the samples in which a categorical column keeps the instance's category; the others have another one,
+        drawn by its frequency in the data. So the effect of the instance's category is estimated equally well however
+        rare it is. With 0, categories are drawn by their frequencies, whichever the instance has.
 
     Raises
     ------
     TypeError, ValueError
-        If `scale` is not numeric, not finite, negative, or neither a number nor 1-D, `sampling` is another, or `keep`
-        is not in [0, 1).
-        `explain` refuses rows to which noise cannot be added: where it overflows, or is less than half the distance
-        between neighbouring floating-point numbers (64 for float32 near 1e9) and would be rounded away.
+        If `scale` is not numeric, not finite, negative, or neither a number nor 1-D, `sampling` is not as above, or
+        `keep` is not in [0, 1).
+        `explain` refuses rows to which noise cannot be added: if it overflows, or if its scale is less than half the
+        distance between neighbouring floating-point numbers (64 for float32 near 1e9), so that it is rounded away.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Gaussian(Neighborhood):
 
     def __post_init__(self) -> None:
         if not isinstance(self.categories, Categories | None):
-            raise TypeError(f"categories must be those that from_data finds, got {short_repr(self.categories)}")
+            raise TypeError(f"categories must be those of from_data, got {short_repr(self.categories)}")
         if self.categories is None and names_of(self.scale) is not None:
             object.__setattr__(self, "categories", Categories(table=names_of(self.scale)))
         scale = as_numbers(self.scale, "scale", ndim=(0, 1)).astype(np.float64)
@@ -105,7 +105,7 @@ class Gaussian(Neighborhood):
         categorical: Sequence[int | str] = (),
         keep: float = 0.5,
     ) -> "Gaussian":
-        """Take the column standard deviations of data, times `width`, as the scale.
+        """Use the column standard deviations of data, times `width`, as the scale.
 
         A column that is constant except for rounding gets 0: its standard deviation is less than half the distance
         between neighbouring floating-point numbers.
@@ -113,9 +113,9 @@ class Gaussian(Neighborhood):
         Parameters
         ----------
         X : array_like or pandas.DataFrame of shape (n, d)
-            Data that stands for what the model sees, as a rule the training data.
+            Data like the model's inputs, usually the training data.
         width : float, default 1.0
-            How far the neighborhood reaches, in standard deviations of the data.
+            Width of the neighborhood, in standard deviations of the data.
         sampling : {"iid", "sobol"}, default "iid"
             See `Gaussian`.
         categorical : sequence of int or str, optional
@@ -130,8 +130,9 @@ class Gaussian(Neighborhood):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a finite 2-D array of numbers but for its categories, a column's spread overflows, `width` is
-            not positive, `categorical` names no column of `X`, or `keep` is not in [0, 1).
+            If `X` is not a finite 2-D array of numbers, except for its categories; a column's standard deviation
+            overflows; `width` is not positive; `categorical` has an entry that is not a column of `X`; or `keep` is not
+            in [0, 1).
 
         Examples
         --------
@@ -159,14 +160,14 @@ class Gaussian(Neighborhood):
 
     @ignoring_float_errors
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> ArraySampler:
-        """Return what makes the samples of these rows, after a look at whether they leave it room."""
+        """Return the sampler of these rows, after a check that they can be perturbed."""
         d = rows.values.shape[1]
         scale = self._scale_for(rows)
         points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
         redraw = _redrawn(self.categories) if self.categories is not None and self.categories.columns else None
 
-        def perturb(sets: Array, starts: Array, here: slice, Z: Array, weights: Array, inputs: Array) -> None:
-            X = np.array(rows.values[here])  # writable, as not all are: one compiled kernel fewer
+        def perturb(sets: Array, starts: Array, block: slice, Z: Array, weights: Array, inputs: Array) -> None:
+            X = np.array(rows.values[block])  # always writable, so that only one kernel is compiled
             if points is not None:
                 quasirandom.draw(seed, sets, points, Z)
             gaussian.perturb(seed, sets, starts, X, scale, points is not None, Z, inputs)
@@ -176,21 +177,20 @@ class Gaussian(Neighborhood):
         return ArraySampler(perturb, n_samples, d, weighted=False, shares_sets=redraw is None)
 
     def _scale_for(self, rows: Rows) -> Array:
-        """Return the scale as (d,), checked against the rows it will perturb."""
+        """Return the scale as (d,), checked against the rows."""
         d = rows.values.shape[1]
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
         if self.categories is not None:
-            scale[list(self.categories.columns)] = 0.0  # they are drawn anew
-        scale[scale < np.finfo(np.float64).tiny] = 0.0  # as they are where subnormal numbers are flushed
+            scale[list(self.categories.columns)] = 0.0  # categories are drawn anew instead
+        scale[scale < np.finfo(np.float64).tiny] = 0.0  # some processors flush subnormal numbers to 0
         largest = np.abs(rows.values).max(axis=0)
         room = np.where(rows.float32, np.finfo(np.float32).max, np.finfo(np.float64).max) / 8
-        far = largest.astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room  # in eighths: this must not overflow
+        far = largest.astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room  # in eighths, without overflow
         if far.any():
             k = int(far.argmax())
-            got = f"got an overflow in column {rows.label(k)}"
-            raise ValueError(f"X and scale must leave room to perturb in {_dtype(rows, k)}, {got}")
+            raise ValueError(overflow_message(_dtype(rows, k), rows.label(k)))
         lost = (scale > 0) & (scale < _least(rows.float32, largest))
         if lost.any():
             raise ValueError(_lost(rows, scale, int(lost.argmax())))
@@ -198,23 +198,23 @@ class Gaussian(Neighborhood):
 
 
 def _dtype(rows: Rows, k: int) -> str:
-    """Return the dtype in which the model gets a column."""
+    """Return the dtype of a column in the model's inputs."""
     return "float32" if rows.float32[k] else "float64"
 
 
 @ignoring_float_errors
 def _least(float32: Array, sizes: Array) -> Array:
-    """Scales below which noise is rounded away from numbers of these sizes: half of their spacing.
+    """Return the scales below which noise added to numbers of these sizes is rounded away: half of their spacing.
 
-    At that scale two thirds of the samples have the row's own number, and weights of a linear model, fitted to noise
-    that it did not get, are 1.4% too small; at half of it 95% and 57%.
+    At that scale, two thirds of the samples equal the row's own number. The surrogate of a linear model is fitted to
+    noise that the model did not get, so that its weights are 1.4% too small. At half that scale: 95% and 57%.
     """
     spacing: Array = np.where(float32, np.spacing(sizes.astype(np.float32)), np.spacing(sizes))
     return spacing.astype(np.float64) / 2
 
 
 def _lost(rows: Rows, scale: Array, k: int) -> Message:
-    """Say where a column first loses noise of this scale."""
+    """Return the error that names the first row in which a column's noise is rounded away."""
     values = rows.values[:, k]
     least = _least(rows.float32[k], np.abs(values))
     row = int((scale[k] < least).argmax())
@@ -227,7 +227,7 @@ def _lost(rows: Rows, scale: Array, k: int) -> Message:
 
 
 def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> Array:
-    """Return the standard deviations of the columns of X times `width`; 0 of `fixed` ones, and of equal values."""
+    """Return the standard deviations of the columns of X times `width`; 0 for `fixed` and constant columns."""
     values = values.astype(np.float64)
     exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
     scale: Array = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
@@ -240,7 +240,7 @@ def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> 
 
 
 def _redrawn(categories: Categories) -> tuple[Array, Array, Array, Array]:
-    """Lay categories out flat for the kernel: columns, where each one's begin, cumulative shares and numbers."""
+    """Return flat arrays for the kernel: columns, the first category of each, cumulative shares and numbers."""
     firsts = np.cumsum([0, *(len(shares) for shares in categories.frequencies)])
     cumulative = np.concatenate([np.cumsum(shares) for shares in categories.frequencies])
     numbers = np.concatenate([categories.numbers(k) for k in range(len(categories.columns))])
@@ -254,17 +254,17 @@ def _check_sobol_columns(d: int) -> None:
         raise ValueError(f'sampling "sobol" takes at most {qmc.Sobol.MAXDIM} columns, got {d}')
 
 
-@lru_cache(maxsize=2)  # blocks of one run have the same
+@lru_cache(maxsize=2)  # shared by the blocks of a run
 def _sobol_points(seed: np.uint64, n: int, d: int) -> Array:
-    """Scrambled Sobol points, (n, d) uint32."""
-    from scipy.stats import qmc  # takes longer to import than all the rest
+    """Return scrambled Sobol points, (n, d) uint32."""
+    from scipy.stats import qmc  # takes longer to import than everything else
 
     rng = np.random.default_rng(int(seed))
     try:
         sobol = qmc.Sobol(d, bits=32, rng=rng)
     except TypeError:  # scipy before 1.15
         sobol = qmc.Sobol(d, bits=32, seed=rng)
-    first = 1 << (n.bit_length() - 1)  # a power of 2, as many as scipy gives without a warning
+    first = 1 << (n.bit_length() - 1)  # a power of 2: scipy warns of other first numbers
     points = np.concatenate([sobol.random(first), sobol.random(n - first)]) if n > first else sobol.random(first)
     return (points * 2.0**32).astype(np.uint32)
 
@@ -280,7 +280,7 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     shape : int or sequence of int
         Shape of the result.
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator, optional
-        Where the 64-bit seed comes from (SPEC 7).
+        Source of the 64-bit seed (SPEC 7).
     dtype : {float32, float64}, default float32
         Floating type of the result.
 
@@ -291,7 +291,7 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     Raises
     ------
     TypeError, ValueError
-        If a dimension is not an integer of at least 0, `dtype` is another, or `rng` is none of the above.
+        If a dimension is not an integer of at least 0, or `dtype` or `rng` is not as above.
     MemoryError
         If the result does not fit into memory.
 
@@ -304,19 +304,19 @@ def sample_gaussian(shape: int | Iterable[int], rng: object = None, *, dtype: DT
     >>> bool((z == nlf.sample_gaussian((1000, 3), rng=0)).all())
     True
     """
-    if isinstance(shape, np.ndarray):  # which is an Iterable even if it has no dimensions
+    if isinstance(shape, np.ndarray):  # an Iterable even without dimensions
         shape = shape.tolist()
     lengths = shape if isinstance(shape, Iterable) else (shape,)
     dimensions = tuple(as_count(length, "shape", minimum=0) for length in lengths)
     try:
-        known = np.dtype(dtype) in (np.float32, np.float64)
+        supported = np.dtype(dtype) in (np.float32, np.float64)
     except TypeError:
-        known = False
-    if not known:
+        supported = False
+    if not supported:
         raise ValueError(f"dtype must be float32 or float64, got {short_repr(dtype)}")
     try:
         out = np.empty(dimensions, dtype)
     except ValueError as error:
-        raise ValueError(f"shape must be possible for an array, got {short_repr(dimensions)}: {error}") from None
+        raise ValueError(f"shape must be a valid shape of an array, got {short_repr(dimensions)}: {error}") from None
     gaussian.fill(as_seed(rng), np.uint64(0), np.uint64(gaussian.STREAM), np.uint64(0), out.reshape(-1))
     return out

@@ -1,4 +1,4 @@
-"""Presence and absence: neighborhoods in which features are on or off."""
+"""Mask: a neighborhood whose features are switched on and off."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,45 +21,44 @@ from normlime_fast._neighborhoods.words import Words
 class Mask(Neighborhood):
     """Switch features on and off (Figure 2 of the paper): off means a baseline, such as a grey or a blurred image.
 
-    The surrogate is fitted to indicators, 1 where a feature is on: a weight is what presence of the feature adds to
-    the output, and the intercept is the surrogate's value where all are on. The first of the samples is the instance
-    itself. Rows are tables, images (H, W) or (H, W, C) of any dtype, time series, sparse rows, or texts: see `text`.
+    The surrogate is fitted to indicators, 1 if a feature is on: a weight is the effect of the feature's presence on the
+    output, and the intercept is the surrogate's value with all features on. The first sample is the instance itself.
+    Rows are tables, images (H, W) or (H, W, C) of any dtype, time series, sparse rows, or texts: see `text`.
 
-    Of a csr matrix, the features are a row's non-zeros, which are set to 0; the model gets csr, the weights belong to
-    the matrix's columns, and what it costs follows the non-zeros, never the number of columns.
+    For a csr matrix, the features are a row's non-zeros, which are set to 0. The model gets csr, the weights belong to
+    the matrix's columns, and the cost depends on the number of non-zeros, not on the number of columns.
 
-    The explainer's threads call functions that are given here, `n_jobs` of them at a time.
+    The explainer's threads, up to `n_jobs` at a time, call functions that are passed here.
 
     Parameters
     ----------
     baseline : float, array_like, {"blur", "segment_mean"} or callable, default 0.0
-        What is there where a feature is off, in X's own unit: a number; an array of a row's shape, such as the mean
-        of the data, see `from_data`; "blur", each image after a Gaussian filter of a tenth of its height;
-        "segment_mean", the mean of each segment and channel, as lime has it for images; or a function that takes a
-        row and returns an array of its shape. Rounded where X holds integers. 0 for sparse rows.
+        Value of a feature that is off, in X's own unit: a number; an array of a row's shape, such as the mean of the
+        data, see `from_data`; "blur", each image after a Gaussian filter of a tenth of its height; "segment_mean", the
+        mean of each segment and channel, as in lime for images; or a function that takes a row and returns an array of
+        its shape. Rounded if X holds integers. Must be 0 for sparse rows.
     segments : int, pair of int, array_like of int, callable or None, optional
-        Which positions are a feature together. None: every column, or every pixel with all its channels. An int or a
-        pair: a grid of so many rows and columns over the image, or so many pieces of a series. An array with a
+        Positions that form one feature. None: every column, or every pixel with all its channels. An int or a pair: a
+        grid with this number of rows and columns over the image, or this number of pieces of a series. An array with a
         row's shape, or an image's (H, W): labels from 0 to d - 1. A callable, such as
-        ``skimage.segmentation.slic``: takes a row and returns labels, any integers; as features then differ from
-        image to image, weights belong to pixels, each of which has that of its whole segment; `n_features` counts
-        segments.
+        ``skimage.segmentation.slic``: takes a row and returns labels, any integers. Features then differ between
+        images, so weights belong to pixels: each has the weight of its segment. `n_features` counts segments.
     render : callable, optional
-        In place of `baseline`: ``render(row, masks)`` takes masks (n, d), True where a feature is on, the first of
-        them all True, and returns the n inputs of the model, of a row's shape.
+        In place of `baseline`: ``render(row, masks)`` takes masks (n, d), True if a feature is on, the first of
+        them all True, and returns n inputs of the model, each of a row's shape.
     probability : float, default 0.5
-        Share of the features that are on, on average, in the scheme "bernoulli".
+        Mean share of the features that are on, in the scheme "bernoulli".
     scheme : {"bernoulli", "text"}, default "bernoulli"
-        Each feature is on or off by itself, as lime has it for images; or a number of features uniform on 1..d is
-        off, as lime has it for texts.
+        "bernoulli": each feature is on or off independently, as in lime for images. "text": the number of features that
+        are off is uniform on 1..d, as in lime for texts.
     kernel : {"exponential", "uniform"}, default "exponential"
         Proximity weights: exp(-distance^2 / (2 width^2)), where distance is the cosine distance of mask and instance,
         1 - sqrt(share of the features that are on); or all equal.
     width : float, default 0.25
-        Of the exponential kernel, in units of the distance. The default is lime's for images and for texts, where it
-        says 25 of distances in percent.
+        Width of the exponential kernel, in units of the distance. The default is lime's for images and for texts; for
+        texts, lime has 25 because its distances are in percent.
     feature_names : iterable of str, optional
-        Names of the features; of X's columns, by default, where they have them.
+        Names of the features; by default those of X's columns, if these are the features.
 
     Raises
     ------
@@ -112,12 +111,12 @@ class Mask(Neighborhood):
     @classmethod
     @ignoring_float_errors
     def from_data(cls, X: ArrayLike, **options: Any) -> "Mask":
-        """Take the mean of data as the baseline: of every column, or the mean image.
+        """Use the mean of data as the baseline: of every column, or the mean image.
 
         Parameters
         ----------
         X : array_like or pandas.DataFrame of shape (n, ...)
-            Data that stands for what the model sees, as a rule the training data.
+            Data like the model's inputs, usually the training data.
         **options
             See `Mask`; all of its parameters except `baseline`.
 
@@ -128,7 +127,7 @@ class Mask(Neighborhood):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not an array of finite numbers, or its mean overflows; and as `Mask`.
+            If `X` is not an array of finite numbers, or its mean overflows; and as in `Mask`.
 
         Examples
         --------
@@ -159,22 +158,22 @@ class Mask(Neighborhood):
         kernel: Literal["exponential", "uniform"] = "exponential",
         width: float = 0.25,
     ) -> "Mask":
-        r"""Remove words of texts, as lime does: X and what the model gets are lists of str.
+        r"""Remove words from texts, as lime does: X and the model's inputs are lists of str.
 
-        A feature is a word of the text that is in the vocabulary, wherever it stands in the text. Where it is off, the
-        text lacks these words; all else stays. Weights belong to the vocabulary, in ascending order.
+        A feature is a word of the text that is in the vocabulary, with all its occurrences. If it is off, they are
+        removed from the text; the rest is unchanged. Weights belong to the vocabulary, in ascending order.
 
         Parameters
         ----------
         documents : iterable of str, optional
             Their words are the vocabulary; needed without a vectorizer.
         vectorizer : CountVectorizer or TfidfVectorizer of scikit-learn, optional
-            A fitted one, whose vocabulary and ``token_pattern`` (or ``tokenizer``) are used. Words are found in the
-            text as it is, and looked up as the vectorizer spells them, such as in lower case. Entries of more than
-            one word are never features.
+            Fitted vectorizer, whose vocabulary and ``token_pattern`` (or ``tokenizer``) are used. Words are found in
+            the original text, and looked up after the vectorizer's preprocessing, such as in lower case. Entries of
+            more than one word are never features.
         tokenizer : callable, optional
-            Takes a text and returns a list of pieces of it, in their order. By default, words are what ``\w+``
-            matches, upper and lower case apart, which are lime's.
+            Takes a text and returns a list of pieces of it, in their order. By default, words are the matches of
+            ``\w+``, case-sensitive, as in lime.
         probability, scheme, kernel, width
             See `Mask`.
 
@@ -185,8 +184,8 @@ class Mask(Neighborhood):
         Raises
         ------
         TypeError, ValueError
-            If `documents` are not texts, or have no words; if `vectorizer` is another, not fitted, or does not find
-            words; or if `tokenizer` returns something that is not in the text.
+            If `documents` are not texts, or have no words; if `vectorizer` is of another type, not fitted, or its
+            analyzer is not "word"; or if `tokenizer` returns pieces that are not in the text.
 
         References
         ----------
@@ -203,7 +202,7 @@ class Mask(Neighborhood):
         mask = cls(probability=probability, scheme=scheme, kernel=kernel, width=width)
         if vectorizer is None and documents is None:
             raise TypeError("documents must be a list of str, got None; without them, pass a vectorizer")
-        if hasattr(documents, "transform") and not hasattr(documents, "iloc"):  # but a Series has it, too
+        if hasattr(documents, "transform") and not hasattr(documents, "iloc"):  # a Series has `transform`, too
             raise TypeError(f"documents must be a list of str, got a {type(documents).__name__}; pass vectorizer=")
         if vectorizer is not None and tokenizer is not None:
             raise TypeError("tokenizer must be None with a vectorizer, which has its own")
@@ -260,7 +259,7 @@ class Mask(Neighborhood):
             return texts(draws, self._words, rows.values)
         if not isinstance(rows.values, np.ndarray):
             return sparse(draws, rows.values)
-        values = np.require(rows.values, requirements=["C", "W"])  # writable: one compiled kernel fewer
+        values = np.require(rows.values, requirements=["C", "W"])  # always writable: compiles one kernel, not two
         if self.render is not None:
             return rendered(draws, self.render, self.segments, values)
         if callable(self.segments):
@@ -269,7 +268,7 @@ class Mask(Neighborhood):
 
 
 def _as_baseline(baseline: Any) -> Any:
-    """Return what the user gives as a float, a read-only array, a known word or a callable."""
+    """Return the user's baseline as a float, a read-only array, "blur", "segment_mean" or a callable."""
     if isinstance(baseline, str):
         if baseline not in ("blur", "segment_mean"):
             raise ValueError(

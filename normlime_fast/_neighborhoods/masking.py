@@ -1,4 +1,4 @@
-"""Samplers of rows, images, sparse rows and texts whose features are on or off."""
+"""Samplers of `Mask` for tables, images, sparse rows and texts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from normlime_fast._neighborhoods.samplers import ArraySampler, InstanceSampler,
 from normlime_fast._neighborhoods.segments import Segments, absent_values
 from normlime_fast._neighborhoods.words import Words, written
 
-SEGMENTS = 100  # about as many as users find in an image; it sets the size of batches alone
-ALONE = np.array([0, 1])  # where the only instance of a set begins and ends
+SEGMENTS = 100  # a usual number in an image; affects only the size of batches
+SINGLE = np.array([0, 1])  # start and stop of the only instance of a set
 
 
 @dataclass(frozen=True)
 class Draws:
-    """How masks are drawn and weighed."""
+    """Draws masks and their weights."""
 
     seed: np.uint64
     n_samples: int
-    chance: np.uint32  # as masks.draw takes it
+    chance: np.uint32  # see masks.draw
     width: float | None  # of the exponential kernel; None: all weights are equal
 
     @ignoring_float_errors
     def table(self, d: int) -> Array:
-        """Weights by the number of features that are on; none if they are all equal."""
+        """Return weights by the number of features that are on; an empty array if all are equal."""
         if self.width is None:
             return np.empty(0)
         distance = 1.0 - np.sqrt(np.arange(d + 1) / d if d else np.ones(1))
@@ -42,53 +42,53 @@ class Draws:
 
 
 def filled(draws: Draws, baseline: Any, segments: Array | None, values: Array) -> ArraySampler:
-    """Sample rows that have the same segments."""
+    """Return the sampler of rows with the same segments."""
     common = Segments.of(segments, values.shape[1:])
     X = values.reshape(len(values), -1)
     table = draws.table(common.count)
 
-    def perturb(sets: Array, starts: Array, here: slice, Z: Array, weights: Array, inputs: Array) -> None:
+    def perturb(sets: Array, starts: Array, block: slice, Z: Array, weights: Array, inputs: Array) -> None:
         masks.draw(draws.seed, sets, draws.chance, table, Z, weights)
         flat = inputs.reshape(*inputs.shape[:2], -1)
-        absent = absent_values(baseline, values[here], common).reshape(X[here].shape)
-        masks.render(Z, starts, _bits(X[here]), _bits(absent), common.of_values, _bits(flat))
+        absent = absent_values(baseline, values[block], common).reshape(X[block].shape)
+        masks.render(Z, starts, _bits(X[block]), _bits(absent), common.of_values, _bits(flat))
 
     return ArraySampler(perturb, draws.n_samples, common.count, weighted=table.size > 0)
 
 
 def segmented(draws: Draws, baseline: Any, find: Callable[[Array], Any], values: Array) -> InstanceSampler:
-    """Sample rows that have segments of their own."""
+    """Return the sampler of rows that each have their own segments."""
 
     def draw(number: int, row: int) -> InstanceSamples:
         x = values[row : row + 1]
-        segments = Segments.found(find, x[0])
+        segments = Segments.of_row(find, x[0])
         Z, weights = draws.of_set(number, segments.count)
         absent = absent_values(baseline, x, segments)
         flat = np.empty((1, len(Z), x.size), x.dtype)
         X, others = x.reshape(1, -1), absent.reshape(1, -1)
-        masks.render(Z[None], ALONE, _bits(X), _bits(others), segments.of_values, _bits(flat))
+        masks.render(Z[None], SINGLE, _bits(X), _bits(others), segments.of_values, _bits(flat))
         return InstanceSamples(flat.reshape(len(Z), *x.shape[1:]), Z, weights, segments.places())
 
     return InstanceSampler(draw, draws.n_samples, min(SEGMENTS, values[0].size))
 
 
 def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any, values: Array) -> InstanceSampler:
-    """Sample rows as the user makes them."""
+    """Return the sampler of rows whose inputs the user renders."""
     shape, dtype = values.shape[1:], values.dtype
 
     def segments_of(row: int) -> Segments:
-        return Segments.found(segments, values[row]) if callable(segments) else Segments.of(segments, shape)
+        return Segments.of_row(segments, values[row]) if callable(segments) else Segments.of(segments, shape)
 
     def draw(number: int, row: int) -> InstanceSamples:
         own = segments_of(row)
         Z, weights = draws.of_set(number, own.count)
-        inputs = as_array(render(values[row].copy(), Z == 0), "what render returns")
+        inputs = as_array(render(values[row].copy(), Z == 0), "the output of render")
         if inputs.shape != (len(Z), *shape):
             raise ValueError(
                 f"render must return an input for each mask, shape {(len(Z), *shape)}, got shape {inputs.shape}"
             )
         if inputs.dtype.kind not in "fiub" or not np.isfinite(inputs).all():
-            raise ValueError(f"render must return finite numbers, got some of dtype {inputs.dtype} that are not")
+            raise ValueError(f"render must return finite numbers, got other values of dtype {inputs.dtype}")
         if dtype.kind == "f":
             inputs = as_dtype(inputs, dtype, "render must return inputs")
         return InstanceSamples(inputs, Z, weights, own.places() if callable(segments) else None)
@@ -99,7 +99,7 @@ def rendered(draws: Draws, render: Callable[[Array, Array], Any], segments: Any,
 
 
 def sparse(draws: Draws, values: Any) -> InstanceSampler:
-    """Sample rows of a csr matrix, whose non-zeros are their features."""
+    """Return the sampler of rows of a csr matrix, whose non-zeros are their features."""
 
     def draw(number: int, row: int) -> InstanceSamples:
         entries = slice(values.indptr[row], values.indptr[row + 1])
@@ -117,7 +117,7 @@ def sparse(draws: Draws, values: Any) -> InstanceSampler:
 
 
 def texts(draws: Draws, words: Words, values: Array) -> InstanceSampler:
-    """Sample texts, whose words are their features."""
+    """Return the sampler of texts, whose words are their features."""
 
     def draw(number: int, row: int) -> InstanceSamples:
         columns, feature = words.find(values[row])
@@ -126,10 +126,12 @@ def texts(draws: Draws, words: Words, values: Array) -> InstanceSampler:
         inputs[:] = written(values[row], feature, Z)
         return InstanceSamples(inputs, Z, weights, columns)
 
-    some = values[:: -(-len(values) // 10)]
-    return InstanceSampler(draw, draws.n_samples, -(-sum(len(words.find(text)[0]) for text in some) // len(some)))
+    examples = values[:: -(-len(values) // 10)]
+    return InstanceSampler(
+        draw, draws.n_samples, -(-sum(len(words.find(text)[0]) for text in examples) // len(examples))
+    )
 
 
 def _bits(values: Array) -> Array:
-    """The values as unsigned integers."""
+    """Return a view of the values as unsigned integers."""
     return values.view(f"u{values.itemsize}")

@@ -1,29 +1,52 @@
-"""Points that serve all instances: chosen once, predicted once, and seen by every instance in its own way."""
+"""SharedPoints: points that are chosen and predicted once, and weighted anew for every instance."""
 
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from normlime_fast._checks import Array, ignoring_float_errors, short_repr
+from normlime_fast._checks import Array, as_array, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
-from normlime_fast._neighborhoods.base import Ask, Features, Neighborhood, check_samples
+from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
 from normlime_fast._neighborhoods.proximity import Proximity
 from normlime_fast._neighborhoods.samplers import PointSampler
 
 
 class SharedPoints(Neighborhood):
-    """A neighborhood with one set of points for all instances; base class of `Pool` and `Binned`, and of your own.
+    """Share one set of points between all instances; base class of `Pool`, `Binned` and your own classes.
 
-    The model predicts the points once. An instance sees a point by how far it is in the coordinates that `_coordinates`
-    returns: these differences are the features, and `proximity` makes weights of the distances. The instance itself is
-    one more point, with weight 1.
+    The model predicts the points once. The features of a point are its differences from the instance in the coordinates
+    that `_coordinates` returns, and `proximity` computes weights from the distances. The instance itself is one more
+    point, with weight 1.
 
-    A subclass has an attribute `proximity`, a `Proximity`, and implements `_points` and `_coordinates`, with the names
-    of arguments as here. They depend on nothing but their arguments and the object's fields. The rest has defaults; for
-    why names have an underscore, and for `_rows`, `_features` and `_check`, see `Neighborhood`.
+    A subclass has an attribute `proximity`, a `Proximity`, and implements `_points` and `_coordinates`, with the same
+    names of arguments. Both must depend only on their arguments and the object's fields. The rest has defaults. See
+    `Neighborhood` for `_rows`, `_features`, `_check` and the reason for the underscores.
+
+    Methods to implement
+    --------------------
+    _points(seed: np.uint64, n_samples: int) -> Rows
+        Choose or draw 1 to `n_samples` points, rows of the kind that X is: ``self._rows`` makes them of an array or a
+        DataFrame, and ``take`` takes some of these. The `seed` suits ``np.random.default_rng(int(seed))``.
+    _coordinates(values: ndarray) -> ndarray
+        Return coordinates (m, d) of points or instances: finite numbers, those of points at most 1e18 in size. The
+        `values` (m, columns) are float32 or float64, and read-only. Distances and features are both measured in these
+        coordinates: if they are standard deviations, a weight is the change of the output over one of them.
+
+    Methods to override
+    -------------------
+    _features(rows: Rows) -> Features
+        The number of features and a tuple of their names, or None. By default the features are the columns of X;
+        if `_coordinates` returns other columns, this must be defined.
+    _rows, _check
+        See `Neighborhood`. An X that is unlike the points is refused in any case.
+    _categorical(d: int) -> ndarray
+        Which coordinates are categories, (d,) bool: two of them are at a distance of 1. By default none.
+    _without_data() -> SharedPoints
+        A copy without what `_points` alone needs: it is pickled for executors. By default the object itself.
 
     Examples
     --------
@@ -49,70 +72,110 @@ class SharedPoints(Neighborhood):
     """
 
     proximity: Proximity
-    _counted: ClassVar[str] = "n_samples"  # what an error about too few points calls their number
+    _counted: ClassVar[str] = "the number of points"  # its name in an error about too few points
 
     @abstractmethod
     def _points(self, seed: np.uint64, n_samples: int) -> Rows:
-        """Choose or draw the points, at most `n_samples`; `self._rows` makes `Rows` of an array or DataFrame."""
+        """Choose or draw at most `n_samples` points; `self._rows` converts an array or DataFrame to `Rows`."""
 
     @abstractmethod
     def _coordinates(self, values: Array) -> Array:
-        """Return where rows are in the space of distances and features, (m, d), of their `values`."""
+        """Return the coordinates (m, d) of rows from their `values`; distances and features are computed from them."""
 
     def _categorical(self, d: int) -> Array:
-        """Return which coordinates are categories, (d,) bool, which differ or do not; by default none."""
+        """Return which coordinates are categories, whose differences are 0 or -1, (d,) bool; by default none."""
         return np.zeros(d, bool)
 
     def _differs_from_constant(self, values: Array) -> Array:
-        """Return which rows differ from all points in a column that has no coordinate, (m,) bool; by default none.
+        """Return which rows differ from all points in a column without a coordinate, (m,) bool; by default none.
 
-        The points cannot tell what their outputs owe to that, so that they themselves get no weight.
+        The points do not show the effect of that column on the output, so these rows get weight 0 in their own fit.
         """
         return np.zeros(len(values), bool)
 
     def _places(self, coordinates: Array) -> Array | None:
-        """Return which of `_features` those of rows are, (m, d), ascending; by default None: these in their order."""
+        """Return the ascending positions of rows' features among `_features`, (m, d); None if they are the same."""
         return None
 
     def _without_data(self) -> "SharedPoints":
-        """Return what is needed once the points are chosen, and goes to other processes."""
+        """Return the object without data that is not needed once the points are chosen, for other processes."""
         return self
 
     @ignoring_float_errors
-    def _prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, ask: Ask) -> "AnsweredPoints":
+    def _prepare(
+        self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows
+    ) -> "PredictedPoints":
         """Choose the points and call the model for them."""
-        points = self._points(seed, n_samples)
+        points = checked_points(self, seed, n_samples)
         coordinates = self._located(points)
         d = coordinates.shape[1]
-        check_samples(min(points.count, self.proximity.nearest or points.count), n_features, d, self._counted)
-        outputs = np.ascontiguousarray(ask(points).T)
-        return AnsweredPoints(self._without_data(), coordinates, self._categorical(d), outputs)
+        self._checked_places(coordinates, points)
+        categorical = np.asarray(self._categorical(d))
+        if categorical.shape != (d,) or categorical.dtype != bool:
+            got = f"got shape {categorical.shape} and dtype {categorical.dtype}"
+            raise ValueError(f"_categorical must return a bool for each of {d} coordinates, {got}")
+        nearest = self.proximity.nearest or points.count
+        name = "nearest" if nearest < points.count else "n_samples" if points.count == n_samples else self._counted
+        check_samples(min(points.count, nearest), n_features, d, name)
+        outputs = np.ascontiguousarray(predict(points).T)
+        return PredictedPoints(self._without_data(), coordinates, categorical, outputs, points.take(slice(1)))
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
-        """Refuse to sample: the points must be predicted before."""
+        """Raise an error: the points must be predicted first."""
         raise TypeError(f"{type(self).__name__} must be prepared before it is sampled")
 
     def _located(self, rows: Rows, d: int | None = None) -> Array:
-        """Return the coordinates of rows, checked since kernels rely on their shape."""
-        coordinates = np.asarray(self._coordinates(rows.values), np.float64)
+        """Return the coordinates of rows; their shape is checked, since kernels rely on it."""
+        coordinates = as_array(self._coordinates(_read_only(rows.values)), "what _coordinates returns")
         if (
             coordinates.ndim != 2
             or len(coordinates) != rows.count
             or coordinates.shape[1] != (d or coordinates.shape[1])
         ):
-            wanted = f"({rows.count}, {'d' if d is None else d})"
-            raise ValueError(f"_coordinates must return an array of shape {wanted}, got shape {coordinates.shape}")
+            shape = f"({rows.count}, {'d' if d is None else d})"
+            raise ValueError(f"_coordinates must return an array of shape {shape}, got shape {coordinates.shape}")
+        if coordinates.dtype.kind not in "fiub":
+            raise TypeError(f"_coordinates must return real numbers, got dtype {coordinates.dtype}")
+        coordinates = np.require(coordinates, np.float64, ["C", "W"])
+        bad = np.isnan(coordinates) if d else ~(np.abs(coordinates) <= distances.LARGEST)  # of rows that may be far off
+        if bad.any():
+            numbers = "finite numbers" if d else f"finite numbers of at most {distances.LARGEST:g} for points"
+            raise ValueError(f"_coordinates must return {numbers}, got {coordinates[bad][0]:g}")
         return coordinates
+
+    def _checked_places(self, coordinates: Array, rows: Rows) -> Array | None:
+        """Return which of `_features` those of rows are, checked since they become columns of the result."""
+        count = self._features(rows).n_features
+        places = self._places(coordinates)
+        if places is None:
+            if coordinates.shape[1] != count:
+                expected = f"_coordinates must return one column for each of the {count} features"
+                raise ValueError(
+                    f"{expected}, got {coordinates.shape[1]}; if other features are meant, define _features"
+                )
+            return None
+        places = np.asarray(places)
+        if (
+            places.shape != coordinates.shape
+            or places.dtype.kind not in "iu"
+            or (np.diff(places, axis=1) <= 0).any()
+            or places.min() < 0
+            or places.max() >= count
+        ):
+            expected = f"_places must return ascending integers from 0 to {count - 1} of shape {coordinates.shape}"
+            raise ValueError(f"{expected}, got {short_repr(places)}")
+        return places
 
 
 @dataclass(frozen=True, eq=False)
-class AnsweredPoints(Neighborhood):
-    """A neighborhood whose points are chosen, and what the model predicted for them."""
+class PredictedPoints(Neighborhood):
+    """A neighborhood whose points are chosen, with the model's outputs for them."""
 
     source: SharedPoints  # without the data that it no longer needs
     points: Array  # (n, d) coordinates
     categorical: Array  # (d,) bool
     outputs: Array  # (n_outputs, n)
+    like: Rows  # one of the points, as the model got it
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return self.source._rows(X, name)
@@ -124,42 +187,68 @@ class AnsweredPoints(Neighborhood):
         self.source._check(rows)
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
-        """Return what compares these rows with the points."""
+        """Return the sampler that compares these rows with the points."""
+        check_alike(rows, self.like)
         count, d = self.points.shape
         instances = self.source._located(rows, d)
-        apart = self.source._differs_from_constant(rows.values)
+        apart = self.source._differs_from_constant(_read_only(rows.values))
         proximity = self.source.proximity
         columns = np.ascontiguousarray(self.points.T)
         everything = np.arange(count)
-        most = count if proximity.nearest is None else min(proximity.nearest, count)
-        few = most < count
+        n_nearest = count if proximity.nearest is None else min(proximity.nearest, count)
+        is_subset = n_nearest < count
 
         def compare(row: int, Z: Array, weights: Array) -> Array | None:
             x = instances[row]
             squares = np.empty(count)
             distances.squared_distances(columns, self.categorical, x, squares)
-            which = np.sort(np.argpartition(squares, most - 1)[:most]) if few else everything
-            distances.relative_features(self.points, self.categorical, x, which, Z)
-            weights[:] = proximity.weights(np.append(0.0, squares[which] if few else squares), d)
-            if apart[row]:  # the points cannot tell what its output owes to that
+            nearest = np.sort(np.argpartition(squares, n_nearest - 1)[:n_nearest]) if is_subset else everything
+            distances.relative_features(self.points, self.categorical, x, nearest, Z)
+            weights[:] = proximity.weights(np.append(0.0, squares[nearest] if is_subset else squares), d)
+            if apart[row]:  # the points do not show the effect of the column in which it differs
                 weights[0] = 0.0
-            return which if few else None
+            return nearest if is_subset else None
 
-        places = self.source._places(instances)
+        places = self.source._checked_places(instances, rows)
         return PointSampler(
             compare,
             self.outputs,
-            n_samples=1 + most,
+            n_samples=1 + n_nearest,
             n_features=d,
             columns=None if places is None else places.__getitem__,
         )
 
 
+def checked_points(neighborhood: SharedPoints, seed: np.uint64, n_samples: int) -> Rows:
+    """Return the points of a neighborhood as it chooses them, which may be a user's code."""
+    try:
+        points = neighborhood._points(seed, n_samples)
+    except Exception as error:
+        with suppress(Exception):  # some are frozen
+            error.add_note("normlime_fast: the neighborhood was choosing its points")
+        raise
+    expected = f"_points must return self._rows(...) of 1 to n_samples = {n_samples} rows"
+    if not isinstance(points, Rows):
+        raise TypeError(f"{expected}, got {None if points is None else f'a {type(points).__name__}'}")
+    if not 1 <= points.count <= n_samples:
+        raise ValueError(f"{expected}, got {points.count}")
+    return points
+
+
+def _read_only(values: Any) -> Any:
+    """Return a view for the user's code, which may work in place: these may be the user's data."""
+    if not isinstance(values, np.ndarray):
+        return values
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def check_alike(rows: Rows, data: Rows) -> None:
-    """Refuse instances that are of another kind than the data that a neighborhood was made of."""
+    """Refuse instances whose type or columns differ from the data that a neighborhood was made of."""
     check_names(rows.feature_names, data.feature_names, "X")
     if (rows.frame is None) != (data.frame is None) or rows.values.shape[1:] != data.values.shape[1:]:
         kinds = [
-            short_repr(list(each.feature_names or [f"{each.values.shape[1]} columns"]), str) for each in (data, rows)
+            short_repr(list(table.feature_names or [f"{table.values.shape[1]} columns"]), str) for table in (data, rows)
         ]
         raise ValueError(f"X must have the columns that the neighborhood was made of, {kinds[0]}, got {kinds[1]}")

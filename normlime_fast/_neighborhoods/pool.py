@@ -1,4 +1,4 @@
-"""One set of points, asked about once, that serves all instances."""
+"""Pool: one set of points, predicted once and shared by all instances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,21 +18,21 @@ from normlime_fast._neighborhoods.proximity import Kernel, Proximity
 
 @dataclass(frozen=True, eq=False)
 class Pool(SharedPoints):
-    """Weigh one set of points anew for every instance, instead of asking the model about new ones.
+    """Weight one set of points anew for every instance, instead of drawing new ones for the model.
 
-    N instances then cost n_samples + N model rows, not N times n_samples. Made by `from_data`, of rows of yours, or by
-    `gaussian`. The features of a point are its distances from the instance, column by column, in standard deviations;
-    of a categorical column, 0 for the instance's category and -1 for another. The instance itself is one more point,
-    with weight 1, unless it differs from all points in a column that they have the same. Errors of the points are
-    shared by all instances: more instances do not average them out, and the standard error of an importance, which
-    takes explanations for independent, does not see them; `evaluation.interval_by_blocks` does.
+    N instances then cost n_samples + N model rows instead of N times n_samples. Made by `from_data`, from your rows, or
+    by `gaussian`. The features of a point are its differences from the instance, column by column, in standard
+    deviations; for a categorical column, 0 for the instance's category and -1 for another. The instance itself is one
+    more point, with weight 1, unless it differs from all points in a column that is constant among them. All instances
+    share the errors of the points: more instances do not average them out, and the standard error of an importance,
+    which assumes independent explanations, does not include them; `evaluation.interval_by_blocks` does.
 
     Attributes
     ----------
     center, scale : ndarray of shape (d,)
-        What standardises a column: (x - center) / scale; a column of scale 0 takes no part.
+        Columns are standardised by (x - center) / scale; a column of scale 0 is ignored.
     proximity : Proximity
-        The kernel, width, nearest and share that it was made with.
+        The kernel, width, nearest and share.
     drawn : bool
         Whether it was made by `gaussian`.
     """
@@ -40,7 +40,7 @@ class Pool(SharedPoints):
     center: Array
     scale: Array
     proximity: Proximity
-    _data: Rows = field(repr=False)  # to choose from; where points are drawn, one row like them
+    _data: Rows = field(repr=False)  # rows to choose from; if points are drawn, one row of the same kind
     drawn: bool = False
     _counted: ClassVar[str] = "the number of points of the pool"
 
@@ -56,27 +56,28 @@ class Pool(SharedPoints):
         share: float | None = None,
         categorical: Sequence[int | str] = (),
     ) -> "Pool":
-        """Take the points from data: `n_samples` of its rows without replacement, or all where there are fewer.
+        """Take the points from data: `n_samples` of its rows without replacement, or all if there are fewer.
 
         "We first sample from our dataset according to a Gaussian probability distribution centred around x0" (Ahern et
-        al.): the weights make rows near the instance count as if they had been sampled so.
+        al.): the weights have the effect of such a distribution.
 
         Parameters
         ----------
         X : array_like or pandas.DataFrame of shape (n, d)
-            Data that stands for what the model sees, as a rule the training data.
+            Data like the model's inputs, usually the training data.
         width : float or "auto", optional
             Standard deviation of the kernel, in standard deviations of the data: weights are
             ``exp(-distance**2 / (2 * width**2))`` of the Euclidean distance. "auto" chooses it for every instance so
-            that the effective sample size, ``sum(p)**2 / sum(p**2)``, is `share` of the points that count; far from
-            all points it becomes wide, which a low `r2` shows.
+            that the effective sample size, ``sum(p)**2 / sum(p**2)``, is the fraction `share` of the points used; far
+            from all points, the width becomes large, which a low `r2` shows.
         kernel : {"gaussian", "exponential"} or callable, default "gaussian"
-            "exponential" is what lime calls the same function, and `width` is then by default lime's, 0.75 sqrt(d);
-            otherwise it is "auto". A callable gets the distances (n,) from an instance and returns weights.
+            "exponential" is lime's name of the same function; then the default of `width` is lime's, 0.75 sqrt(d),
+            instead of "auto". A callable takes no `width`: it receives the distances (k + 1,) from an instance of
+            itself, 0, and of the k points used, and returns weights.
         nearest : int, optional
-            Only the so many nearest points count.
+            Use only this number of nearest points, and the instance itself as one more.
         share : float, optional
-            See `width`; by default 0.1, and 0.5 of the `nearest`.
+            See `width`; by default 0.1, or 0.5 with `nearest`.
         categorical : sequence of int or str, optional
             Columns, by position or name, that hold categories: numbers, or strings in a DataFrame. Two different
             categories are at a distance of 1.
@@ -88,7 +89,7 @@ class Pool(SharedPoints):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a finite 2-D array of numbers but for its categories, or another argument is not as above.
+            If `X` is not a finite 2-D array of numbers, except for its categories, or another argument is not as above.
 
         Examples
         --------
@@ -125,8 +126,9 @@ class Pool(SharedPoints):
         Parameters
         ----------
         mean, scale : array_like of shape (d,)
-            Of every column, such as ``X_train.mean(axis=0)`` and ``X_train.std(axis=0)``. The model gets a DataFrame
-            where `mean` is a pandas Series, whose index has the names of the columns, and float32 where it is float32.
+            Means and standard deviations of the columns, such as ``X_train.mean(axis=0)`` and ``X_train.std(axis=0)``.
+            The model gets a DataFrame if `mean` is a pandas Series, whose index has the names of the columns, and
+            float32 if `mean` is float32.
         width, kernel, nearest, share
             See `from_data`.
 
@@ -170,10 +172,10 @@ class Pool(SharedPoints):
 
     @ignoring_float_errors
     def _coordinates(self, values: Array) -> Array:
-        """Standardise the columns; categories stay as they are."""
-        counts = self.scale > 0.0
-        scale = np.where(counts, self.scale, 1.0)
-        return np.where(counts, (values - self.center) / scale, 0.0)
+        """Standardise the columns; categories are unchanged."""
+        varies = self.scale > 0.0
+        scale = np.where(varies, self.scale, 1.0)
+        return np.where(varies, (values - self.center) / scale, 0.0)
 
     def _categorical(self, d: int) -> Array:
         categories = self._data.categories

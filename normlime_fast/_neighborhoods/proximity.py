@@ -1,4 +1,4 @@
-"""How proximity weights come from the distances between an instance and points."""
+"""Proximity: weights from the distances between an instance and points."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,26 +19,27 @@ from normlime_fast._messages import Message, Term
 
 Kernel = Literal["gaussian", "exponential"] | Callable[[Array], Array]
 
-FAR = 1e36  # squared distances of points that get no weight: z in float32, and its squares, could overflow
-CLOSE = 1e-3  # how near an effective sample size comes to the share that was asked for
+FAR = 1e36  # points beyond this squared distance get weight 0: z and its squares could overflow float32
+CLOSE = 1e-3  # tolerance of the logarithm of the effective sample size
 
 
 @dataclass(frozen=True, eq=False)
 class Proximity:
-    """How proximity weights come from distances: the arguments of `Pool.from_data`, which explains them.
+    """Compute proximity weights from distances; for the parameters, see also `Pool.from_data`.
 
     Parameters
     ----------
     width : float or "auto", optional
-        Standard deviation of the kernel, in units of the distance. By default "auto", and 0.75 sqrt(d) of the
-        exponential kernel in d columns.
+        Standard deviation of the kernel, in units of the distance. By default "auto"; for the exponential kernel,
+        0.75 sqrt(d) in d columns.
     kernel : {"gaussian", "exponential"} or callable, default "gaussian"
-        A function of the distances (n,) from an instance, which returns weights.
+        A callable takes no `width`: it receives the distances (k + 1,) from an instance of itself, 0, and of the k
+        points used, and returns weights.
     nearest : int, optional
-        Only the so many nearest points count.
+        Use only this number of nearest points, and the instance itself as one more.
     share : float, optional
-        Effective sample size that the width "auto" makes, as a share of the points that count; by default 0.1, and 0.5
-        of the `nearest`.
+        Effective sample size for the width "auto", as a fraction of the points used; by default 0.1, or 0.5 with
+        `nearest`.
 
     Raises
     ------
@@ -58,11 +59,13 @@ class Proximity:
     share: float | None = None
 
     def __post_init__(self) -> None:
-        known = isinstance(self.kernel, str) and self.kernel in ("gaussian", "exponential")
-        if not known and not callable(self.kernel):
+        is_name = isinstance(self.kernel, str) and self.kernel in ("gaussian", "exponential")
+        if not is_name and not callable(self.kernel):
             raise ValueError(f'kernel must be "gaussian", "exponential" or a callable, got {short_repr(self.kernel)}')
         if isinstance(self.width, str) and self.width != "auto":
             raise ValueError(Message(Term("width"), f' must be a number or "auto", got {short_repr(self.width)}'))
+        if self.width is not None and callable(self.kernel):
+            raise ValueError(f"width must be left out with a callable kernel, which sees to it, got {self.width!r}")
         if self.width is not None and not isinstance(self.width, str):
             object.__setattr__(self, "width", as_positive(self.width, "width"))
         if self.nearest is not None:
@@ -92,7 +95,7 @@ class Proximity:
 
 
 def _called(kernel: Callable[[Array], Array], distances: Array) -> Array:
-    weights = as_array(kernel(distances), "what kernel returns")
+    weights = as_array(kernel(distances), "the output of kernel")
     if weights.shape != distances.shape or weights.dtype.kind not in "fiub":
         got = f"shape {weights.shape} and dtype {weights.dtype}"
         raise ValueError(f"kernel must return a number for each of {len(distances)} distances, got {got}")
@@ -104,29 +107,29 @@ def _called(kernel: Callable[[Array], Array], distances: Array) -> Array:
 
 
 def _adapted(squares: Array, share: float) -> Array:
-    """Gaussian weights of the width that makes the effective sample size this share of the samples.
+    """Return Gaussian weights whose width makes the effective sample size this share of the samples.
 
-    With t = 1 / (2 width^2) and p = exp(-t s), log (sum p)^2 / sum p^2 falls with t from that of all samples to that
-    of those where the instance is; if these are many, the share is meant of the others. Newton's method, kept between
-    bounds, finds t in steps of its logarithm.
+    With t = 1 / (2 width^2) and p = exp(-t s), log (sum p)^2 / sum p^2 decreases in t from the value for all samples to
+    that for the samples at distance 0; if these are many, `share` refers to the others. Newton's method on log t, with
+    bounds, finds t.
     """
     mean = squares.mean()
     if mean == 0.0:
         return np.ones(len(squares))
     relative = squares / mean
-    count, here = len(squares), np.count_nonzero(squares == 0.0)
-    least = share * count if 2 * here < share * count else here + share * (count - here)
-    target = np.log(max(least, 1.0 + 2.0 * CLOSE))
+    count, at_zero = len(squares), np.count_nonzero(squares == 0.0)
+    size = share * count if 2 * at_zero < share * count else at_zero + share * (count - at_zero)
+    target = np.log(max(size, 1.0 + 2.0 * CLOSE))
     t, low, high = 1.0, 0.0, np.inf
     for _ in range(60):
         weights = np.exp(-t * relative)
-        weighted, squared = weights * relative, weights * weights  # no products by BLAS, whose sums depend on threads
+        weighted, squared = weights * relative, weights * weights  # no BLAS: its sums depend on the number of threads
         total, twice = weights.sum(), squared.sum()
         excess = np.log(total * total / twice) - target
         if abs(excess) < CLOSE:
             break
         low, high = (t, high) if excess > 0.0 else (low, t)
-        slope = 2.0 * t * ((squared * relative).sum() / twice - weighted.sum() / total)  # of the excess over log t
+        slope = 2.0 * t * ((squared * relative).sum() / twice - weighted.sum() / total)  # d excess / d log t
         t *= np.exp(np.clip(-excess / slope, -3.0, 3.0)) if slope < 0.0 else 8.0
         if not low < t < high:
             t = 0.5 * (low + high) if np.isfinite(high) else 8.0 * low

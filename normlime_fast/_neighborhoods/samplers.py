@@ -1,6 +1,6 @@
-"""The three kinds of samplers, each beside its buffer: filled into arrays, made instance by instance, or shared points.
+"""The three kinds of samplers, each with its buffer: arrays for all instances, instance by instance, shared points.
 
-`base` has what the engine takes them by. Another kind is another such pair.
+They follow the protocols in `base`. A further kind needs a further pair of classes.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from normlime_fast._neighborhoods.base import Batch, Inputs, Samples, check_samp
 
 
 def _samples(Z: Array, weights: Array, batch: Batch, piece: slice) -> Samples:
-    """Return some sets of a batch, of arrays that have room for all; or weights that are the same in every set."""
+    """Return some sets of a batch from arrays for all sets; `weights` may have one row, which all sets share."""
     stop = min(piece.stop, len(batch.set_ids))
-    here = slice(piece.start, stop)
-    return Samples(piece.start, stop, Z[here], weights if len(weights) == 1 else weights[here])
+    sets = slice(piece.start, stop)
+    return Samples(piece.start, stop, Z[sets], weights if len(weights) == 1 else weights[sets])
 
 
 def _for_targets(predicted: Array | None, targets: Array, n_samples: int) -> Array:
-    """Return the outputs of m instances' samples for their targets (m, t), as (m * t, n); 0 if there are none."""
+    """Return the outputs of m instances' samples for their targets (m, t), as (m * t, n); 0 without predictions."""
     m = len(targets)
     if predicted is None:
         return np.zeros((targets.size, n_samples))
@@ -36,11 +36,11 @@ def _for_targets(predicted: Array | None, targets: Array, n_samples: int) -> Arr
 
 @dataclass(frozen=True)
 class ArraySampler:
-    """Samples of instances that all have the same features: filled into arrays that are used again and again.
+    """Samples of instances that all have the same features, drawn into arrays that are used again.
 
-    perturb(sets, starts, here, Z, weights, inputs) fills Z (m, n, d) float32 and weights (m, n) with the sets of
-    samples of these numbers, and inputs (rows, n, ...) with the block's rows `here`, perturbed: set k perturbs those
-    from starts[k] to starts[k + 1]. Without proximity weights it gets weights (1, n), all 1, and leaves them alone.
+    perturb(sets, starts, block, Z, weights, inputs) fills Z (m, n, d) float32 and weights (m, n) with the sets of
+    samples of these numbers, and inputs (rows, n, ...) with the perturbed rows of the slice `block`: set k perturbs
+    rows starts[k] to starts[k + 1]. Without proximity weights, it gets weights (1, n), all 1, and must not change them.
     """
 
     perturb: Callable[[Array, Array, slice, Array, Array, Array], None]
@@ -51,7 +51,7 @@ class ArraySampler:
     n_outputs: ClassVar[None] = None
 
     def check(self, n_features: int | None) -> None:
-        """Refuse fewer samples than a fit takes."""
+        """Refuse fewer samples than a fit needs."""
         check_samples(self.n_samples, n_features, self.n_features)
 
     def buffer(self, rows: Rows, size: int) -> "ArrayBuffer":
@@ -60,7 +60,7 @@ class ArraySampler:
 
 
 class ArrayBuffer:
-    """Arrays that are filled with the samples of one batch after another."""
+    """Arrays for the samples of one batch after another."""
 
     def __init__(self, sampler: ArraySampler, rows: Rows, size: int) -> None:
         self.sampler = sampler
@@ -72,47 +72,47 @@ class ArrayBuffer:
     def draw(self, batch: Batch, piece: slice) -> None:
         """Draw some sets of a batch."""
         starts = batch.starts[piece.start : piece.stop + 1]
-        here = slice(starts[0], starts[-1])
-        of_block = slice(batch.rows.start + here.start, batch.rows.start + here.stop)
+        instances = slice(starts[0], starts[-1])
+        block = slice(batch.rows.start + instances.start, batch.rows.start + instances.stop)
         _, _, Z, weights = _samples(self.Z, self.weights, batch, piece)
-        self.sampler.perturb(batch.set_ids[piece], starts - starts[0], of_block, Z, weights, self.samples[here])
+        self.sampler.perturb(batch.set_ids[piece], starts - starts[0], block, Z, weights, self.samples[instances])
 
     def inputs(self, batch: Batch) -> Inputs:
-        """Return what the model is to predict: the samples of all instances."""
+        """Return the model's inputs: the samples of all instances."""
         used = self.samples[: batch.starts[-1]]
         return Inputs(used.reshape(-1, *used.shape[2:]), np.ones(len(batch.instance_ids), bool))
 
     def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
-        """Return what the model predicted, by targets."""
+        """Return the model's outputs for the targets."""
         return _for_targets(predicted, targets, self.sampler.n_samples)
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
-        """Return what is to be fitted of some sets of a batch."""
+        """Yield the samples to fit of some sets of a batch."""
         yield _samples(self.Z, self.weights, batch, piece)
 
     def most_features(self, batch: Batch) -> int:
-        """Return how many features an instance has."""
+        """Return the number of features of an instance."""
         return self.sampler.n_features
 
     def columns(self, batch: Batch) -> None:
-        """Return which features those of the instances are: the same."""
+        """Return None: the features are the same for all instances."""
 
 
 # --- instance by instance
 
 
 class InstanceSamples(NamedTuple):
-    """Samples of one instance: n inputs, of which the features z (n, d), weights (n,), and which features those are."""
+    """Samples of one instance: n inputs, their features z (n, d) and weights (n,), and the columns of the features."""
 
-    inputs: Any  # n of what the rows' values are made of
+    inputs: Any  # n inputs, of the same type as `Rows.values`
     Z: Array  # float32, C-contiguous
     weights: Array | None = None  # None: all equal
-    columns: Any = None  # as an entry of `SampleBuffer.columns`
+    columns: Any = None  # an entry of the list `SampleBuffer.columns`
 
 
 @dataclass(frozen=True)
 class InstanceSampler:
-    """Samples of instances that each have features of their own, or that Python makes: draw(number of set, row)."""
+    """Samples of instances with different features, or from Python code: draw(number of the set, row) returns them."""
 
     draw: Callable[[int, int], InstanceSamples]
     n_samples: int
@@ -121,7 +121,7 @@ class InstanceSampler:
     shares_sets: ClassVar[bool] = False
 
     def check(self, n_features: int | None) -> None:
-        """Refuse nothing: how many features an instance has is known once it is drawn."""
+        """Refuse nothing: the number of features of an instance is unknown before it is drawn."""
 
     def buffer(self, rows: Rows, size: int) -> "InstanceBuffer":
         """Return memory for batches of up to `size` of the rows."""
@@ -129,7 +129,7 @@ class InstanceSampler:
 
 
 class InstanceBuffer:
-    """The samples of every instance by themselves."""
+    """The samples of each instance of a batch."""
 
     def __init__(self, sampler: InstanceSampler, size: int) -> None:
         self.sampler = sampler
@@ -137,24 +137,24 @@ class InstanceBuffer:
         self.drawn: list[InstanceSamples] = [InstanceSamples(None, np.empty((0, 0), np.float32))] * size
 
     def draw(self, batch: Batch, piece: slice) -> None:
-        """Draw some sets of a batch, of one instance each."""
+        """Draw some sets of a batch, one instance each."""
         for k in range(piece.start, min(piece.stop, len(batch.set_ids))):
             try:
                 self.drawn[k] = self.sampler.draw(int(batch.set_ids[k]), batch.rows.start + k)
-            except Exception as error:  # of the user's code
-                with suppress(Exception):  # some are frozen
+            except Exception as error:  # from the user's code
+                with suppress(Exception):  # some exceptions take no notes
                     error.add_note(f"normlime_fast: the neighborhood was working on instance {batch.instance_ids[k]}")
                 raise
 
     def inputs(self, batch: Batch) -> Inputs | None:
-        """Return what the model is to predict: the samples of instances that have features."""
+        """Return the model's inputs: the samples of instances that have features."""
         featured = self._featured(batch)
         if not featured.any():
             return None
         return Inputs(joined([self.drawn[k].inputs for k in np.flatnonzero(featured)]), featured)
 
     def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
-        """Return what the model predicted, by targets; 0 for instances without features."""
+        """Return the model's outputs for the targets; 0 for instances without features."""
         n_samples, featured = self.sampler.n_samples, self._featured(batch)
         outputs = _for_targets(predicted, targets[featured], n_samples)
         if featured.all():
@@ -167,19 +167,19 @@ class InstanceBuffer:
         return np.array([drawn.Z.shape[1] > 0 for drawn in self.drawn[: len(batch.set_ids)]])
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
-        """Return what is to be fitted of some sets of a batch."""
+        """Yield the samples to fit of some sets of a batch."""
         for k in range(piece.start, min(piece.stop, len(batch.set_ids))):
             drawn = self.drawn[k]
             yield Samples(k, k + 1, drawn.Z[None], self.equal if drawn.weights is None else drawn.weights[None])
 
     def most_features(self, batch: Batch) -> int:
-        """Return how many features an instance of the batch has at most."""
+        """Return the largest number of features of an instance in the batch."""
         return max(int(drawn.Z.shape[1]) for drawn in self.drawn[: len(batch.set_ids)])
 
     def columns(self, batch: Batch) -> list[Any] | None:
-        """Return which features those of each instance are."""
+        """Return the positions of each instance's features; None if they are the same."""
         columns = [drawn.columns for drawn in self.drawn[: len(batch.set_ids)]]
-        return None if all(each is None for each in columns) else columns
+        return None if all(entry is None for entry in columns) else columns
 
 
 # --- shared points
@@ -187,27 +187,27 @@ class InstanceBuffer:
 
 @dataclass(frozen=True)
 class PointSampler:
-    """Points that serve all instances, and what the model predicted for them.
+    """Points that all instances share, with the model's outputs for them.
 
     compare(row, Z, weights) fills Z (n, d) float32 and weights (n,) for a row of the block, with the instance itself
-    first and points after it; it returns which of the points (n - 1,), or None if all.
+    first and points after it; it returns the numbers of these points (n - 1,), or None for all points.
     """
 
     compare: Callable[[int, Array, Array], Array | None]
     predicted: Array  # (n_outputs, points)
     n_samples: int
     n_features: int
-    columns: Callable[[slice], Array] | None = None  # rows of the block -> (m, d) ascending places of their features;
-    # None: they are the same for all
+    columns: Callable[[slice], Array] | None = None  # rows of the block -> (m, d) ascending positions of their
+    # features; None: they are the same for all
     shares_sets: ClassVar[bool] = False
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs of the model are known."""
+        """Number of the model's outputs."""
         return len(self.predicted)
 
     def check(self, n_features: int | None) -> None:
-        """Refuse fewer points than a fit takes."""
+        """Refuse fewer points than a fit needs."""
         check_samples(self.n_samples, n_features, self.n_features)
 
     def buffer(self, rows: Rows, size: int) -> "PointBuffer":
@@ -216,41 +216,41 @@ class PointSampler:
 
 
 class PointBuffer:
-    """How every instance sees the points that serve all."""
+    """Features and weights of the shared points for each instance of a batch."""
 
     def __init__(self, sampler: PointSampler, size: int) -> None:
         self.sampler = sampler
         self.Z = np.empty((size, sampler.n_samples, sampler.n_features), np.float32)
         self.weights = np.empty((size, sampler.n_samples))
-        self.which: list[Array | None] = [None] * size
+        self.points: list[Array | None] = [None] * size  # as returned by `PointSampler.compare`
 
     def draw(self, batch: Batch, piece: slice) -> None:
         """Compare some instances of a batch with the points."""
         _, stop, Z, weights = _samples(self.Z, self.weights, batch, piece)
         for k in range(piece.start, stop):
-            self.which[k] = self.sampler.compare(batch.rows.start + k, Z[k - piece.start], weights[k - piece.start])
+            self.points[k] = self.sampler.compare(batch.rows.start + k, Z[k - piece.start], weights[k - piece.start])
 
     def inputs(self, batch: Batch) -> None:
-        """Return what the model is to predict: nothing."""
+        """Return None: the model's outputs are known."""
 
     def outputs(self, batch: Batch, predicted: Array | None, own: Array, targets: Array) -> Array:
-        """Return what the model predicted for the instances and for the points, by targets."""
+        """Return the model's outputs of the instances and of the points for the targets."""
         m, t = targets.shape
         Y = np.empty((m, t, self.sampler.n_samples))
         Y[:, :, 0] = own
         for k in range(m):
-            outputs, which = self.sampler.predicted[targets[k]], self.which[k]
-            Y[k, :, 1:] = outputs if which is None else outputs[:, which]
+            outputs, points = self.sampler.predicted[targets[k]], self.points[k]
+            Y[k, :, 1:] = outputs if points is None else outputs[:, points]
         return Y.reshape(m * t, -1)
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
-        """Return what is to be fitted of some instances of a batch."""
+        """Yield the samples to fit of some instances of a batch."""
         yield _samples(self.Z, self.weights, batch, piece)
 
     def most_features(self, batch: Batch) -> int:
-        """Return how many features an instance has."""
+        """Return the number of features of an instance."""
         return self.sampler.n_features
 
     def columns(self, batch: Batch) -> list[Any] | None:
-        """Return which features those of each instance are."""
+        """Return the positions of each instance's features; None if they are the same."""
         return None if self.sampler.columns is None else list(self.sampler.columns(batch.rows))

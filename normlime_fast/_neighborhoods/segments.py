@@ -1,4 +1,4 @@
-"""Which positions of a row are a feature together, and what is there where it is off."""
+"""Segments: the positions of a row that form one feature, and their values when it is off."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ BLUR = 0.1  # the standard deviation of a blur, as a share of the height
 
 
 def as_segments(segments: Any) -> Any:
-    """Return what the user gives as None, a callable or an array of integers."""
+    """Return the user's segments as None, a callable or an array of integers."""
     if segments is None or callable(segments):
         return segments
     array = np.array(as_array(segments, "segments"))
@@ -32,8 +32,8 @@ class Segments:
 
     labels: Array  # 0..count - 1, of a row's shape, or of its first two dimensions
     count: int
-    of_values: Array  # uint32: the segments of all values of a row
-    channels: int  # values of a position
+    of_values: Array  # uint32: the segment of each value of a row
+    channels: int  # values per position
 
     @classmethod
     def of(cls, segments: Array | None, shape: tuple[int, ...]) -> "Segments":
@@ -49,14 +49,14 @@ class Segments:
         missing = labels != np.arange(len(labels))
         if missing.any():
             got = f"got up to {labels[-1]}, but no {missing.argmax()}"
-            advice = "np.unique(segments, return_inverse=True)[1] makes them so"
+            advice = "renumber them by np.unique(segments, return_inverse=True)[1]"
             raise ValueError(f"segments must have labels 0 to d - 1, {got}; {advice}")
         return cls._spread(segments, shape)
 
     @classmethod
-    def found(cls, find: Callable[[Array], Any], row: Array) -> "Segments":
+    def of_row(cls, find: Callable[[Array], Any], row: Array) -> "Segments":
         """Find the segments of one row by the user's function."""
-        labels = as_array(find(row.copy()), "what segments returns")
+        labels = as_array(find(row.copy()), "the output of segments")
         if labels.shape != row.shape[:2] or labels.dtype.kind not in "iub":
             raise ValueError(
                 f"segments must return integer labels of an image's shape, {row.shape[:2]},"
@@ -80,7 +80,7 @@ class Segments:
 
 
 def _grid(counts: Array, plane: tuple[int, ...]) -> Array:
-    """Labels of a grid of pieces that are about as large."""
+    """Return the labels of a grid of pieces of about equal size."""
     labels = np.zeros(plane, np.int64)
     for axis, (count, length) in enumerate(zip(counts.tolist(), plane, strict=True)):
         if not 1 <= count <= length:
@@ -91,7 +91,7 @@ def _grid(counts: Array, plane: tuple[int, ...]) -> Array:
 
 
 def absent_values(baseline: Any, values: Array, segments: Segments) -> Array:
-    """Return what is there in rows (rows, *shape) where features are off."""
+    """Return the values of rows (rows, *shape) with all features off."""
     if isinstance(baseline, str):
         absent = _blurred(values) if baseline == "blur" else _means(values, segments)
     elif callable(baseline):
@@ -112,7 +112,7 @@ def absent_values(baseline: Any, values: Array, segments: Segments) -> Array:
 
 
 def _returned(baseline: Callable[[Array], Any], row: Array) -> Array:
-    absent = as_numbers(baseline(row.copy()), "what baseline returns", ndim=tuple(range(33)))
+    absent = as_numbers(baseline(row.copy()), "the output of baseline", ndim=tuple(range(33)))
     if absent.shape != row.shape:
         raise ValueError(f"baseline must return an array of a row's shape, {row.shape}, got shape {absent.shape}")
     return absent
@@ -120,7 +120,7 @@ def _returned(baseline: Callable[[Array], Any], row: Array) -> Array:
 
 def _blurred(values: Array) -> Array:
     if values.ndim < 3:
-        raise ValueError(f'baseline "blur" must be of images, got rows of shape {values.shape[1:]}')
+        raise ValueError(f'baseline "blur" must be used with images, got rows of shape {values.shape[1:]}')
     from scipy.ndimage import gaussian_filter
 
     sigma = BLUR * values.shape[1]
@@ -129,11 +129,11 @@ def _blurred(values: Array) -> Array:
 
 
 def _means(values: Array, segments: Segments) -> Array:
-    """Mean of each segment and channel."""
+    """Return the mean of each segment and channel."""
     from scipy.sparse import csr_array
 
     if segments.count == segments.labels.size:
-        raise ValueError('baseline "segment_mean" must have segments of several positions, got every one alone')
+        raise ValueError('baseline "segment_mean" must have segments of several positions, got one position in each')
     size, channels = segments.of_values.size, segments.channels
     group = segments.of_values.astype(np.int64) * channels + np.arange(size) % channels
     member = csr_array((np.ones(size), (group, np.arange(size))), shape=(segments.count * channels, size))

@@ -1,4 +1,4 @@
-"""Words of texts: which of them are in a vocabulary, where they stand, and the texts without some of them."""
+"""Words of texts: find those of a vocabulary, and remove some of them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -11,36 +11,36 @@ from normlime_fast._checks import Array, short_repr
 from normlime_fast._inputs.rows import as_texts
 from normlime_fast._kernels import masks
 
-CHARACTERS = 1 << 18  # of texts that are written at a time
-CODES = {1: "latin-1", 4: "utf-32-le"}  # by the bytes of a character
+CHARACTERS = 1 << 18  # of texts that one kernel call writes
+CODES = {1: "latin-1", 4: "utf-32-le"}  # by bytes per character
 
-Place = tuple[int, int, str]  # where a word begins and ends in a text, and how the vocabulary spells it
+Place = tuple[int, int, str]  # start and stop of a word in a text, and its spelling in the vocabulary
 
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """How to find the words of a vocabulary in a text."""
+    """Finds the words of a vocabulary in a text."""
 
     columns: dict[str, int]  # of the words of the vocabulary
-    pattern: re.Pattern[str]  # of a word; of its first group, where it has one
+    pattern: re.Pattern[str]  # matches a word; if it has groups, the word is the first group
     tokenizer: Callable[[str], Iterable[str]] | None  # in place of the pattern
-    spell: Callable[[str], str] | None  # what makes a word of the text one of the vocabulary
+    spell: Callable[[str], str] | None  # turns a word of the text into the vocabulary's spelling
 
     @classmethod
     def of_documents(cls, documents: object, tokenizer: Any) -> "Words":
-        """Take all words of documents as the vocabulary, sorted."""
+        """Use all words of documents, sorted, as the vocabulary."""
         if tokenizer is not None and not callable(tokenizer):
             raise TypeError(f"tokenizer must be callable, got {short_repr(tokenizer)}")
         words = cls({}, re.compile(r"\w+"), tokenizer, None)
-        found = {word for text in as_texts(documents, "documents").values for _, _, word in words._places(text)}
-        if not found:
+        vocabulary = {word for text in as_texts(documents, "documents").values for _, _, word in words._places(text)}
+        if not vocabulary:
             raise ValueError("documents must have some words, got none")
-        words.columns.update((word, column) for column, word in enumerate(sorted(found)))
+        words.columns.update((word, column) for column, word in enumerate(sorted(vocabulary)))
         return words
 
     @classmethod
     def of_vectorizer(cls, vectorizer: Any) -> "Words":
-        """Take the vocabulary of scikit-learn's CountVectorizer or TfidfVectorizer, and how it finds words."""
+        """Use the vocabulary and tokenization of scikit-learn's CountVectorizer or TfidfVectorizer."""
         if not all(hasattr(vectorizer, name) for name in ("analyzer", "build_preprocessor", "get_feature_names_out")):
             raise TypeError(f"vectorizer must be a CountVectorizer or TfidfVectorizer, got {short_repr(vectorizer)}")
         if vectorizer.analyzer != "word":
@@ -54,7 +54,7 @@ class Words:
         return cls(columns, pattern, vectorizer.tokenizer, vectorizer.build_preprocessor())
 
     def find(self, text: str) -> tuple[Array, Array]:
-        """Return the columns of the text's words, ascending, and which of these each character is of; d for none."""
+        """Return the ascending columns of the text's d words, and the word of each character, 0 to d - 1, or d."""
         places = [(start, stop, self.columns.get(word, -1)) for start, stop, word in self._places(text)]
         columns = np.unique(np.array([column for _, _, column in places if column >= 0], np.int64))
         feature = np.full(len(text), len(columns), np.uint32)
@@ -76,7 +76,7 @@ class Words:
 
 
 def _pieces(text: str, tokens: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Find pieces of a text in their order."""
+    """Yield start and stop of each token in a text."""
     stop = 0
     for token in tokens:
         start = text.find(token, stop) if isinstance(token, str) else -1
@@ -88,7 +88,7 @@ def _pieces(text: str, tokens: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def written(text: str, feature: Array, Z: Array) -> list[str]:
-    """Return the text once for each sample of Z (n, d), without the characters of features that are off."""
+    """Return the text of each sample of Z (n, d), without the characters of features that are off."""
     size = 1 if max(text, default=" ") < "\u0100" else 4
     codes: Array = np.frombuffer(bytearray(text, CODES[size], "surrogatepass"), f"u{size}")
     n = len(Z)
@@ -96,9 +96,9 @@ def written(text: str, feature: Array, Z: Array) -> list[str]:
     ends, room = np.empty(rows, np.int64), np.empty(rows * len(text) + 1, codes.dtype)
     texts: list[str] = []
     for first in range(0, n, rows):
-        some = Z[first : first + rows]
-        masks.write(some, codes, feature, ends, room)
-        stops = ends[: len(some)].tolist()
+        masked = Z[first : first + rows]
+        masks.write(masked, codes, feature, ends, room)
+        stops = ends[: len(masked)].tolist()
         joined = str(room[: stops[-1]].view(np.uint8).data, CODES[size], "surrogatepass")
         texts.extend([joined[start:stop] for start, stop in zip([0, *stops], stops, strict=False)])
     return texts

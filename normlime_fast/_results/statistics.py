@@ -180,18 +180,7 @@ class ImportanceStatistics(Saved):
         >>> statistics.importance(min_count=2).values
         array([0.   , 2.125])
         """
-        min_count = as_count(min_count, "min_count")
-        if not isinstance(kind, str) or kind not in _FORMULAS:
-            raise ValueError(Message(Term("kind"), f" must be one of {', '.join(_FORMULAS)}, got {short_repr(kind)}"))
-        if not isinstance(sign, str) or sign not in _SIGNS:
-            raise ValueError(Message(Term("sign"), f" must be one of {', '.join(_SIGNS)}, got {short_repr(sign)}"))
-        formula = _FORMULAS[kind]
-        if formula.root and sign == "net":
-            got = f" must be absolute, positive or negative for kind {kind!r}, a root, got 'net'"
-            raise ValueError(Message(Term("sign"), got))
-        if as_flag(shrink, "shrink") and (kind != "normlime" or sign == "net"):
-            got = f" is for kind normlime and a sign other than net, got {kind!r} and {sign!r}"
-            raise ValueError(Message(Term("shrink"), got))
+        min_count, formula = as_count(min_count, "min_count"), as_formula(kind, sign, shrink)
         used = [float(sign != "negative"), float(sign != "positive")]
         totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
         counts = totals[..., _COUNT]
@@ -238,6 +227,22 @@ class ImportanceStatistics(Saved):
         result = cls(**arrays, groups=groups, **header)
         result._validate()
         return replace(result, explanations=as_counts(result.explanations, "explanations"))
+
+
+def as_formula(kind: object, sign: object, shrink: object) -> _Formula:
+    """Return the formula of a kind, checked together with `sign` and `shrink`."""
+    if not isinstance(kind, str) or kind not in _FORMULAS:
+        raise ValueError(Message(Term("kind"), f" must be one of {', '.join(_FORMULAS)}, got {short_repr(kind)}"))
+    if not isinstance(sign, str) or sign not in _SIGNS:
+        raise ValueError(Message(Term("sign"), f" must be one of {', '.join(_SIGNS)}, got {short_repr(sign)}"))
+    formula = _FORMULAS[kind]
+    if formula.root and sign == "net":
+        got = f" must be absolute, positive or negative for kind {kind!r}, a root, got 'net'"
+        raise ValueError(Message(Term("sign"), got))
+    if as_flag(shrink, "shrink") and (kind != "normlime" or sign == "net"):
+        got = f" is for kind normlime and a sign other than net, got {kind!r} and {sign!r}"
+        raise ValueError(Message(Term("shrink"), got))
+    return formula
 
 
 def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tuple[Array, Array, Array]:

@@ -333,7 +333,7 @@ EXPLAIN = [
     ({"width": "auto"}, "--width must be a number, got 'auto'"),
     ({"samples": "3"}, "--samples must be at least --features + 2 = 4, got 3"),
     ({"targets": "0,1"}, "--targets must be below the model's 1 outputs, got 1"),
-    ({"targets": "0,0"}, "--targets must be numbers of at least 0, each once, got [0, 0]"),
+    ({"targets": "0,0"}, "--targets must be distinct integers of at least 0, got [0, 0]"),
     ({"target_names": "a,b"}, "--target-names must be one name for each of 1 outputs, got 'a', 'b'"),
     ({"target_names": "a,a"}, "--target-names must differ from each other, got 'a', 'a'"),
     ({"checkpoint": "X.csv"}, "--checkpoint must be a folder, got the file X.csv"),

@@ -145,7 +145,9 @@ def test_20_kills(tmp_path):
 def test_blocks_cut_short_are_computed_again(folder, cut, expected):
     for file in shards(folder)[1:3]:
         file.write_bytes(file.read_bytes()[:cut])
-    with pytest.warns(UserWarning, match=r"not used, but computed again: 2 damaged, the first 00000001-[^;]*$"):
+    with pytest.warns(
+        UserWarning, match=r"blocks that are unusable and computed again: 2 damaged, the first 00000001-[^;]*$"
+    ):
         local = explainer().explain(X, checkpoint=folder)
     assert_array_equal(arrays(local), arrays(expected))
     assert_array_equal(arrays(explainer().explain(X, checkpoint=folder)), arrays(expected))
@@ -176,7 +178,8 @@ def test_any_flipped_bit_is_noticed(folder, expected):
         (b'{"version": 2, "settings": {}}', "damaged"),
         (
             b'{"version": 1, "settings": {}, "sha256": "0"}',
-            "has version 1, but only 2 can be read; finish it with the normlime_fast that began it, or use another fo",
+            "has version 1, but only 2 can be read; finish it with the version of normlime_fast that began it, "
+            "or use another fo",
         ),
     ],
 )
@@ -428,7 +431,7 @@ def test_a_lock_that_cannot_be_opened_or_is_removed_meanwhile(folder, expected, 
     monkeypatch.setattr(locks, "_lock", removing)
     with locks.only_run(folder) as alone:
         assert alone
-        assert lock.read_text() == locks._here()
+        assert lock.read_text() == locks._this_process()
     monkeypatch.setattr(locks, "_is_at", lambda path, file: False)
     with locks.only_run(folder) as alone:
         assert not alone
@@ -508,6 +511,39 @@ def test_other_neighborhoods_numbers_and_columns_are_refused(tmp_path):
     explain()
 
 
+class Noise:
+    """A neighborhood of the user's own."""
+
+    n_features = 12
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    def perturb(self, instance, n_samples, rng):
+        z = rng.normal(size=(n_samples, 12))
+        return instance + z, z
+
+
+NOISE = {"scale": [0.5] * 20, "label": "a", "path": "x" * 70 + "a", "inner": nlf.Proximity(width=1.0), "more": [1] * 40}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"label": "b"}, "neighborhood label a, got b"),
+        ({"scale": [0.5] * 19 + [4.0]}, r"neighborhood scale\[19\] 0.5, got 4.0"),
+        ({"scale": [0.5] * 21}, r"neighborhood scale \.\.\.[0-9., ]+\], got \.\.\.[0-9., ]+, 0.5\]"),
+        ({"path": "x" * 70 + "b"}, r"neighborhood path \.\.\.x{10}a, got \.\.\.x{10}b"),
+        ({"inner": nlf.Proximity(width=2.0)}, "neighborhood inner width 1.0, got 2.0"),
+        ({"scale": None}, r"neighborhood scale \[0.5, .*\.\.\., got None"),
+    ],
+)
+def test_what_differs_in_a_neighborhood_of_ones_own_is_named(tmp_path, changed, message):
+    nlf.NormLIME(model, Noise(**NOISE), **OPTIONS).explain(X, checkpoint=tmp_path)
+    with pytest.raises(nlf.CheckpointMismatchError, match=f"was begun with {message}; use the same, or another"):
+        nlf.NormLIME(model, Noise(**NOISE | changed), **OPTIONS).explain(X, checkpoint=tmp_path)
+
+
 def test_another_model_is_refused(folder, tmp_path):
     one = nlf.NormLIME(lambda rows: 1.001 * model(rows), nlf.Gaussian(0.7), **OPTIONS)
     message = r"was begun with another model: output \d of instance \d was -?[\d.]+, got -?[\d.]+; use the same"
@@ -560,7 +596,7 @@ def test_an_altered_manifest_is_refused(folder, name, other):
     text = manifest.read_text()
     assert name in text
     manifest.write_text(text.replace(name, other))
-    with pytest.raises(nlf.CheckpointMismatchError, match=r"damaged manifest.json: its checksum is another"):
+    with pytest.raises(nlf.CheckpointMismatchError, match=r"damaged manifest.json: its checksum does not match"):
         explainer(rng=None).explain(X, checkpoint=folder)
 
 
@@ -581,7 +617,7 @@ def test_a_block_of_another_run_is_not_taken(folder, tmp_path, expected, rows, p
     shards(folder)[3].unlink()
     foreign = Path(shutil.copy(shards(tmp_path / "other")[3], folder))
     message = (
-        rf"^the checkpoint .* had blocks that are not used, but computed again: 1 damaged, the first 00000000-\w+\.npz;"
+        rf"^the checkpoint .* had blocks that are unusable and computed again: 1 damaged, the first 00000000-\w+\.npz;"
         rf" 1 from another run, left in place, the first {foreign.name}$"
     )
     with pytest.warns(UserWarning, match=message) as caught:

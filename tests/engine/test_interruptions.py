@@ -151,19 +151,21 @@ def pool():
 MODES = ["alone", "checkpoint", "executor", "checkpoint and executor", "stream", "stream and executor"]
 
 
-@pytest.fixture(params=MODES)
-def mode(request):
-    return request.param
-
-
 @pytest.fixture
 def call(kind, n_jobs, mode, pool, tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # which takes most of the time
     return Call(kind, n_jobs, mode, pool, tmp_path)
 
 
+def seldom(kind, mode):
+    """Mark combinations as nightly whose lines others have: a checkpoint is the same for all kinds."""
+    return [pytest.mark.nightly] if "checkpoint" in mode and kind != "gaussian" else []
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("kind", NEIGHBORHOODS)
+@pytest.mark.parametrize(
+    ("kind", "mode"), [pytest.param(kind, mode, marks=seldom(kind, mode)) for kind in NEIGHBORHOODS for mode in MODES]
+)
 def test_at_every_line(call):
     outcomes = call.at_every_line(lambda where: [Interrupter(where)])
     assert outcomes[True, True] > 20
@@ -172,6 +174,7 @@ def test_at_every_line(call):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a file that is left to be collected
 @pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["gaussian"])
 def test_a_second_time_at_every_line_that_the_first_one_leads_to(call):
     def twice(where):

@@ -157,7 +157,7 @@ FROM_DATA_REFUSED = {
     "a name of an array's": (np.eye(2), ["a"], ValueError, "categorical must hold positions of columns of X, got 'a'"),
     "too large": (FRAME, [3], ValueError, "categorical must hold positions from 0 to 2, got 3"),
     "negative": (FRAME, [-1], ValueError, "categorical must hold positions from 0 to 2, got -1"),
-    "twice": (FRAME, ["c", 1], ValueError, "categorical must have every column once, got 1 twice"),
+    "twice": (FRAME, ["c", 1], ValueError, "categorical must not contain duplicates, got 1 twice"),
     "missing": (FRAME.replace("b", None), ["c"], ValueError, "X must not have missing categories, .* 'c', row 1"),
     "infinite": (FRAME.replace(1.0, np.inf), ["x"], ValueError, "X must be finite, got infinite .* column 'x'"),
     "no order": (
@@ -320,7 +320,7 @@ REFUSED = {
         r"X must be finite, got 1 NaN .* at \(1, 1\)$",
     ),
     "one text": (as_texts, "text", TypeError, r"X must be a list of str, got a single str; pass \[X\]"),
-    "bytes": (as_texts, ["a", b"b"], TypeError, "X must hold str alone, got b'b' at position 1"),
+    "bytes": (as_texts, ["a", b"b"], TypeError, "X must hold only str, got b'b' at position 1"),
     "a missing text": (as_texts, pd.Series(["a", None, "b"]), TypeError, "X must hold .* got (nan|None) at position 1"),
     "no texts": (as_texts, [], ValueError, "X must not be empty"),
     "a frame of texts": (as_texts, FRAME, TypeError, "X must be a list of str, got DataFrame"),
@@ -387,5 +387,5 @@ def test_identity(kind):
 
 def test_rows_that_overflow_a_float32_column():
     rows = Rows(np.zeros((1, 2)), pd.DataFrame({"a": np.zeros(0, np.float32), "b": np.zeros(0)}))
-    refuse(ValueError, "X and scale must leave room to perturb in float32", lambda: rows.like(np.array([[1e39, 0]])))
+    refuse(ValueError, "X must not overflow float32 when it is perturbed", lambda: rows.like(np.array([[1e39, 0]])))
     assert rows.like(np.array([[0, 1e39]]))["b"].tolist() == [1e39]

@@ -205,7 +205,7 @@ def test_no_weight_is_said_before_too_few():
 def test_warnings():
     for status, text in (
         (Status.TOO_FEW, r"the effective sample size is below n_features \+ 2 \(status 7\)"),
-        (Status.NO_FEATURES, r"nothing of the instance can be perturbed \(status 8\)"),
+        (Status.NO_FEATURES, r"the instance has no feature to perturb \(status 8\)"),
     ):
         with pytest.warns(UserWarning, match=f"^of 3 explanations, 1 empty because {text}$"):
             warn_of(np.array([0, status, 0]), stacklevel=2)

@@ -267,9 +267,9 @@ def test_edges_by_position_and_by_name():
         ({"edges": {0: [40, 30]}}, ValueError, "edges of column 0 must ascend, got [40.0, 30.0]"),
         ({"edges": {0: [30, 30]}}, ValueError, "edges of column 0 must ascend, got [30.0, 30.0]"),
         ({"edges": {0: []}}, ValueError, "edges of column 0 must not be empty, got shape (0,)"),
-        ({"edges": {0: [30, 99.5]}}, ValueError, "training rows in every bin, got none with 0 > 99.5"),
-        ({"edges": {0: [16, 30]}}, ValueError, "training rows in every bin, got none with 0 <= 16"),
-        ({"edges": {0: [30.2, 30.4]}}, ValueError, "training rows in every bin, got none with 30.2 < 0 <= 30.4"),
+        ({"edges": {0: [30, 99.5]}}, ValueError, "training rows in every bin, got none in the bin 0 > 99.5"),
+        ({"edges": {0: [16, 30]}}, ValueError, "training rows in every bin, got none in the bin 0 <= 16"),
+        ({"edges": {0: [30.2, 30.4]}}, ValueError, "training rows in every bin, got none in the bin 30.2 < 0 <= 30.4"),
     ],
 )
 def test_what_is_refused(options, error, message):

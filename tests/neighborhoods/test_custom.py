@@ -202,7 +202,7 @@ def test_the_model_is_not_shown_what_has_no_features():
     for mask, rows in ((nlf.Mask(), sparse), (nlf.Mask.text(["one", "two"]), ["one", "", "two", "?", "one two"])):
         for options in ({}, {"n_jobs": 2}, {"batch_size": 50}):
             counts.clear()
-            with pytest.warns(UserWarning, match="2 empty because nothing of the instance can be perturbed"):
+            with pytest.warns(UserWarning, match="2 empty because the instance has no feature to perturb"):
                 local = explain(None, count, rows, mask, **options)
             assert sum(counts) == 3 * 50 + 5
             assert_array_equal(local.status == 8, [False, True, False, True, False])
@@ -223,42 +223,64 @@ WRONG = {
     "an array": (
         lambda X, Z: X,
         TypeError,
-        r"^perturb must return a tuple \(inputs, Z\) or \(inputs, Z, weights\), got",
+        r"^perturb must return a tuple \(inputs, Z\) or \(inputs, Z, weights\), got ndarray of shape \(50, 4\)$",
     ),
-    "a list": (lambda X, Z: [X, Z], TypeError, r"^perturb must return a tuple"),
+    "a list": (
+        lambda X, Z: [X, Z],
+        TypeError,
+        r"^perturb .* got a list \(ndarray of shape \(50, 4\), ndarray of shape \(50, 3\)\)$",
+    ),
+    "a list of numbers": (
+        lambda X, Z: X[0].tolist() * 9,
+        TypeError,
+        r"^perturb .* got a list \(float, float, float, float, \.\.\.\)$",
+    ),
     "nothing": (lambda X, Z: None, TypeError, r"^perturb must return a tuple .* got None$"),
     "four": (lambda X, Z: (X, Z, Z, Z), TypeError, r"^perturb must return a tuple"),
     "features": (lambda X, Z: (X, Z[:, :2]), ValueError, r"^perturb must return Z of shape \(50, 3\), got \(50, 2\)$"),
     "samples": (lambda X, Z: (X, Z[1:]), ValueError, r"^perturb must return Z of shape \(50, 3\), got \(49, 3\)$"),
-    "vector": (lambda X, Z: (X, Z[:, 0]), ValueError, r"^Z of perturb must be 2-D, got shape \(50,\)$"),
-    "NaN in Z": (lambda X, Z: (X, Z * np.nan), ValueError, r"^Z of perturb must be finite, got 150 NaN"),
-    "strings in Z": (lambda X, Z: (X, Z.astype(str)), TypeError, r"^Z of perturb must hold real numbers"),
+    "vector": (lambda X, Z: (X, Z[:, 0]), ValueError, r"^the Z that perturb returns must be 2-D, got shape \(50,\)$"),
+    "NaN in Z": (lambda X, Z: (X, Z * np.nan), ValueError, r"^the Z that perturb returns must be finite, got 150 NaN"),
+    "strings in Z": (lambda X, Z: (X, Z.astype(str)), TypeError, r"^the Z that perturb returns must hold real numbers"),
+    "sparse Z": (
+        lambda X, Z: (X, csr_array(Z)),
+        TypeError,
+        r"^the Z that perturb returns must be a dense array, got a sparse matrix; pass Z.toarray\(\)$",
+    ),
     "Z too large": (lambda X, Z: (X, Z * 1e200), ValueError, r"Z"),
     "inputs": (lambda X, Z: (X[1:], Z), ValueError, r"^perturb must return inputs of shape \(50, 4\), got \(49, 4\)$"),
     "columns": (lambda X, Z: (X[:, 1:], Z), ValueError, r"^perturb must return inputs of shape \(50, 4\), got \(50, 3"),
     "cube": (lambda X, Z: (X[..., None], Z), ValueError, r"^perturb must return inputs of shape .* got \(50, 4, 1\)$"),
     "texts": (lambda X, Z: (["a"] * 50, Z), ValueError, r"^perturb must return inputs of shape .* got \(50,\)$"),
-    "NaN": (lambda X, Z: (X * np.nan, Z), ValueError, r"^inputs of perturb must be finite, got 200 NaN"),
+    "NaN": (lambda X, Z: (X * np.nan, Z), ValueError, r"^the inputs that perturb returns must be finite, got 200 NaN"),
     "csr": (
         lambda X, Z: (csr_array(X), Z),
         TypeError,
-        r"^perturb must return inputs of the kind that X is, got a csr_array, where X is a ndarray$",
+        r"^perturb must return inputs of the same kind as X, got a csr_array for a ndarray$",
     ),
-    "no inputs": (lambda X, Z: (None, Z), (TypeError, ValueError), r"^inputs of perturb must"),
-    "ragged": (lambda X, Z: ([[1], [1, 2]], Z), ValueError, r"^inputs of perturb must be an array, got a list whose"),
+    "no inputs": (lambda X, Z: (None, Z), (TypeError, ValueError), r"^the inputs that perturb returns must"),
+    "ragged": (
+        lambda X, Z: ([[1], [1, 2]], Z),
+        ValueError,
+        r"^the inputs that perturb returns must be an array, got a list whose",
+    ),
     "negative": (
         lambda X, Z: (X, Z, -np.ones(50)),
         ValueError,
         r"^perturb must return weights .* 0, got -1.0$",
     ),
-    "NaN weight": (lambda X, Z: (X, Z, np.full(50, np.nan)), ValueError, r"^weights of perturb must be finite, got 50"),
+    "NaN weight": (
+        lambda X, Z: (X, Z, np.full(50, np.nan)),
+        ValueError,
+        r"^the weights that perturb returns must be finite, got 50",
+    ),
     "weights": (lambda X, Z: (X, Z, np.ones(49)), ValueError, r"^perturb must return one weight .* got shape \(49,\)$"),
     "column": (
         lambda X, Z: (X, Z, np.ones((50, 1))),
         ValueError,
-        r"^weights of perturb must be 1-D, got shape \(50, 1",
+        r"^the weights that perturb returns must be 1-D, got shape \(50, 1",
     ),
-    "None": (lambda X, Z: (X, Z, None), (TypeError, ValueError), r"^weights of perturb must"),
+    "None": (lambda X, Z: (X, Z, None), (TypeError, ValueError), r"^the weights that perturb returns must"),
 }
 
 
@@ -275,7 +297,7 @@ def test_what_perturb_must_return(change, error, message):
 def test_inputs_that_overflow(kind):
     rows = kind(np.abs(X).astype(np.float32))
     with pytest.raises(
-        ValueError, match=r"^perturb must return inputs that float32 can hold, got an overflow"
+        ValueError, match=r"^perturb must return inputs that fit into float32, got an overflow"
     ) as caught:
         explain(
             lambda x, n, rng: (kind(np.full((n, 4), 1e39)), rng.random((n, 3))), lambda rows: rows.sum(axis=1), rows
@@ -298,6 +320,9 @@ def test_what_a_neighborhood_must_have(attributes, error, message):
 
     with pytest.raises(error, match=message):
         explain(None, never, neighborhood=Own(shaken, **attributes))
+    if "n_features" in attributes:
+        with pytest.raises(error, match=message):
+            nlf.NormLIME(never, Own(shaken, **attributes))
 
 
 class Nothing:
@@ -306,9 +331,10 @@ class Nothing:
 
 @pytest.mark.parametrize("what", [Own, 3, "gaussian", None, Nothing(), lambda: shaken])
 def test_what_is_no_neighborhood(what):
-    with pytest.raises(
-        TypeError, match=r"^neighborhood must be a Gaussian, .* or an object with perturb and n_features"
-    ):
+    expected = (
+        r"^neighborhood must be a Gaussian, .* Neighborhood or SharedPoints, or an object with perturb and n_features"
+    )
+    with pytest.raises(TypeError, match=expected):
         nlf.NormLIME(model, what)
 
 

@@ -249,5 +249,5 @@ def test_mean_and_scale_of_a_pool_must_have_one_order():
 
 @pytest.mark.parametrize("categories", [[1], (1,), "work", {1: ["a"]}], ids=str)
 def test_categories_are_those_of_from_data(categories):
-    with pytest.raises(TypeError, match=r"^categories must be those that from_data finds, got "):
+    with pytest.raises(TypeError, match=r"^categories must be those of from_data, got "):
         nlf.Gaussian(1.0, categories=categories)

@@ -341,7 +341,7 @@ REFUSED = [
     ),
     (
         lambda: samples(Mask(segments=np.where(LABELS, LABELS, 2**40)), IMAGES),
-        f"segments must have labels 0 to d - 1, got up to {2**40}, but no 0; np.unique",
+        f"segments must have labels 0 to d - 1, got up to {2**40}, but no 0; renumber them by np.unique",
     ),
     (lambda: samples(Mask(segments=(3, 10)), IMAGES), "a grid of 1 to 9 pieces along axis 1 of a row, got 10"),
     (
@@ -352,7 +352,7 @@ REFUSED = [
         lambda: samples(Mask(TABLE), TABLE),
         r"baseline must be a number or have a row's shape, \(5,\), got shape \(4, 5\)",
     ),
-    (lambda: samples(Mask("blur"), TABLE), r'baseline "blur" must be of images, got rows of shape \(5,\)'),
+    (lambda: samples(Mask("blur"), TABLE), r'baseline "blur" must be used with images, got rows of shape \(5,\)'),
     (lambda: samples(Mask("segment_mean"), IMAGES), 'baseline "segment_mean" must have segments of several positions'),
     (lambda: samples(Mask(300), IMAGES), "baseline must fit into X's dtype uint8, got 300.0"),
     (lambda: samples(Mask(1e300), TABLE.astype(np.float32)), "baseline must fit into X's dtype float32, got 1e[+]300"),
@@ -365,13 +365,13 @@ REFUSED = [
     (lambda: samples(Mask(render=lambda row, on: row * on[1:]), TABLE), r"for each mask, .* got shape \(39, 5\)"),
     (
         lambda: explained(Mask(render=lambda row, on: np.where(on, row, np.nan)), predict_sums, TABLE, n_features=2),
-        "render must return finite numbers, got some of dtype float64 that are not",
+        "render must return finite numbers, got other values of dtype float64",
     ),
     (
         lambda: explained(
             Mask(render=lambda row, on: np.where(on, 1e39, 0.0)), predict_sums, TABLE.astype("f4"), n_features=2
         ),
-        "render must return inputs that float32 can hold, got an overflow",
+        "render must return inputs that fit into float32, got an overflow",
     ),
     (lambda: Mask.text(CountVectorizer().fit(DOCUMENTS)), "documents must be a list of str, got a CountVectorizer"),
     (

@@ -326,6 +326,8 @@ def test_so_do_instances_with_too_few_points():
         ({"width": "wide"}, ValueError, r"^width must be a number or \"auto\", got 'wide'$"),
         ({"width": [1.0]}, TypeError, r"^width must be a number, got \[1.0\]$"),
         ({"kernel": "cosine"}, ValueError, r"^kernel must be \"gaussian\", .* got 'cosine'$"),
+        ({"kernel": np.exp, "width": 1.0}, ValueError, r"^width must be left out with a callable kernel, .* got 1.0$"),
+        ({"kernel": np.exp, "width": "auto"}, ValueError, r"^width must be left out with a callable .* got 'auto'$"),
         ({"kernel": None}, ValueError, r"^kernel must be .* got None$"),
         ({"share": 0}, ValueError, r"^share must be larger than 0 and below 1, got 0.0$"),
         ({"share": 1}, ValueError, r"^share must be larger than 0 and below 1, got 1.0$"),
@@ -351,7 +353,7 @@ def test_bad_proximity(options, error, message):
         (lambda: nlf.Pool.gaussian([0.0, 1.0], [1.0]), ValueError, r"^scale must have one entry per entry of mean"),
         (lambda: nlf.Pool.gaussian([0.0], [-1.0]), ValueError, r"^scale must be at least 0, got -1.0$"),
         (lambda: nlf.Pool.gaussian([np.nan], [1.0]), ValueError, r"^mean must be finite"),
-        (lambda: nlf.Pool.gaussian([1e308], [1e308]), ValueError, r"must leave room to perturb in float64"),
+        (lambda: nlf.Pool.gaussian([1e308], [1e308]), ValueError, r"^X must not overflow float64 when it is perturbed"),
         (
             lambda: nlf.Pool.gaussian(np.float32([1e9]), [1.0]),
             ValueError,

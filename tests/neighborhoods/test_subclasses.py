@@ -9,7 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import normlime_fast as nlf
-from normlime_fast._neighborhoods.base import Inputs, Samples
+from normlime_fast._inputs.rows import as_rows
+from normlime_fast._kernels import distances
+from normlime_fast._neighborhoods.base import Features, Inputs, Samples
 
 rng = np.random.default_rng(0)
 DATA = rng.normal(size=(300, 4)) * [1.0, 10.0, 0.1, 1.0] + [0.0, 5.0, 0.0, -1.0]
@@ -136,8 +138,17 @@ def test_shared_points_are_probed():
 
 
 def test_too_few_points():
-    with pytest.raises(ValueError, match=r"n_samples must be at least n_features \+ 2 = 5, got 4"):
-        explainer(Given(DATA[:4])).explain(X)
+    few = r"must be at least n_features \+ 2 = 5, got 4$"
+    for own, pool, name in (
+        (Given(DATA[:4]), nlf.Pool.from_data(DATA[:4]), "the number of points"),
+        (Given(DATA, nearest=4), nlf.Pool.from_data(DATA, nearest=4), "nearest"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} {few}"):
+            explainer(own, never).explain(X)
+        with pytest.raises(ValueError, match=f"^{name}( of the pool)? {few}"):
+            explainer(pool, never).explain(X)
+    with pytest.raises(ValueError, match=f"^n_samples {few}"):
+        explainer(Given(DATA), never, n_samples=4).statistics(iter([X]))
 
 
 def test_coordinates_of_another_shape():
@@ -155,6 +166,166 @@ def test_coordinates_of_another_shape():
         explainer(Growing(DATA)).explain(X)
 
 
+def never(X):
+    raise AssertionError("the model was called")
+
+
+def with_method(name, returns):
+    """Return points of which one method returns something else."""
+    return type("Changed", (Given,), {name: lambda self, *args: returns(*args)})(DATA)
+
+
+@pytest.mark.parametrize(
+    ("name", "returns", "message"),
+    [
+        (
+            "_coordinates",
+            lambda X: np.c_[X, X],
+            "_coordinates must return one column for each of the 4 features, got 8",
+        ),
+        ("_coordinates", lambda X: X[:, :3], "_coordinates must return one column for each of the 4 features, got 3"),
+        ("_features", lambda rows: Features(3, None), "_coordinates must return one column for each of the 3 features"),
+        ("_places", lambda Z: np.tile([0, 1, 2, 4], (len(Z), 1)), "_places must return ascending integers from 0 to 3"),
+        ("_places", lambda Z: np.tile([-1, 1, 2, 3], (len(Z), 1)), "_places must return ascending integers from 0 to"),
+        ("_places", lambda Z: np.tile([0, 2, 1, 3], (len(Z), 1)), "_places must return ascending integers from 0 to 3"),
+        (
+            "_places",
+            lambda Z: np.arange(4),
+            r"_places must return .* of shape \(300, 4\), got array\(\[0, 1, 2, 3\]\)$",
+        ),
+        ("_places", lambda Z: Z, "_places must return ascending integers from 0 to 3"),
+        (
+            "_categorical",
+            lambda d: np.zeros(3, bool),
+            r"_categorical must return a bool for each of 4 coordinates, got",
+        ),
+        ("_categorical", lambda d: np.zeros(d), r"_categorical .* got shape \(4,\) and dtype float64$"),
+    ],
+)
+def test_features_outside_of_the_result(name, returns, message):
+    """They would be written outside of its memory."""
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        explainer(with_method(name, returns), never).explain(X)
+    assert "\n" not in str(caught.value)
+
+
+def test_places_of_the_instances_are_checked_too():
+    places = lambda Z: np.tile(np.arange(4) + (len(Z) < len(DATA)), (len(Z), 1))  # noqa: E731
+    with pytest.raises(ValueError, match="_places must return ascending integers from 0 to 3"):
+        explainer(with_method("_places", places)).explain(X)
+
+
+FRAME = pd.DataFrame(DATA, columns=list("abcd"))
+UNLIKE = {  # points and rows
+    "another order": (FRAME, FRAME[list("dcba")]),
+    "an array": (FRAME, DATA),
+    "a DataFrame": (DATA, FRAME),
+    "other names": (FRAME, FRAME.rename(columns={"a": "A"})),
+    "fewer columns": (DATA, DATA[:, :3]),
+}
+
+
+@pytest.mark.parametrize(("data", "rows"), UNLIKE.values(), ids=UNLIKE)
+def test_rows_unlike_the_points(data, rows):
+    """The model would predict the points as something else."""
+    calls = []
+
+    def counted(X):
+        calls.append(len(X))
+        return model(X)
+
+    message = "^X must have the columns that the neighborhood was made of, .*, got "
+    own = explainer(Given(data), counted)
+    with pytest.raises(ValueError, match=message):
+        own.explain(rows[:40])
+    with pytest.raises(ValueError, match=message):
+        own.statistics(iter([rows[:40]]))
+    assert set(calls) == {len(DATA)}  # the points, but no rows
+    with pytest.raises(ValueError, match=message):
+        own.probe(rows[:40])
+
+
+@pytest.mark.parametrize(
+    ("returns", "error", "message"),
+    [
+        (lambda seed, n: DATA[:n], TypeError, "300 rows, got a ndarray$"),
+        (lambda seed, n: FRAME[:n], TypeError, "300 rows, got a DataFrame$"),
+        (lambda seed, n: None, TypeError, "300 rows, got None$"),
+        (lambda seed, n: as_rows(DATA[np.arange(n + 1) % 300]), ValueError, "300 rows, got 301$"),
+        (lambda seed, n: as_rows(DATA).take(slice(0)), ValueError, "300 rows, got 0$"),
+    ],
+)
+def test_what_points_must_be(returns, error, message):
+    own = explainer(with_method("_points", returns), never)
+    message = rf"^_points must return self._rows\(...\) of 1 to n_samples = {message}"
+    with pytest.raises(error, match=message) as caught:
+        own.explain(X)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(error, match=message.replace("300", "100").replace("301", "101")):
+        own.probe(X)
+
+
+def test_an_error_in_choosing_points_says_so():
+    own = explainer(with_method("_points", lambda seed, n: as_rows(DATA * np.nan)), never)
+    with pytest.raises(ValueError, match="X must be finite") as caught:
+        own.explain(X)
+    assert caught.value.__notes__ == ["normlime_fast: the neighborhood was choosing its points"]
+
+
+def test_coordinates_cannot_change_the_data():
+    class Doubling(Given):
+        def _coordinates(self, values):
+            values *= 2
+            return values
+
+    data = DATA.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        explainer(Doubling(data)).explain(data[:40])
+    assert_array_equal(data, DATA)
+
+
+@pytest.mark.parametrize("order", [np.ascontiguousarray, np.asfortranarray])
+def test_coordinates_compile_nothing(order):
+    """Whether the values themselves are returned, which are read-only, or others."""
+    explainer(with_method("_coordinates", lambda X: order(X))).explain(X)
+    assert all(
+        array.mutable and array.layout == "C"
+        for signature in distances.relative_features.signatures
+        for array in signature
+    )
+
+
+@pytest.mark.parametrize(
+    ("returns", "error", "message"),
+    [
+        (lambda X: X * np.nan, ValueError, "finite numbers of at most 1e[+]18 for points, got nan$"),
+        (lambda X: X / 0, ValueError, "finite numbers of at most 1e[+]18 for points, got -?inf$"),
+        (lambda X: X * 1e200, ValueError, "finite numbers of at most 1e[+]18 for points, got -?[0-9.]+e[+]"),
+        (lambda X: X * [np.nan if len(X) < 300 else 1.0], ValueError, "finite numbers, got nan$"),
+        (lambda X: X.astype(str), TypeError, "real numbers, got dtype <U32$"),
+    ],
+)
+def test_coordinates_that_are_no_finite_numbers(returns, error, message):
+    def finite(X):
+        with np.errstate(all="ignore"):
+            return returns(X)
+
+    with pytest.raises(error, match=f"^_coordinates must return {message}"):
+        explainer(with_method("_coordinates", finite)).explain(X)
+
+
+def test_other_features_than_columns():
+    class Doubled(Given):
+        def _features(self, rows):
+            return Features(2 * rows.values.shape[1], None)
+
+        def _coordinates(self, values):
+            coordinates = super()._coordinates(values)
+            return np.column_stack([coordinates, coordinates**2])
+
+    assert explainer(Doubled(DATA)).explain(X).weights.toarray().shape == (80, 8)
+
+
 def test_what_is_missing_is_named():
     class Pointless(nlf.SharedPoints):
         def _coordinates(self, values):
@@ -164,8 +335,18 @@ def test_what_is_missing_is_named():
         Pointless()
     with pytest.raises(TypeError, match="_sampler"):
         nlf.Neighborhood()
-    with pytest.raises(TypeError, match=r"^neighborhood must be a Gaussian, .*, got <class .*Given'>$"):
+    with pytest.raises(
+        TypeError, match=r"^neighborhood must be a Gaussian, .*, got the class Given; pass an object of it$"
+    ):
         nlf.NormLIME(model, Given)
+    own = Given(DATA)
+    del own.proximity
+    message = r"^proximity of the neighborhood must be a Proximity, such as nlf.Proximity\(\), got"
+    with pytest.raises(TypeError, match=f"{message} None$"):
+        nlf.NormLIME(model, own)
+    own.proximity = 0.5
+    with pytest.raises(TypeError, match=f"{message} 0.5$"):
+        nlf.NormLIME(model, own)
 
 
 # --- a sampler of its own
@@ -240,6 +421,67 @@ def test_a_sampler_and_buffer_of_its_own(n_jobs, kind, executors):
     assert_allclose(local.intercept, linear(X), rtol=1e-12, atol=1e-12)
     streamed = explainer(Star(0.5), linear, **options).statistics(iter([X[:11], X[11:]])).importance("mean_abs")
     assert_allclose(streamed.values, 0.5 * np.abs(COEFFICIENTS), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_sampler_with_more_features_than_the_result(n_jobs):
+    class Fewer(Star):
+        def _features(self, rows):
+            return Features(3, None)
+
+    class Placed(Star):
+        def _sampler(self, seed, n_samples, rows):
+            sampler = super()._sampler(seed, n_samples, rows)
+            buffer = sampler.buffer(rows, len(rows.values))
+            buffer.columns = lambda batch: [self.columns] * len(batch.instance_ids)
+            sampler.buffer = lambda rows, size: buffer
+            return sampler
+
+    calls = []
+
+    def counted(X):
+        calls.append(len(X))
+        return linear(X)
+
+    message = "the neighborhood must have features with numbers from 0 to"
+    with pytest.raises(ValueError, match=f"^{message} 2, as its _features says, got 3$"):
+        explainer(Fewer(0.5), counted, n_jobs=n_jobs).explain(X)
+    assert sum(calls) == len(X)  # the rows, but no samples
+    placed = Placed(0.5)
+    for outside in (4, -1):
+        placed.columns = np.array([outside, 0, 1, 2])
+        with pytest.raises(ValueError, match=f"^{message} 3, as its _features says, got {outside}$"):
+            explainer(placed, linear, n_features=4).explain(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("fits", lambda fits: (one._replace(Z=one.Z[:, 1:]) for one in fits)),
+        ("fits", lambda fits: (one._replace(Z=one.Z[1:]) for one in fits)),
+        ("fits", lambda fits: (one._replace(weights=one.weights[:, 1:]) for one in fits)),
+        ("fits", lambda fits: (one._replace(weights=one.weights[0]) for one in fits)),
+        ("outputs", lambda Y: Y[1:]),
+        ("outputs", lambda Y: np.ascontiguousarray(Y[:, 1:])),
+        ("most_features", lambda count: 1),
+    ],
+)
+def test_samples_whose_shapes_do_not_agree(name, changed):
+    """Compiled code would read and write outside of its arrays."""
+
+    class Wrong(Star):
+        def _sampler(self, seed, n_samples, rows):
+            sampler = super()._sampler(seed, n_samples, rows)
+            buffer = sampler.buffer(rows, len(rows.values))
+            method = getattr(buffer, name)
+            setattr(buffer, name, lambda *args: changed(method(*args)))
+            sampler.buffer = lambda rows, size: buffer
+            return sampler
+
+    with pytest.raises(
+        ValueError, match=r"^the neighborhood's samples must have shapes and most_features that agree, got"
+    ):
+        explainer(Wrong(0.5), linear).explain(X)
 
 
 def test_a_sampler_of_its_own_is_probed():

@@ -248,9 +248,9 @@ def test_groups_that_are_numbers_keep_them():
         (X[:5], r"shape \(24, 7\), got shape \(5, 7\)"),
         (X[:, :3], r"shape \(24, 7\), got shape \(24, 3\)"),
         (sparse.csr_array(X[:, :3]), r"shape \(24, 7\), got shape \(24, 3\)"),
-        (["a text"] * 24, r"got shape \(24,\); leave X out if features are no columns of it"),
+        (["a text"] * 24, r"got shape \(24,\); leave X out if features are not its columns"),
         (np.zeros((24, 7, 1)), r"got shape \(24, 7, 1\)"),
-        (FRAME.rename(columns={"kind": "sort"}), "explained, got 'sort' where 'kind' was$"),
+        (FRAME.rename(columns={"kind": "sort"}), "explained, got 'sort' in place of 'kind'$"),
     ],
 )
 def test_x_that_does_not_fit(rows, expected):

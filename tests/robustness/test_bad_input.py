@@ -105,7 +105,8 @@ def test_rows_without_room_to_perturb(row, scale, dtype):
     largest = np.finfo(dtype).max
     X = np.zeros((5, 3), dtype)
     X[2, 1] = row * largest
-    message = f"X and scale must leave room to perturb in {np.dtype(dtype)}, got an overflow in column 1$"
+    advice = "lower its scale, or pass float64" if dtype == np.float32 else "lower its scale"
+    message = f"X must not overflow {np.dtype(dtype)} when it is perturbed, got an overflow in column 1; {advice}$"
     refuse(ValueError, message, lambda: explain(NotCalled(), X, scale=[0.0, scale * float(largest), 1.0]))
 
 
@@ -118,7 +119,8 @@ def test_rows_with_just_enough_room(dtype):
 def test_a_float32_column_without_room_beside_others():
     """Its frame has float64 numbers, and is cast before the model sees it."""
     X = pd.DataFrame({"a": [0.0, 1.0], "b": np.array([0.0, 3e38], np.float32)})
-    message = "X and scale must leave room to perturb in float32, got an overflow in column 'b'$"
+    got = "got an overflow in column 'b'; lower its scale, or pass float64"
+    message = f"X must not overflow float32 when it is perturbed, {got}$"
     refuse(ValueError, message, lambda: explain(NotCalled(), X, scale=1e38))
 
 
@@ -203,8 +205,8 @@ ARGUMENTS = [
     ({"targets": []}, TypeError, r'targets must be "predicted", .* got \[\]'),
     ({"targets": [[0]]}, TypeError, r'targets must be "predicted", .* got \[\[0\]\]'),
     ({"targets": [[0], [1, 2]]}, ValueError, "targets must be an array, got a list whose rows differ in length"),
-    ({"targets": -1}, ValueError, "targets must be numbers of at least 0, each once, got -1"),
-    ({"targets": [0, 1, 0]}, ValueError, r"targets must be numbers of at least 0, each once, got \[0, 1, 0\]"),
+    ({"targets": -1}, ValueError, "targets must be distinct integers of at least 0, got -1"),
+    ({"targets": [0, 1, 0]}, ValueError, r"targets must be distinct integers of at least 0, got \[0, 1, 0\]"),
     ({"ridge": -1.0}, ValueError, r"ridge must be finite and at least 0, got -1\.0"),
     ({"ridge": np.nan}, ValueError, "ridge must be finite and at least 0, got nan"),
     ({"ridge": "1"}, TypeError, "ridge must be a number, got '1'"),
@@ -269,7 +271,7 @@ def test_progress_that_is_neither_bool_nor_callable():
         (None, nlf.Gaussian(1.0), r"predict must be callable, such as model\.predict_proba, got NoneType"),
         (np.zeros(3), nlf.Gaussian(1.0), "predict must be callable, .* got ndarray"),
         (curve, 1.0, "neighborhood must be a Gaussian, Pool, .* or an object with perturb .*, got float"),
-        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, Pool, .* got <class '.*Gaussian'>"),
+        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, Pool, .* got the class Gaussian; pass an object of it"),
     ],
 )
 def test_parts(predict, neighborhood, message):
@@ -306,7 +308,7 @@ OUTPUTS_REFUSED = {
     "masked": (lambda X: np.ma.masked_greater(X, -1), ValueError, "got masked values"),
     "complex": (lambda X: X * 1j, TypeError, "got dtype complex128"),
     "sparse": (lambda X: csr_array(X), TypeError, "got a csr_array"),
-    "ragged": (lambda X: [[0.0] * (1 + i % 2) for i in range(len(X))], ValueError, "got a list that is no array"),
+    "ragged": (lambda X: [[0.0] * (1 + i % 2) for i in range(len(X))], ValueError, "got a list that is not an array"),
 }
 
 
