@@ -48,12 +48,12 @@ from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._messages import Message, Term
 from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
-from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.explanations import NO_CONTRIBUTIONS, LocalExplanations
 from normlime_fast._results.importance import Importance
-from normlime_fast._results.statistics import ImportanceStatistics, as_formula
+from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of
 from normlime_fast._status import Status
 from normlime_fast._surrogates import as_selection, warn_of_counts
-from normlime_fast._types import Kind, Predict, Progress, Sign
+from normlime_fast._types import Kind, Of, Predict, Progress, Sign
 
 BLOCK_SAMPLES = 1_000_000  # approximate number of model rows per block
 MIN_BLOCKS, MAX_BLOCKS = 100, 10_000  # per table; with fewer, the first would take long to finish
@@ -298,6 +298,7 @@ class NormLIME:
         executor: Executor | None = None,
         block_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
+        of: Of = "weights",
     ) -> ImportanceStatistics:
         """Explain a stream of rows and keep only the sums behind importances, in memory that does not grow with it.
 
@@ -320,6 +321,8 @@ class NormLIME:
             Instances that are summed before they are added to the total; by default about a million model rows. Sums
             depend on it, by rounding, but not on the division of a stream into batches. The blocks of a Dask
             collection are its partitions.
+        of : {"weights", "contributions"}, default "weights"
+            What is summed; see `LocalExplanations.importance`.
 
         Returns
         -------
@@ -353,6 +356,8 @@ class NormLIME:
                     else as_count(block_size, "block_size")
                 )
                 skip = as_on_error(on_error)
+                if as_of(of) == "contributions" and self.neighborhood._centred:
+                    raise ValueError(NO_CONTRIBUTIONS)
                 table = Partitions(batches, executor) if is_dask(batches) else None
                 shape: tuple[Any, ...] = getattr(batches, "shape", ())
                 total = len(table) if table is not None else int(shape[0]) if len(shape) >= 2 else None
@@ -365,7 +370,7 @@ class NormLIME:
                     blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
-            statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), options)
+            statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), of, options)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
         return statistics

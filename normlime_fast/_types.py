@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 Kind = Literal["normlime", "l2", "sp_lime", "mean_abs", "mean", "sum"]
 Sign = Literal["absolute", "positive", "negative", "net"]
+Of = Literal["weights", "contributions"]  # what importances are made of
 
 Layout = Literal["long", "wide"]  # of tables
 LocalLayout = Literal["long", "wide", "fits"]  # of tables of local explanations

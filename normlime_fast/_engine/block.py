@@ -12,9 +12,10 @@ from normlime_fast._engine.settings import Settings
 from normlime_fast._engine.threads import Pieces, Start
 from normlime_fast._errors import attach_partial_result
 from normlime_fast._inputs.rows import Rows
+from normlime_fast._kernels import surrogate
 from normlime_fast._model import BATCH_BYTES, bytes_per_row, check_same_outputs, target_names, targets_of
 from normlime_fast._neighborhoods.base import Batch, Sampler, Samples
-from normlime_fast._results.explanations import COLUMNS, LocalExplanations
+from normlime_fast._results.explanations import LocalExplanations, with_data
 from normlime_fast._status import Status
 from normlime_fast._surrogates import Fits, fit_samples
 from normlime_fast._types import Advance
@@ -85,9 +86,12 @@ def failed_explanations(
         targets = np.array([-1])
     count = len(instance_ids) * len(targets)
     unknown = np.full(count, np.nan)
+    none = csr_array((count, example.weights.shape[1]))
     return replace(
         example,
-        weights=csr_array((count, example.weights.shape[1])),
+        weights=none,
+        contributions=None if example.contributions is None else none,
+        stderr=none,
         intercept=unknown,
         r2=np.zeros(count),
         prediction=unknown.copy(),
@@ -106,13 +110,13 @@ def _in_order(local: LocalExplanations, instance_ids: Array) -> LocalExplanation
     """Sort the explanations in the order of the instances' ids; each instance has equally many."""
     sorter = np.argsort(instance_ids)
     order = np.argsort(sorter[np.searchsorted(instance_ids, local.instance, sorter=sorter)], kind="stable")
-    return replace(local, **{name: getattr(local, name)[order] for name in ("weights", *COLUMNS)})
+    return local[order]
 
 
 class _SparseRows(NamedTuple):
     """The explanations of some instances, with their weights row by row, as in a csr matrix."""
 
-    data: Array
+    data: Array  # (3, weights): surrogate.WEIGHT, CONTRIBUTION and ERROR
     indices: Array
     counts: Array  # of weights in each row
     summaries: Array
@@ -291,15 +295,19 @@ class _BlockExplainer:
         while done in self.parts:
             parts.append(self.parts[done])
             done += len(parts[-1].counts) // t
-        data, indices, counts, summaries = (np.concatenate(fields) for fields in zip(*parts, strict=True))
+        data, indices, counts, summaries = (np.concatenate(fields, axis=-1) for fields in zip(*parts, strict=True))
         n_features, feature_names = self.features
         indptr = np.concatenate([[0], np.cumsum(counts)])
         failed = np.repeat(self.failed[:done], t)
         prediction = self.prediction[:done].ravel()
         status = np.where(failed, Status.MODEL_FAILED, summaries["status"])
         intercept = np.where(status == Status.NO_FEATURES, prediction, summaries["intercept"])
+        weights = csr_array((data[surrogate.WEIGHT], indices, indptr), shape=(done * t, n_features))
+        centred = self.settings.neighborhood._centred
         return LocalExplanations(
-            weights=csr_array((data, indices, indptr), shape=(done * t, n_features)),
+            weights=weights,
+            contributions=None if centred else with_data(weights, data[surrogate.CONTRIBUTION]),
+            stderr=with_data(weights, data[surrogate.ERROR]),
             intercept=np.where(failed, np.nan, intercept),
             r2=summaries["r2"].copy(),
             prediction=prediction,
@@ -359,13 +367,13 @@ def _to_sparse_rows(fitted: _FittedBatch, t: int) -> _SparseRows:
     """Map fitted features to columns of the result; there are t fits per instance."""
     fits, counts = fitted.fits, fitted.fits.summaries["count"]
     used = fits.used()
-    data, indices = fits.coefficients[used], fits.features[used]
+    data, indices = fits.coefficients.swapaxes(0, 1)[:, used], fits.features[used]
     if fitted.columns is None:
         return _SparseRows(data, indices, counts, fits.summaries)
     ends = np.cumsum(counts)[:-1]
     places: list[Array] = []
     values: list[Array] = []
-    for row, (weights, features) in enumerate(zip(np.split(data, ends), np.split(indices, ends), strict=True)):
+    for row, (terms, features) in enumerate(zip(np.split(data, ends, axis=1), np.split(indices, ends), strict=True)):
         columns = fitted.columns[row // t]
         if isinstance(columns, np.ndarray):
             features = columns[features]
@@ -373,8 +381,9 @@ def _to_sparse_rows(fitted: _FittedBatch, t: int) -> _SparseRows:
             counted = np.diff(columns.indptr)[features]
             features = columns[features].indices
             order = np.argsort(features, kind="stable")
-            features, weights = features[order], np.repeat(weights, counted)[order]
+            terms[surrogate.CONTRIBUTION] /= counted  # shared, so that they still add up
+            features, terms = features[order], np.repeat(terms, counted, axis=1)[:, order]
         places.append(features)
-        values.append(weights)
-    lengths = np.array([len(weights) for weights in values])
-    return _SparseRows(np.concatenate(values), np.concatenate(places), lengths, fits.summaries)
+        values.append(terms)
+    lengths = np.array([len(features) for features in places])
+    return _SparseRows(np.concatenate(values, axis=1), np.concatenate(places), lengths, fits.summaries)

@@ -16,6 +16,7 @@ from normlime_fast._inputs.sources import Block
 from normlime_fast._results.explanations import with_target_names
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._status import Status
+from normlime_fast._types import Of
 
 
 class Summed(NamedTuple):
@@ -31,7 +32,7 @@ class Summed(NamedTuple):
 
 
 def sum_stream(
-    settings: Settings, blocks: Iterable[Block], by_target: bool, options: Options
+    settings: Settings, blocks: Iterable[Block], by_target: bool, of: Of, options: Options
 ) -> tuple[ImportanceStatistics, Summed]:
     """Explain blocks and return their sums, added in the order of the blocks, and all counts."""
     total: Summed | None = None
@@ -51,7 +52,7 @@ def sum_stream(
         blocks = iter(blocks)
         first = next(blocks)  # read it before the model is called
         settings = prepared(settings, options)
-        explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target), options, take)
+        explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target, of=of), options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
@@ -68,7 +69,7 @@ def sum_stream(
     return with_target_names(total.statistics, total.target_names), total
 
 
-def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
+def _summed(explained: Explained, block: Block, by_target: bool, of: Of) -> Summed:
     local, n_outputs, error, fault, statuses = explained
     if local is None:
         assert statuses is not None
@@ -77,7 +78,7 @@ def _summed(explained: Explained, block: Block, by_target: bool) -> Summed:
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.instance_ids))
-    statistics = local._statistics(groups)
+    statistics = local._statistics(groups, of)
     counts = np.bincount(local.status, minlength=len(Status))
     names = local.target_names if by_target else None
     return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)

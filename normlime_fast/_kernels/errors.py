@@ -2,8 +2,8 @@
 
     cov(w) = A^-1 M A^-1 n / (n - k - 1)      A = sum_i p_i z_i z_i' + ridge      M = sum_i (p_i e_i)^2 z_i z_i'
 
-for k centred features z, residuals e and weights p that are divided by their sum, with n the effective sample size.
-Residuals of a surrogate are what it misses of the model, not noise of one variance: near the instance they may be small.
+for k centred features z, residuals e and weights p divided by their sum, where n is the effective sample size. The
+residuals of a surrogate are its lack of fit, not noise of one variance: near the instance they may be smaller.
 """
 
 from typing import Any

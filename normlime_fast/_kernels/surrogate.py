@@ -31,8 +31,8 @@ EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's l
 # differ by a subnormal number, whose weights would underflow
 TINY = 2.0**-400  # sum of weights, above which no square that matters among 1e9 others underflows
 
-# Results of a fit for each selected feature: its weight; its contribution, which is the weight times how far the instance,
-# z = 0, is from the mean of z; and the standard error of the weight.
+# Results of a fit for each selected feature: the weight; the contribution to the surrogate at the instance, z = 0: minus
+# the mean of z times the weight; and the standard error of the weight.
 WEIGHT, CONTRIBUTION, ERROR = range(3)
 
 # Results of one fit besides these: the output was divided by its `spread`, and the `effective` sample size is
@@ -191,11 +191,12 @@ def fit(
 ) -> None:
     """Fit sparse linear surrogates to every output; outputs starts[k] to starts[k + 1] share the samples Z[k].
 
-    Z (m, n, d), Y (outputs, n; overwritten), weights (m, n) or (1, n) for all. Into features (outputs, K), with K at
-    least n_features or d, go the selected features, ascending, and into coefficients (outputs, 3, K) their refitted
-    weights, contributions and standard errors: the first `count` of each; into summaries (outputs,) the rest. Ridges are divided by the sum of the weights. Unless
-    `ridge_of_all` is NaN, the features selected are those of the largest weights with this ridge on all features.
-    If `standardize`, they are selected as if all features had variance 1.
+    Z (m, n, d), Y (outputs, n; overwritten), weights (m, n), or (1, n) for all sets. The selected features go into
+    features (outputs, K), ascending, where K is at least n_features or d; their refitted weights, contributions and
+    standard errors into coefficients (outputs, 3, K): the first `count` of each; the rest into summaries (outputs,).
+    Ridges are divided by the sum of the weights. Unless `ridge_of_all` is NaN, the features with the largest weights of
+    a regression on all of them with this ridge are selected. If `standardize`, features are selected as if all had
+    variance 1.
     """
     d = Z.shape[2]
     by_weight = not np.isnan(ridge_of_all) and n_features < d

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -175,6 +175,8 @@ class Neighborhood(ABC):
     def _prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows) -> "Neighborhood":
         """Return the neighborhood after work that is done once per call, before any row is explained."""
         return self
+
+    _centred: ClassVar[bool] = False  # if the samples vary around the instance: then nothing contributes to its output
 
     @abstractmethod
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> Sampler:

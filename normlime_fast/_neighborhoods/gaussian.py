@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -53,9 +53,9 @@ class Gaussian(Neighborhood):
         otherwise: the weight is the effect of having the instance's category instead of the others, as frequent as they
         are in the data.
     keep : float, default 0.5
-        Fraction of the samples in which a categorical column keeps the instance's category; the others have another one,
-        drawn by its frequency in the data. So the effect of the instance's category is estimated equally well however
-        rare it is. With 0, categories are drawn by their frequencies, whichever the instance has.
+        Fraction of the samples in which a categorical column keeps the instance's category; in the others it has
+        another one, drawn by its frequency in the data. So the effect of the instance's category is estimated equally
+        well however rare it is. With 0, categories are drawn by their frequencies, whichever the instance has.
 
     Raises
     ------
@@ -76,6 +76,7 @@ class Gaussian(Neighborhood):
     sampling: Literal["iid", "sobol"] = "iid"
     categories: Categories | None = None
     keep: float = 0.5
+    _centred: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.categories, Categories | None):

@@ -14,10 +14,10 @@ from normlime_fast._results.columns import check_width, narrowed, widened
 from normlime_fast._results.groups import grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
-from normlime_fast._results.statistics import ImportanceStatistics, sum_weights
+from normlime_fast._results.statistics import ImportanceStatistics, as_of, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
-from normlime_fast._types import Kind, LocalLayout, Sign
+from normlime_fast._types import Kind, LocalLayout, Of, Sign
 
 if TYPE_CHECKING:
     import pandas
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from normlime_fast._results.submodular import Picked
 
 COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one entry per row
+MATRICES = ("weights", "contributions", "stderr")  # with the same features in each row
+NO_CONTRIBUTIONS = (
+    "contributions must be known, got none: samples of Gaussian have their mean at the instance, so that nothing"
+    " contributes to its output, and older files do not have them; use the weights, or Pool, Binned or Mask"
+)
 _PARTS = ("data", "indices", "indptr")
 
 
@@ -43,6 +48,16 @@ class LocalExplanations(Saved):
         Change of the output per unit of z: for `Gaussian` and `Pool` per standard deviation of the noise or the data;
         for categories, bins and masks, the amount by which the output rises when the category or bin is that of the
         instance, or the part is present. A feature that was not selected is not stored.
+    contributions : csr_array of shape (n_explanations, d), or None
+        What each feature adds to the surrogate at the instance, compared with the mean of the samples: the weight times
+        how far the instance is from their mean. They add up: ``base_value + contributions.sum(axis=1)`` is
+        `intercept`. None for `Gaussian`, whose samples have their mean at the instance, and where they are not known,
+        as in the files of releases that did not store them.
+    stderr : csr_array of shape (n_explanations, d), or None
+        Standard error of each weight: how far it would vary with other samples, for the features that were selected.
+        From residuals, without the assumption that their spread is the same everywhere (White 1980); NaN if the
+        effective sample size is at most one more than the number of features. With Sobol samples it is too large. None
+        where it is not known.
     intercept : ndarray of shape (n_explanations,)
         Value of the surrogate at the instance itself.
     r2 : ndarray of shape (n_explanations,)
@@ -90,6 +105,8 @@ class LocalExplanations(Saved):
     effective_samples: Array
     feature_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
+    contributions: "csr_array | None" = None
+    stderr: "csr_array | None" = None
 
     __contains__ = None  # membership is undefined: iterating yields new objects each time
 
@@ -129,8 +146,10 @@ class LocalExplanations(Saved):
         array([0, 2])
         """
         places = rows_at(rows, len(self))
+        matrices: dict[str, Any] = self._matrices()
+        matrices = {name: None if matrix is None else matrix[places] for name, matrix in matrices.items()}
         columns: dict[str, Any] = {name: getattr(self, name)[places].copy() for name in COLUMNS}
-        return replace(self, weights=self.weights[places], **columns)
+        return replace(self, **matrices, **columns)
 
     def __iter__(self) -> "Iterator[LocalExplanations]":
         """Yield the explanations one by one, each as LocalExplanations of length 1."""
@@ -184,6 +203,21 @@ class LocalExplanations(Saved):
             selected = selected[rows_with(selected.instance, wanted)]
         return selected if selected is not self else self[:]
 
+    def _matrices(self) -> "dict[str, csr_array | None]":
+        return {name: getattr(self, name) for name in MATRICES}
+
+    @property
+    def base_value(self) -> Array:
+        """Mean of the model's output over the samples, weighted: `intercept` minus the sum of the contributions."""
+        return self.intercept - self._terms("contributions").sum(axis=1)
+
+    def _terms(self, of: Of) -> "csr_array":
+        """Return what importances are made of: the weights or the contributions."""
+        terms: csr_array | None = getattr(self, as_of(of))
+        if terms is None:
+            raise ValueError(NO_CONTRIBUTIONS)
+        return terms
+
     def importance(
         self,
         kind: Kind = "normlime",
@@ -191,6 +225,7 @@ class LocalExplanations(Saved):
         sign: Sign = "absolute",
         min_count: int = 1,
         shrink: bool = False,
+        of: Of = "weights",
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -208,6 +243,10 @@ class LocalExplanations(Saved):
         shrink : bool, default False
             Shrinks noisy values toward those of features of the group that are used about as often; for "normlime".
             See `ImportanceStatistics.importance`.
+        of : {"weights", "contributions"}, default "weights"
+            What is aggregated. Weights tell how far the output moves if a feature changes; contributions, how far it is
+            moved by the values that the instances have, compared with the mean of the samples. A rare flag has the same
+            weight everywhere, but contributes where it is set. Not for `Gaussian`, which has no contributions.
 
         Returns
         -------
@@ -217,8 +256,9 @@ class LocalExplanations(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count` or `shrink` is invalid, all explanations have status 6 to 9, or the
-            result, 32 bytes per column and group, would be very large compared with the weights.
+            If `kind`, `sign`, `by`, `min_count`, `shrink` or `of` is invalid, there are no contributions, all
+            explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large compared
+            with the weights.
 
         Examples
         --------
@@ -231,7 +271,7 @@ class LocalExplanations(Saved):
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        used, columns = self._used_importance(kind, by, sign, min_count, shrink)
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of)
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
@@ -404,14 +444,16 @@ class LocalExplanations(Saved):
         sign: Sign = "absolute",
         min_count: int = 1,
         shrink: bool = False,
+        of: Of = "weights",
     ) -> tuple[Importance, Array | None]:
         """Return the importance of the columns that `narrowed` keeps, and the numbers of these columns.
 
         It ranks features as the importance of all columns does, in less memory. If features have names, all columns are
         kept.
         """
-        weights, columns = (self.weights, None) if self.feature_names is not None else narrowed(self.weights)
-        statistics = replace(self, weights=weights)._statistics(grouped(self.instance, self.target, by))
+        terms = self._terms(of)
+        terms, columns = (terms, None) if self.feature_names is not None else narrowed(terms)
+        statistics = self._sums(terms, grouped(self.instance, self.target, by), of)
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
@@ -422,14 +464,17 @@ class LocalExplanations(Saved):
             result = replace(result, feature_names=numbers)
         return result, columns
 
-    def _statistics(self, groups: Array | None) -> ImportanceStatistics | None:
+    def _statistics(self, groups: Array | None, of: Of = "weights") -> ImportanceStatistics | None:
         """Sum the counted explanations by group; None if none counts."""
-        weights, counted = self.weights, is_counted(self.status)
+        return self._sums(self._terms(of), groups, of)
+
+    def _sums(self, terms: "csr_array", groups: Array | None, of: Of) -> ImportanceStatistics | None:
+        counted = is_counted(self.status)
         if not counted.any():
             return None
         if not counted.all():
-            weights, groups = weights[counted], None if groups is None else groups[counted]
-        return sum_weights(weights, groups, self.feature_names)
+            terms, groups = terms[counted], None if groups is None else groups[counted]
+        return replace(sum_weights(terms, groups, self.feature_names), of=of)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":
@@ -463,7 +508,10 @@ class LocalExplanations(Saved):
         parts = list(parts)
         _check_alike(parts)
         joined: dict[str, Any] = {name: _joined(name, [getattr(part, name) for part in parts]) for name in COLUMNS}
-        return replace(parts[0], weights=_stacked([part.weights for part in parts]), **joined)
+        for name in MATRICES:
+            matrices = [getattr(part, name) for part in parts]
+            joined[name] = None if any(matrix is None for matrix in matrices) else _stacked(matrices)
+        return replace(parts[0], **joined)
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         from scipy.sparse import csr_array
@@ -471,9 +519,11 @@ class LocalExplanations(Saved):
         if not isinstance(self.weights, csr_array):
             raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
         parts = {name: getattr(self.weights, name) for name in _PARTS}
+        others = {name: None if matrix is None else matrix.data for name, matrix in self._matrices().items()}
+        del others["weights"]
         names = {"feature_names": self.feature_names, "target_names": self.target_names}
         header = {"columns": int(self.weights.shape[1]), **names}
-        return parts | {name: getattr(self, name) for name in COLUMNS}, header
+        return parts | others | {name: getattr(self, name) for name in COLUMNS}, header
 
     def _validate(self) -> None:
         validate_local(self)
@@ -485,11 +535,23 @@ class LocalExplanations(Saved):
         weights = csr_array((len(arrays["status"]), header.pop("columns")))
         for name in _PARTS:  # not passed to csr_array, which would choose another dtype for the indices
             setattr(weights, name, arrays.pop(name))
+        for name in MATRICES[1:]:
+            if (data := arrays.pop(name, None)) is not None:
+                arrays[name] = with_data(weights, data)
         if version == 1:
             arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
         result = cls(weights, **arrays, **header)
         result._validate()
         return result
+
+
+def with_data(weights: "csr_array", data: Array) -> "csr_array":
+    """Return a matrix with other values for the same features."""
+    from scipy.sparse import csr_array
+
+    matrix = csr_array(weights.shape)
+    matrix.data, matrix.indices, matrix.indptr = data, weights.indices, weights.indptr  # of the same dtypes
+    return matrix
 
 
 def _check_alike(parts: list[LocalExplanations]) -> None:

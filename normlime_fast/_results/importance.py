@@ -38,7 +38,7 @@ class Importance(Saved):
         Labels of the rows.
     feature_names : tuple of str or None
         Names of the columns.
-    kind, sign : str
+    kind, sign, of : str
         As passed to `LocalExplanations.importance`.
     min_count : int
         Values of features with lower `counts` are hidden.
@@ -62,6 +62,7 @@ class Importance(Saved):
     min_count: int = 1
     skewness: Array | None = None
     shrink: bool = False
+    of: str = "weights"
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
@@ -293,7 +294,7 @@ class Importance(Saved):
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         arrays = {name: getattr(self, name) for name in ("values", "counts", "stderr", "explanations", "skewness")}
-        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink")}
+        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink", "of")}
         return arrays | {"groups": groups}, {"groups": labels, **header}
 
     def _validate(self) -> None:

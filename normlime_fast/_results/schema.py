@@ -1,9 +1,10 @@
 """Schemas of the files of results, by kind and version; `archive` writes and reads the files."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from normlime_fast._inputs.labels import LABEL
+from normlime_fast._types import Of
 
 
 class Field(NamedTuple):
@@ -36,6 +37,10 @@ def _is_flag(value: Any) -> bool:
     return type(value) is bool
 
 
+def _is_of(value: Any) -> bool:
+    return value in get_args(Of)
+
+
 def _is_text(value: Any) -> bool:
     return type(value) is str
 
@@ -49,6 +54,7 @@ def _are_labels(value: Any) -> bool:
 
 
 _ROWS = Field(_FLOAT, (("explanations",),))
+_TERMS = Field(_FLOAT, (("weights",),), optional=True)
 _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
@@ -83,6 +89,9 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
     "LocalExplanations": {
         1: _LOCAL_1,
         2: FileSchema({**_LOCAL_1.arrays, "effective_samples": _ROWS}, _LOCAL_1.header),
+        3: FileSchema(
+            {**_LOCAL_1.arrays, "effective_samples": _ROWS, "contributions": _TERMS, "stderr": _TERMS}, _LOCAL_1.header
+        ),
     },
     "Importance": {
         1: _IMPORTANCE_1,
@@ -90,6 +99,10 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         3: FileSchema(
             {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
             {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag},
+        ),
+        4: FileSchema(
+            {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
+            {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag, "of": _is_of},
         ),
     },
     "ImportanceStatistics": {
@@ -99,8 +112,8 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
                 "explanations": Field(_INTEGER, (("groups",),)),
                 "groups": _GROUPS,
             },
-            {"groups": _are_labels, "feature_names": _are_names},
+            {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums in ((1, 5), (2, 7))
+        for version, sums, since in ((1, 5, {}), (2, 7, {}), (3, 7, {"of": _is_of}))
     },
 }

@@ -26,7 +26,7 @@ from normlime_fast._results.columns import check_columns, check_width, narrowed
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.shrinkage import shrunk
 from normlime_fast._results.validation import as_counts, validate_statistics
-from normlime_fast._types import Kind, Sign
+from normlime_fast._types import Kind, Of, Sign
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -72,6 +72,8 @@ class ImportanceStatistics(Saved):
         Unique labels; None if there is one group without a label.
     feature_names : tuple of str or None
         Names of the columns.
+    of : {"weights", "contributions"}
+        What is summed: w stands for either.
     """
 
     _kind: ClassVar[str] = "ImportanceStatistics"
@@ -80,6 +82,7 @@ class ImportanceStatistics(Saved):
     explanations: Array
     groups: Array | None = None
     feature_names: tuple[str, ...] | None = None
+    of: str = "weights"
 
     def __repr__(self) -> str:
         return f"<ImportanceStatistics: {display.statistics_line(self)}>"
@@ -108,11 +111,13 @@ class ImportanceStatistics(Saved):
             raise ValueError(f"merge needs statistics of the same features, got {columns} columns")
         if self.feature_names != other.feature_names:
             raise ValueError("merge needs statistics of the same features, got different feature_names")
+        if self.of != other.of:
+            raise ValueError(f"merge needs sums of the same, got {self.of} and {other.of}")
         if self.groups is None or other.groups is None:
             if self.groups is not other.groups:
                 raise ValueError("merge needs groups in both statistics or in neither, got them in one")
             counts, other_counts = (as_counts(part.explanations, "explanations") for part in (self, other))
-            return ImportanceStatistics(self.sums + other.sums, counts + other_counts, None, self.feature_names)
+            return replace(self, sums=self.sums + other.sums, explanations=counts + other_counts)
         labels, other_labels = unified(self.groups, other.groups, "merge needs")
         groups = np.unique(np.concatenate([labels, other_labels]))
         sums = np.zeros((len(groups), *self.sums.shape[1:]))
@@ -121,7 +126,7 @@ class ImportanceStatistics(Saved):
             rows = np.searchsorted(groups, part_labels)
             sums[rows] += part.sums
             explanations[rows] += as_counts(part.explanations, "explanations")
-        return ImportanceStatistics(sums, explanations, groups, self.feature_names)
+        return replace(self, sums=sums, explanations=explanations, groups=groups)
 
     @ignoring_float_errors
     def importance(
@@ -208,12 +213,12 @@ class ImportanceStatistics(Saved):
             stderr, skewness = (None if a is None else a[0] for a in (stderr, skewness))
         counts = counts.astype(np.int64)
         fields = self.groups, self.feature_names, kind, sign, min_count
-        return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink))
+        return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of)
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
-        return arrays, {"groups": labels, "feature_names": self.feature_names}
+        return arrays, {"groups": labels, "feature_names": self.feature_names, "of": self.of}
 
     def _validate(self) -> None:
         validate_statistics(self)
@@ -227,6 +232,13 @@ class ImportanceStatistics(Saved):
         result = cls(**arrays, groups=groups, **header)
         result._validate()
         return replace(result, explanations=as_counts(result.explanations, "explanations"))
+
+
+def as_of(of: object) -> str:
+    """Return `of`, what importances are made of."""
+    if not isinstance(of, str) or of not in get_args(Of):
+        raise ValueError(Message(Term("of"), f' must be "weights" or "contributions", got {short_repr(of)}'))
+    return str(of)
 
 
 def as_formula(kind: object, sign: object, shrink: object) -> _Formula:

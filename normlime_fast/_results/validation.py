@@ -37,6 +37,16 @@ def validate_local(local: "LocalExplanations") -> None:
     empty = tuple(int(status) for status in Status if status.empty)
     if np.diff(indptr)[np.isin(local.status, empty)].any():
         raise ValueError(f"weights must be empty where status is one of {empty}")
+    for name in ("contributions", "stderr"):
+        matrix = getattr(local, name)
+        if matrix is None:
+            continue
+        if not (np.array_equal(matrix.indptr, indptr) and np.array_equal(matrix.indices, indices)):
+            raise ValueError(f"{name} must be there for the same features as the weights")
+        if not (np.isfinite(matrix.data) | (np.isnan(matrix.data) & (name == "stderr"))).all():
+            raise ValueError(f"{name} must be finite")
+    if local.stderr is not None and (local.stderr.data < 0).any():
+        raise ValueError("stderr must be at least 0")
     _check_rows(local)
 
 
