@@ -41,7 +41,7 @@ def importance(arguments: argparse.Namespace) -> None:
     check_readable(arguments.file)
     try:
         local = LocalExplanations.load(arguments.file)
-        options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink
+        options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink, arguments.of
         with_unused = arguments.plot or (arguments.json and top is None)  # which also show unused features
         result = local.importance(*options) if with_unused else local._used_importance(*options)[0]
     except (TypeError, ValueError, OSError) as error:
@@ -81,6 +81,7 @@ def _print_table(result: Importance, top: int | None) -> None:
     labels = [None] if result.groups is None else result.groups.tolist()
     explanations = [int(n) for n in result.explanations.reshape(-1)]
     sign = "" if result.sign == "absolute" else f", {result.sign}"
+    sign = " of contributions" * (result.of != "weights") + sign
     best = _best(result, top)
     for label, number in zip(labels, explanations, strict=True):
         of_group = [row for row in best if row[0] == label]

@@ -13,7 +13,7 @@ from normlime_fast._cli.errors import UsageError, WorkError, needs, one_line
 from normlime_fast._cli.explain import NEIGHBORHOODS, explain
 from normlime_fast._cli.importance import importance
 from normlime_fast._cli.process import Terminated, one_line_warnings, open_streams, silence, tell
-from normlime_fast._types import Kind, Sign
+from normlime_fast._types import Kind, Of, Sign
 
 PROGRAM = "normlime-fast"
 EPILOG = """\
@@ -237,6 +237,13 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
     option("--by", choices=("target",), help="one importance per explained output, such as per predicted class")
     option("--kind", choices=get_args(Kind), default="normlime", help="kind of importance (default: %(default)s)")
     option("--sign", choices=get_args(Sign), default="absolute", help="which weights to count (default: %(default)s)")
+    option(
+        "--of",
+        choices=get_args(Of),
+        default="weights",
+        help="weights: how far the output moves if a feature changes; contributions: how far it is moved by the values"
+        " that the rows have; these are not known of gaussian (default: %(default)s)",
+    )
     option("--min-count", type=_whole(1), default=1, metavar="N", help="hide features that fewer explanations use")
     option(
         "--shrink",

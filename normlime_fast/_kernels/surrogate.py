@@ -31,7 +31,7 @@ EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's l
 # differ by a subnormal number, whose weights would underflow
 TINY = 2.0**-400  # sum of weights, above which no square that matters among 1e9 others underflows
 
-# Results of a fit for each selected feature: the weight; the contribution to the surrogate at the instance, z = 0: minus
+# Results of a fit for each selected feature: its weight; its contribution to the surrogate at the instance, that is, minus
 # the mean of z times the weight; and the standard error of the weight.
 WEIGHT, CONTRIBUTION, ERROR = range(3)
 

@@ -30,7 +30,11 @@ def statistics_line(statistics: "ImportanceStatistics") -> str:
 
 def importance_line(result: "Importance") -> str:
     """Describe an Importance and its first features in one line."""
-    parts = [result.kind] + [result.sign] * (result.kind not in ("mean", "sum") or result.sign != "absolute")
+    parts = (
+        [result.kind]
+        + ["of contributions"] * (result.of != "weights")
+        + [result.sign] * (result.kind not in ("mean", "sum") or result.sign != "absolute")
+    )
     parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * (result.min_count > 1)
     parts += [counted(int(np.sum(result.explanations)), "explanation"), counted(result.values.shape[-1], "feature")]
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)

@@ -39,7 +39,8 @@ def local_to_shap(local: "LocalExplanations", X: Any = None) -> Any:
     gridded = len(targets) > 1 and _is_grid(rows[order], local.target[order], targets)
     order = order if gridded else counted
     try:
-        values: Array = local.weights[order].toarray()
+        terms = local.weights if local.contributions is None else local.contributions
+        values: Array = terms[order].toarray()
         base = local.intercept[order] - values.sum(axis=1)
         if gridded:
             values = values.reshape(-1, len(targets), d).swapaxes(1, 2)

@@ -23,17 +23,17 @@ LEVEL = 0.9  # of all intervals
 MOST_PANELS = 100
 
 _LARGEST = 100.0  # inches of a figure's side; a PNG may have 65,536 pixels
-_UNIT = "change of the output per unit of z"
+_TERMS = {"weights": ("w", "change of the output per unit of z"), "contributions": ("phi", "change of the output")}
 _QUANTITIES = {
-    "normlime": ("NormLIME importance: mean of gamma |w|", _UNIT),
-    "l2": ("L2 importance: root of the sum of w^2", _UNIT),
-    "sp_lime": ("SP-LIME importance: root of the sum of |w|", f"root of the {_UNIT}"),
-    "mean_abs": ("mean of |w| over all explanations", _UNIT),
-    "mean": ("mean of w over all explanations", _UNIT),
-    "sum": ("sum of w over all explanations", _UNIT),
+    "normlime": "NormLIME importance: mean of gamma |{}|",
+    "l2": "L2 importance: root of the sum of {}^2",
+    "sp_lime": "SP-LIME importance: root of the sum of |{}|",
+    "mean_abs": "mean of |{}| over all explanations",
+    "mean": "mean of {} over all explanations",
+    "sum": "sum of {} over all explanations",
 }
-_SIGNS = {"absolute": "", "positive": ", only w > 0", "negative": ", only w < 0", "net": ", w > 0 minus w < 0"}
-WEIGHT = f"weight w ({_UNIT})"
+_SIGNS = {"absolute": "", "positive": ", only {} > 0", "negative": ", only {} < 0", "net": ", {0} > 0 minus {0} < 0"}
+WEIGHT = "weight w ({1})".format(*_TERMS["weights"])
 
 
 def check_library(function: str) -> None:
@@ -102,15 +102,16 @@ def how_many(drawn: int, d: int) -> str:
     return f"{drawn:,} of {d:,} features" if drawn < d else f"all {d:,} features" if d > 1 else "1 feature"
 
 
-def quantity(kind: str, sign: str, shrunk: bool = False) -> str:
+def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights") -> str:
     """Return the name and the unit of a value, in short lines."""
-    name, unit = _QUANTITIES[kind]
-    return f"{name}{_SIGNS[sign]}{', shrunk' * shrunk}\n({unit})"
+    symbol, unit = _TERMS[of]
+    name = f"{_QUANTITIES[kind]}{_SIGNS[sign]}".format(symbol)
+    return f"{name}{', shrunk' * shrunk}\n({'root of the ' * (kind == 'sp_lime')}{unit})"
 
 
 def quantity_of(result: Importance, lines: bool = False) -> str:
     """Return `quantity` for a result, with a note on the lines if they show its intervals."""
-    label = quantity(result.kind, result.sign, result.shrink)
+    label = quantity(result.kind, result.sign, result.shrink, result.of)
     return label + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
 
 
