@@ -31,8 +31,8 @@ EQUAL = 2.0**-50  # relative: outputs that differ by the rounding of a model's l
 # differ by a subnormal number, whose weights would underflow
 TINY = 2.0**-400  # sum of weights, above which no square that matters among 1e9 others underflows
 
-# Results of a fit for each selected feature: its weight; its contribution to the surrogate at the instance, that is, minus
-# the mean of z times the weight; and the standard error of the weight.
+# Results of a fit for each selected feature: its weight; its contribution to the surrogate at the instance (the
+# weight times minus the mean of z); and the standard error of the weight.
 WEIGHT, CONTRIBUTION, ERROR = range(3)
 
 # Results of one fit besides these: the output was divided by its `spread`, and the `effective` sample size is
