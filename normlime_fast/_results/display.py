@@ -30,11 +30,8 @@ def statistics_line(statistics: "ImportanceStatistics") -> str:
 
 def importance_line(result: "Importance") -> str:
     """Describe an Importance and its first features in one line."""
-    parts = (
-        [result.kind]
-        + ["of contributions"] * (result.of != "weights")
-        + [result.sign] * (result.kind not in ("mean", "sum") or result.sign != "absolute")
-    )
+    plain = result.kind in ("mean", "sum") and result.sign == "absolute"
+    parts = [result.kind] + ["of contributions"] * (result.of != "weights") + [result.sign] * (not plain)
     parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * (result.min_count > 1)
     parts += [counted(int(np.sum(result.explanations)), "explanation"), counted(result.values.shape[-1], "feature")]
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)

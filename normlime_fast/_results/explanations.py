@@ -339,13 +339,13 @@ class LocalExplanations(Saved):
     def to_shap(self, X: Any = None) -> Any:
         """Return the explanations as one `shap.Explanation`, which shap's plots draw.
 
-        `values` are the weights and `base_values` is the rest of the surrogate, so that ``base_values + values.sum(1)``
-        is the surrogate at the instance, `intercept`: the f(x) of `shap.plots.waterfall`. For `Binned`, `Mask` and
-        categories, `base_values` is the surrogate at a point that matches the instance in no feature, and a value is
-        the amount that a match adds. For continuous columns of `Gaussian` and `Pool`, a value is the change per
-        standard deviation, and `base_values` is the surrogate one standard deviation below the instance in each of
-        them, which means little by itself. The plots call all of these SHAP values; they are weights of a LIME
-        surrogate.
+        `values` are the `contributions`, `base_values` is the `base_value`: `shap.plots.waterfall` goes from the mean
+        output over the samples to the surrogate at the instance, `intercept`.
+
+        Without contributions, as for `Gaussian`, `values` are the weights, and `base_values` is the rest of the
+        surrogate, so that ``base_values + values.sum(1)`` is `intercept`, too. Then a value is the change of the output
+        per standard deviation of the noise or, for a category, the amount that having it adds; `base_values` means
+        little by itself. The plots call all of these SHAP values; they come from a LIME surrogate.
 
         Parameters
         ----------
