@@ -51,7 +51,7 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     columns = _common.used_columns(importance.values, importance.counts, importance.min_count, k)
     ax = _common.axes_for(ax, len(columns))
     low, high = _common.interval_of(importance)
-    _draw(ax, importance.values[columns], low[columns], high[columns])
+    _common.draw_bars(ax, importance.values[columns], low[columns], high[columns])
     axis = _common.how_many(len(columns), importance.values.size)
     _common.name_rows(ax, _common.labels_of(importance.feature_names, columns), axis)
     n = int(importance.explanations)
@@ -118,7 +118,7 @@ def group_bars(
     low, high = _common.interval_of(importance)
     limits = _limits(values, low, high, columns)
     for number, (ax, group, shown_columns) in enumerate(zip(panels, groups, columns, strict=True)):
-        _draw(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
+        _common.draw_bars(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
         shared = len(ax.get_shared_y_axes().get_siblings(ax)) > 1  # then the figure hides the inner labels
         outer = features == "own" or number % per_row == 0
         labels = _common.labels_of(importance.feature_names, shown_columns)
@@ -212,20 +212,6 @@ def _limits(values: Array, low: Array, high: Array, columns: list[Array]) -> tup
     lowest, highest = float(ends.min()), float(ends.max())
     margin = 0.05 * (highest - lowest) or 1.0
     return lowest - margin * (lowest < 0), highest + margin * (highest > 0 or lowest == highest)
-
-
-def _draw(ax: "Axes", values: Array, low: Array, high: Array) -> None:
-    """Draw bars in rows, with their intervals."""
-    rows = np.arange(len(values))
-    ax.barh(rows, values, 0.7, color=_common.bar_colours(values))
-    known = np.isfinite(low)
-    if known.any():
-        errors = np.maximum([values - low, high - values], 0.0)[:, known]
-        ax.errorbar(
-            values[known], rows[known], xerr=errors, fmt="none", ecolor=ax.yaxis.label.get_color(), elinewidth=1.2
-        )
-    if (values < 0).any():
-        ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
 
 
 def _write_counts(ax: "Axes", counts: Array, label: str | None) -> None:

@@ -25,15 +25,15 @@ MOST_PANELS = 100
 _LARGEST = 100.0  # inches of a figure's side; a PNG may have 65,536 pixels
 _TERMS = {"weights": ("w", "change of the output per unit of z"), "contributions": ("phi", "change of the output")}
 _QUANTITIES = {
-    "normlime": "NormLIME importance: mean of gamma |{}|",
-    "l2": "L2 importance: root of the sum of {}^2",
-    "sp_lime": "SP-LIME importance: root of the sum of |{}|",
-    "mean_abs": "mean of |{}| over all explanations",
-    "mean": "mean of {} over all explanations",
-    "sum": "sum of {} over all explanations",
+    "normlime": "NormLIME importance: mean of gamma |{w}|",
+    "l2": "L2 importance: root of the sum of {w}^2",
+    "sp_lime": "SP-LIME importance: root of the sum of |{w}|",
+    "mean_abs": "mean of |{w}| over all explanations",
+    "mean": "mean of {w} over all explanations",
+    "sum": "sum of {w} over all explanations",
 }
-_SIGNS = {"absolute": "", "positive": ", only {} > 0", "negative": ", only {} < 0", "net": ", {0} > 0 minus {0} < 0"}
-WEIGHT = "weight w ({1})".format(*_TERMS["weights"])
+_SIGNS = {"absolute": "", "positive": ", only {w} > 0", "negative": ", only {w} < 0", "net": ", {w} > 0 minus {w} < 0"}
+WEIGHT = f"weight w ({_TERMS['weights'][1]})"
 
 
 def check_library(function: str) -> None:
@@ -105,7 +105,7 @@ def how_many(drawn: int, d: int) -> str:
 def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights") -> str:
     """Return the name and the unit of a value, in short lines."""
     symbol, unit = _TERMS[of]
-    name = f"{_QUANTITIES[kind]}{_SIGNS[sign]}".format(symbol)
+    name = f"{_QUANTITIES[kind]}{_SIGNS[sign]}".format(w=symbol)
     return f"{name}{', shrunk' * shrunk}\n({'root of the ' * (kind == 'sp_lime')}{unit})"
 
 
@@ -131,6 +131,20 @@ def interval_of(result: Importance) -> tuple[Array, Array]:
         return result.interval(LEVEL)
     nothing = np.full(result.values.shape, np.nan)
     return nothing, nothing
+
+
+def draw_bars(ax: "Axes", values: Array, low: Array, high: Array) -> None:
+    """Draw bars in rows, with their intervals, NaN where there are none."""
+    rows = np.arange(len(values))
+    ax.barh(rows, values, 0.7, color=bar_colours(values))
+    known = np.isfinite(low)
+    if known.any():
+        errors = np.maximum([values - low, high - values], 0.0)[:, known]
+        ax.errorbar(
+            values[known], rows[known], xerr=errors, fmt="none", ecolor=ax.yaxis.label.get_color(), elinewidth=1.2
+        )
+    if (values < 0).any():
+        ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
 
 
 def is_signed(result: Importance) -> bool:

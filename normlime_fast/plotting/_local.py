@@ -2,6 +2,7 @@
 
 import numbers
 import sys
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,8 @@ def local_bars(
     x: Any = None,
 ) -> "Axes":
     """Draw one explanation: the k largest weights as bars, to the right if they raise the output.
+
+    Lines are 90 % intervals of the weights, by their standard errors: where they would lie with other samples.
 
     Parameters
     ----------
@@ -87,10 +90,12 @@ def local_bars(
         short = _common.labels_of(local.feature_names, columns, 20)
         labels = [f"{name} = {_value_text(described[j])}" for name, j in zip(short, columns.tolist(), strict=True)]
     ax = _common.axes_for(ax, len(columns))
-    ax.barh(range(len(columns)), weights[columns], 0.7, color=_common.bar_colours(weights[columns]))
-    ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
+    error = np.full(len(columns), np.nan)
+    if local.stderr is not None:
+        error = NormalDist().inv_cdf(0.5 + _common.LEVEL / 2) * local.stderr[[row]].toarray()[0, columns]
+    _common.draw_bars(ax, weights[columns], weights[columns] - error, weights[columns] + error)
     _common.name_rows(ax, labels, _common.how_many(len(columns), len(weights)))
-    ax.set_xlabel(_common.WEIGHT)
+    ax.set_xlabel(_common.WEIGHT + f"\nlines: {_common.LEVEL:.0%} intervals" * bool(np.isfinite(error).any()))
     ax.set_title(_title(local, row), fontsize="medium", **_common.PLAIN)
     return ax
 
