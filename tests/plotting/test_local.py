@@ -404,3 +404,21 @@ def test_without_matplotlib(name, monkeypatch):
         ImportError, match=f'^{name} needs matplotlib; install it with: pip install "normlime-fast\\[plot\\]"$'
     ):
         getattr(plotting, name)(given, *more)
+
+
+# --- intervals of weights
+
+
+def test_local_bars_have_90_percent_intervals_of_their_weights():
+    explainer = nlf.NormLIME(lambda X: np.sin(X).sum(axis=1), nlf.Gaussian(1.0), n_features=3, n_samples=50, rng=0)
+    local = explainer.explain(np.linspace(-1, 1, 10).reshape(2, 5))
+    ax = plotting.local_bars(local, instance=1)
+    weights, errors = local.weights[[1]].toarray()[0], local.stderr[[1]].toarray()[0]
+    order = np.argsort(-np.abs(weights))[:3]
+    (lines,) = ax.collections
+    ends = np.array([segment[:, 0] for segment in lines.get_segments()])
+    np.testing.assert_allclose(ends.mean(axis=1), weights[order])
+    np.testing.assert_allclose(ends[:, 1] - ends[:, 0], 2 * 1.6448536 * errors[order], rtol=1e-6)
+    assert ax.get_xlabel().endswith("lines: 90% intervals")
+    without = plotting.local_bars(nlf.LocalExplanations(**{**vars(local), "stderr": None}), instance=1)
+    assert (len(without.collections), "lines" in without.get_xlabel()) == (0, False)
