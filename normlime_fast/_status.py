@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 from normlime_fast._kernels import codes
 from normlime_fast._messages import Message, Term
 
+RARE = 10  # points; with fewer, the effect of a category rests on chance
+
 
 class Status(IntEnum):
     """Outcome of the fit of an explanation: the meaning of the integers in `LocalExplanations.status`.
@@ -46,6 +48,7 @@ class Status(IntEnum):
     TOO_FEW = codes.TOO_FEW
     NO_FEATURES = 8
     INVALID_ROW = 9
+    RARE_CATEGORY = 10
 
     @property
     def explanation(self) -> Literal["there", "approximate", "empty"]:
@@ -102,6 +105,7 @@ _MEANINGS = {
     ),
     Status.NO_FEATURES: _Meaning("empty", "the instance has no feature to perturb", "nothing to perturb"),
     Status.INVALID_ROW: _Meaning("empty", "the row could not be used", "the row could not be used"),
+    Status.RARE_CATEGORY: _Meaning("approximate", f"fewer than {RARE} points share a category or bin of the instance"),
 }
 
 SKIPPED = (Status.MODEL_FAILED, Status.INVALID_ROW)  # of instances skipped by on_error="skip": nothing was fitted

@@ -284,6 +284,10 @@ class _BlockExplainer:
             standardize=settings.standardize,
             least_effective=K + 2,
         )
+        if samples.rare is not None:
+            status = fits.summaries["status"][outputs]
+            fitted = np.isin(status, (Status.OK, Status.FEWER_FEATURES))
+            status[fitted & np.repeat(samples.rare, np.diff(starts))] = Status.RARE_CATEGORY
 
     def result(self) -> LocalExplanations:
         """Return the finished explanations, up to the first missing batch, which Ctrl-C may have interrupted."""

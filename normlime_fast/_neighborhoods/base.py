@@ -45,6 +45,7 @@ class Samples(NamedTuple):
     stop: int
     Z: Array  # (stop - first, n, d) float32, C-contiguous
     weights: Array  # (stop - first or 1, n) float64
+    rare: Array | None = None  # (stop - first,) bool: True if in some feature too few samples are as the instance is
 
 
 class SampleBuffer(Protocol):

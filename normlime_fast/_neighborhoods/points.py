@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
 from normlime_fast._neighborhoods.proximity import Proximity
 from normlime_fast._neighborhoods.samplers import PointSampler
+from normlime_fast._status import RARE
 
 
 class SharedPoints(Neighborhood):
@@ -216,7 +218,21 @@ class PredictedPoints(Neighborhood):
             n_samples=1 + n_nearest,
             n_features=d,
             columns=None if places is None else places.__getitem__,
+            rare=self._has_rare_category(instances),
         )
+
+    @cached_property
+    def _counts(self) -> dict[int, tuple[Array, Array]]:
+        """The categories of each categorical coordinate, sorted, and how many points have each."""
+        return {int(j): np.unique(self.points[:, j], return_counts=True) for j in np.flatnonzero(self.categorical)}
+
+    def _has_rare_category(self, instances: Array) -> Array | None:
+        """Return which instances have a category that fewer than `RARE` points have; None if none has."""
+        rare = np.zeros(len(instances), bool)
+        for j, (categories, counts) in self._counts.items():
+            position = np.searchsorted(categories, instances[:, j]).clip(max=len(categories) - 1)
+            rare |= (categories[position] != instances[:, j]) | (counts[position] < RARE)
+        return rare if rare.any() else None
 
 
 def checked_points(neighborhood: SharedPoints, seed: np.uint64, n_samples: int) -> Rows:

@@ -74,7 +74,7 @@ class ArrayBuffer:
         starts = batch.starts[piece.start : piece.stop + 1]
         instances = slice(starts[0], starts[-1])
         block = slice(batch.rows.start + instances.start, batch.rows.start + instances.stop)
-        _, _, Z, weights = _samples(self.Z, self.weights, batch, piece)
+        _, _, Z, weights, _ = _samples(self.Z, self.weights, batch, piece)
         self.sampler.perturb(batch.set_ids[piece], starts - starts[0], block, Z, weights, self.samples[instances])
 
     def inputs(self, batch: Batch) -> Inputs:
@@ -199,6 +199,7 @@ class PointSampler:
     n_features: int
     columns: Callable[[slice], Array] | None = None  # rows of the block -> (m, d) ascending positions of their
     # features; None: they are the same for all
+    rare: Array | None = None  # (rows of the block,) bool: see `Samples`
     shares_sets: ClassVar[bool] = False
 
     @property
@@ -226,7 +227,7 @@ class PointBuffer:
 
     def draw(self, batch: Batch, piece: slice) -> None:
         """Compare some instances of a batch with the points."""
-        _, stop, Z, weights = _samples(self.Z, self.weights, batch, piece)
+        _, stop, Z, weights, _ = _samples(self.Z, self.weights, batch, piece)
         for k in range(piece.start, stop):
             self.points[k] = self.sampler.compare(batch.rows.start + k, Z[k - piece.start], weights[k - piece.start])
 
@@ -245,7 +246,8 @@ class PointBuffer:
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Yield the samples to fit of some instances of a batch."""
-        yield _samples(self.Z, self.weights, batch, piece)
+        rare, samples = self.sampler.rare, _samples(self.Z, self.weights, batch, piece)
+        yield samples._replace(rare=None if rare is None else rare[batch.rows][samples.first : samples.stop])
 
     def most_features(self, batch: Batch) -> int:
         """Return the number of features of an instance."""
