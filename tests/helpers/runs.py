@@ -28,14 +28,15 @@ def explainer(rng=0, sampling="iid", **options):
 def arrays(local, rows=slice(None)):
     """All of a result's arrays, by explanation."""
     fields = [local.intercept, local.r2, local.prediction, local.status, local.instance, local.target]
-    return np.column_stack([local.weights.toarray(), *fields])[rows]
+    return np.column_stack([local.weights.toarray(), local.stderr.toarray(), *fields])[rows]
 
 
 def digest(**options):
     """Of every array as it is stored."""
     local = explainer(**options).explain(X)
     stored = [local.weights.data, local.weights.indices.astype(np.int64), local.weights.indptr.astype(np.int64)]
-    stored += [local.intercept, local.r2, local.prediction, local.status, local.instance, local.target]
+    stored += [local.stderr.data, local.intercept, local.r2, local.prediction, local.status]
+    stored += [local.instance, local.target]
     return hashlib.sha256(b"".join(array.tobytes() for array in stored)).hexdigest()
 
 

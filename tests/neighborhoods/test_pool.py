@@ -138,7 +138,7 @@ def test_dtypes_of_categories_reach_the_model():
     frame["color"] = frame["color"].astype("category")
     recorded = Recorded(lambda rows: rows["age"] * (rows["color"] == "red"))
     pool = nlf.Pool.from_data(frame, share=0.5, categorical=["color", "size"])
-    explain(pool, frame[5:8], recorded, n_samples=30)
+    explain(pool, frame[5:8], recorded, n_samples=60)
     for asked in recorded.asked:
         pd.testing.assert_series_equal(asked.dtypes, frame.dtypes)
         assert asked.isin(frame.to_dict("list")).all(axis=None)
