@@ -27,6 +27,12 @@ import normlime_fast as nlf
 from normlime_fast._engine import executors
 from normlime_fast._inputs.sources import Partitions, blocks_of_partitions
 
+# Dask leaves coroutines behind; where the garbage collector finds one is chance.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning",
+    "ignore:coroutine .* was never awaited:RuntimeWarning",
+)
+
 OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
 ROWS = np.random.default_rng(1).normal(size=(40, 12))
 

@@ -199,7 +199,7 @@ BAD = {
     "too large": (
         {"fill": 1e300, "X": X.astype(np.float32)},
         ValueError,
-        "fill '1e\\+300' must have numbers that float32",
+        "fill '1e\\+300' must have numbers that fit into float32",
     ),
     "classes": (
         {"classes": ["a", "b"]},

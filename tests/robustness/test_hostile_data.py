@@ -191,7 +191,7 @@ FRAME = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
 FIELDS = np.zeros((2, 2), STRUCTURED)
 
 REFUSED = {
-    "no room in one column": (lambda: explained(FRAME.astype({"b": np.float32}), 1e39), ValueError, "X and scale must"),
+    "no room in one column": (lambda: explained(FRAME.astype({"b": np.float32}), 1e39), ValueError, "X must not over"),
     "masked fields": (lambda: explained(np.ma.masked_all((2, 2), "f8, f8")), TypeError, "X must hold real numbers"),
     "many fields": (lambda: explained(FIELDS), TypeError, r"X must hold real numbers, got dtype \[.*\.\.\.$"),
     "bytes": (lambda: explained(np.array([[b"1", 2.0]], object)), TypeError, "X must hold real numbers"),
