@@ -27,6 +27,7 @@ def warm_up() -> None:
 
     for dtype in (np.float32, np.float64):
         X = np.arange(1, 121, dtype=dtype).reshape(40, 3) % 7
+        X[:, 1] %= 2  # two categories, of which there are enough
         for neighborhood in (
             Gaussian(0.5),
             Gaussian(0.5, sampling="sobol"),
@@ -49,7 +50,7 @@ def warm_up() -> None:
 
 
 def _explain(neighborhood: Any, X: Any) -> None:
-    NormLIME(_model, neighborhood, n_features=1, n_samples=64, rng=0).explain(X)
+    NormLIME(_model, neighborhood, n_features=1, n_samples=128, rng=0).explain(X)
 
 
 def _model(X: Any) -> NDArray[np.float64]:

@@ -158,7 +158,7 @@ for data in (table, table.astype(np.float32), read_only(table.copy()), pd.DataFr
     neighborhoods += [nlf.Pool.from_data(data, categorical=[1], share=0.5), nlf.Pool.from_data(data, nearest=20)]
     for neighborhood in (*neighborhoods, nlf.Mask(), Shaken()):
         for n_jobs in (1, 2):
-            nlf.NormLIME(model, neighborhood, n_features=2, n_samples=30, rng=0, n_jobs=n_jobs).explain(data)
+            nlf.NormLIME(model, neighborhood, n_features=2, n_samples=100, rng=0, n_jobs=n_jobs).explain(data)
 for dtype in (np.float32, np.float64, np.uint8):
     images = np.arange(1, 33).reshape(2, 4, 4).astype(dtype)
     for neighborhood in (nlf.Mask(segments=2), nlf.Mask(segments=lambda image: np.arange(16).reshape(4, 4) // 8)):
