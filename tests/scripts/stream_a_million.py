@@ -12,7 +12,7 @@ import numpy as np
 import normlime_fast as nlf
 
 ROWS, COLUMNS, BATCH = 1_000_000, 20, 10_000
-GROWTH = 8 << 20  # bytes: less than 1 for every ten rows; their values alone are 160 each
+GROWTH = 16 << 20  # bytes: a tenth of what the values of all rows take; 3 to 4 MiB as a rule, more on a busy machine
 
 
 def resident():
