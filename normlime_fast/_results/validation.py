@@ -42,7 +42,7 @@ def validate_local(local: "LocalExplanations") -> None:
         if matrix is None:
             continue
         if not (np.array_equal(matrix.indptr, indptr) and np.array_equal(matrix.indices, indices)):
-            raise ValueError(f"{name} must be there for the same features as the weights")
+            raise ValueError(f"{name} must be None, or there for the same features as the weights")
         if not (np.isfinite(matrix.data) | (np.isnan(matrix.data) & (name == "stderr"))).all():
             raise ValueError(f"{name} must be finite")
     if local.stderr is not None and (local.stderr.data < 0).any():

@@ -79,7 +79,7 @@ CATEGORY = FRAME.astype({"b": "category"})
 
 def settings_of(neighborhood, identity=None):
     """What the manifest has, as it comes back from its file."""
-    names = ("n_features", "n_samples", "targets", "selection", "ridge", "tol", "shared_samples")
+    names = ("n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples")
     one = SimpleNamespace(**dict.fromkeys(names), seed=np.uint64(1), neighborhood=neighborhood)
     return json.loads(json.dumps(fingerprint(one, identity or {}, np.arange(3), 2), allow_nan=False))
 

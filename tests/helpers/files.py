@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from normlime_fast import ImportanceStatistics, LocalExplanations, aggregate
-from normlime_fast._results.explanations import COLUMNS
+from normlime_fast._results.explanations import COLUMNS, with_data
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -33,6 +33,8 @@ def local_explanations(index=np.int32, **changes):
         "feature_names": ("a\0", "\ud83d\ude00 \ud800", ""),
         "target_names": ("\N{GRINNING FACE}", "x\ny"),
     }
+    fields["contributions"] = with_data(weights, -0.5 * weights.data)
+    fields["stderr"] = with_data(weights, np.array([0.1, 0.0, 5e-324, np.nan, 1e300]))
     return LocalExplanations(**fields | changes)
 
 
@@ -62,7 +64,7 @@ def of_animals():
 
 def older_local_explanations():
     """Those of the examples that version 1 knew, and all that it knew of them."""
-    local = local_explanations()
+    local = local_explanations(contributions=None, stderr=None)
     fields = {name: getattr(local, name)[:6] for name in ("weights", *COLUMNS)}
     return replace(local, **fields | {"effective_samples": np.full(6, np.nan)})
 
@@ -77,12 +79,15 @@ def older_statistics():
 NAMES = tuple(examples())
 STORED = {  # what the files in tests/data hold
     "local-version-1": older_local_explanations,
-    "local-version-2": local_explanations,
+    "local-version-2": lambda: local_explanations(contributions=None, stderr=None),
+    "local-version-3": local_explanations,
     "importance-version-1": lambda: replace(of_animals().importance("mean", "negative"), skewness=None),
     "importance-version-2": lambda: replace(of_animals().importance(min_count=2), skewness=None),
     "importance-version-3": lambda: of_animals().importance(min_count=2),
+    "importance-version-4": lambda: of_animals().importance(min_count=2),
     "statistics-version-1": older_statistics,
     "statistics-version-2": lambda: statistics(),
+    "statistics-version-3": lambda: statistics(),
 }
 
 

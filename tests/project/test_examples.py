@@ -16,7 +16,7 @@ def test_adult(capsys):
     example = run("adult")
     assert [best.feature for best in example["high"].top(2)] == ["capital-gain > 0", "educational-num > 13"]
     assert (example["high"].counts[example["high"].values > 0] >= 30).all()
-    assert (example["local"].status == 0).all()
+    assert set(example["local"].status) == {0, 10}  # OK, and rare categories
     assert "+0.744  capital-gain <= 0" in capsys.readouterr().out
 
 

@@ -35,7 +35,8 @@ WHOLE = LocalExplanations.concatenate([explain(X, np.arange(12))])
 
 
 def rows_of(local, rows):
-    return replace(local, **{name: getattr(local, name)[rows] for name in ("weights", *COLUMNS)})
+    matrices = {name: getattr(local, name)[rows] for name in ("weights", "stderr") if getattr(local, name) is not None}
+    return replace(local, **matrices, **{name: getattr(local, name)[rows] for name in COLUMNS})
 
 
 # --- concatenate
@@ -158,6 +159,7 @@ def with_unknown(local, instances, statuses=(Status.MODEL_FAILED, Status.TOO_FEW
     return replace(
         local,
         weights=csr_array(weights),
+        stderr=None,
         intercept=np.where(failed, np.nan, local.intercept),
         prediction=np.where(failed, np.nan, local.prediction),
         status=status,
@@ -315,7 +317,7 @@ def at_columns(local, places, d):
     """The explanations with their columns at these places of d."""
     w = local.weights
     weights = csr_array((w.data, places[w.indices], w.indptr), shape=(len(local.status), d))
-    return replace(local, weights=weights, feature_names=None)
+    return replace(local, weights=weights, stderr=None, feature_names=None)
 
 
 PAIRS = [

@@ -72,15 +72,24 @@ def test_values_are_the_weights_and_the_sum_is_the_surrogate():
     assert result.feature_names == [f"Feature {j}" for j in range(D)]
 
 
-def test_base_of_masks_is_the_model_of_nothing():
+def test_without_contributions_the_base_of_masks_is_the_model_of_nothing():
     """A linear model of words: its surrogate is itself, and without any word it is the constant."""
     counts = sparse.csr_array(np.random.default_rng(1).poisson(1.0, (6, 5)) + 1.0)
     explainer = nlf.NormLIME(
         lambda rows: 2.0 + rows @ np.arange(1.0, 6.0), nlf.Mask(), n_features=5, n_samples=100, rng=0
     )
-    result = local_to_shap(explainer.explain(counts), counts)
+    result = local_to_shap(replace(explainer.explain(counts), contributions=None), counts)
     assert_allclose(result.base_values, 2.0, rtol=1e-9)  # a regression of 100 rows on 5 columns loses few digits
     assert_array_equal(result.data, counts.toarray())
+
+
+def test_waterfalls_go_from_the_mean_to_the_surrogate():
+    binned = nlf.Binned.from_data(X)
+    local = nlf.NormLIME(lambda rows: np.abs(rows).sum(axis=1), binned, n_features=3, rng=0).explain(X)
+    result = local_to_shap(local, X)
+    assert_array_equal(result.values, local.contributions.toarray())
+    assert_array_equal(result.base_values, local.base_value)
+    assert_allclose(result.base_values + result.values.sum(axis=1), local.intercept, rtol=1e-12)
 
 
 def test_several_targets_are_the_last_axis():
