@@ -27,7 +27,7 @@ def warm_up() -> None:
 
     for dtype in (np.float32, np.float64):
         X = np.arange(1, 121, dtype=dtype).reshape(40, 3) % 7
-        X[:, 1] %= 2  # two categories, of which there are enough
+        X[:, 1] = X[:, 0] % 2  # two categories, of which there are enough
         for neighborhood in (
             Gaussian(0.5),
             Gaussian(0.5, sampling="sobol"),

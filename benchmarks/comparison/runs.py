@@ -26,7 +26,7 @@ TARGET = 1  # the probability of the second class
 
 
 def explainer(model: workloads.Predict, scale: object, n: int, n_features: int, **options: object) -> nlf.NormLIME:
-    settings = {"targets": TARGET, "rng": 0, **options}
+    settings = {"targets": TARGET, "rng": 0, "standardize": False, **options}  # as lime does
     return nlf.NormLIME(model, nlf.Gaussian(scale), n_samples=n, n_features=n_features, **settings)
 
 

@@ -34,9 +34,10 @@ def _select(gram, c, yy, n_features):
 
 
 @kernel
-def _refit(gram, path, yy, features, coefficients, summaries):
+def _refit(gram, path, y, yy, features, coefficients, summaries):
+    summaries[0].effective = y.size
     for _ in range(LOOPS):
-        surrogate._refit(gram, path, 0.0, yy, (features, coefficients, summaries[0]))
+        surrogate._refit(gram, path, 0.0, y, yy, float(y.size), (features, coefficients, summaries[0]))
 
 
 class Model:
@@ -73,7 +74,7 @@ def calls(n, d, n_features):
     Y = (y - y.mean())[None]
     weights = np.ones(n)
     yy = np.mean(Y[0] ** 2)
-    out = np.zeros((1, n_features), np.int64), np.zeros((1, n_features)), np.zeros(1, surrogate.SUMMARY)
+    out = np.zeros((1, n_features), np.int64), np.zeros((1, 3, n_features)), np.zeros(1, surrogate.SUMMARY)
     observed = Z[0], Y, weights, yy, n_features, np.empty((d, d))
     gram, c = _observe_and_select(*observed)
     known = gram, c, yy, n_features
@@ -84,7 +85,7 @@ def calls(n, d, n_features):
         "draw and perturb": (gaussian.perturb, lambda: draw, 1),
         "moments and path": (_observe_and_select, lambda: observed, 1),
         "path": (_select, lambda: known, LOOPS),
-        "refit": (_refit, lambda: (gram, path, yy, out[0][0], out[1][0], out[2]), LOOPS),
+        "refit": (_refit, lambda: (gram, path, Y[0], yy, out[0][0], out[1][0], out[2]), LOOPS),
         "fit": (surrogate.fit, lambda: (Z, y[None].copy(), one, weights[None], n_features, *options, *out), 1),
         "whole own time": (explainer.explain, lambda: (X,), len(X)),
     }, model.clock

@@ -82,20 +82,20 @@ def test_fit_normlime_fast(benchmark, d, K):
     benchmark.group = f"fit from {N} samples, {d=}, {K=}"
     p = problem(d, K)
     features = np.empty((1, K), np.int64)
-    weights = np.empty((1, K))
+    coefficients = np.empty((1, 3, K))
     summaries = np.zeros(1, surrogate.SUMMARY)
 
     def fresh():
         Y = p.y[None].copy()  # the kernel overwrites it
         samples = p.Z[None], Y, np.array([0, 1]), np.ones((1, N))
-        return (*samples, K, 0.0, TOL, np.nan, False, 0.0, features, weights, summaries), {}
+        return (*samples, K, 0.0, TOL, np.nan, False, 0.0, features, coefficients, summaries), {}
 
     benchmark.pedantic(surrogate.fit, setup=fresh, **ROUNDS)
     assert (summaries["count"], summaries["status"]) == (K, lasso.OK)
     expected_features, expected_weights = lars_fit(p, K)
     np.testing.assert_array_equal(features[0], expected_features)
     # Both solve a system of condition number below 2; sums of 5000 products are off by less than 5000 * 1.1e-16.
-    np.testing.assert_allclose(weights[0], expected_weights, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(coefficients[0, surrogate.WEIGHT], expected_weights, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(("d", "K"), SHAPES)
