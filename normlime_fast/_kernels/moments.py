@@ -2,9 +2,9 @@
 
     mean = sum_i p_i z_i      c = sum_i p_i z_i y_i      G = sum_i p_i z_i z_i' - mean mean'
 
-with weights p that are divided by their sum. Standardised, they are those of the columns divided by their standard
-deviation. Only the columns of G that come near a support are ever computed, unless they are so few that all pairs cost
-no more. Where all p_i are 1, G is symmetric to the last bit, so that it does not matter which way a value was computed.
+with weights p divided by their sum; if standardised, those of columns divided by their standard deviation. Only columns
+of G that a support may need are computed, unless there are so few that all pairs cost no more. If all p_i are 1, G is
+symmetric to the last bit, so that either of two symmetric entries can be used.
 """
 
 from typing import Any, NamedTuple
@@ -19,23 +19,24 @@ Array = NDArray[Any]
 
 UNKNOWN, KNOWN, WANTED = 0, 1, 2  # states of columns of the Gram matrix
 
-COLLINEAR = (
-    1e-11  # fraction of a column's variance not explained by earlier ones, below which it counts as 0; and of its
-)
-# mean square that is variance, below which it counts as constant
+# Fraction of a column's variance not explained by earlier columns, below which it counts as 0; and of its mean square
+# that is variance, below which it counts as constant.
+COLLINEAR = 1e-11
 
 ALL = 2.5  # all pairs of features cost no more, in the first pass, than the columns of 1 / ALL of them in a second
 
 
 class Gram(NamedTuple):
-    """The Gram matrix of scaled columns as far as it is known, and what its missing columns are computed from."""
+    """A partly known Gram matrix of scaled columns, and the data from which its missing columns are computed."""
 
     values: Array  # (d, d); row j holds column j (symmetric) if state[j] is KNOWN
     state: Array  # (d,) int64
-    features: Array  # Z (n, d), not scaled; columns without variance are welcome
+    features: Array  # Z (n, d), not scaled; columns without variance are allowed
     weights: Array  # p (n,)
     mean: Array  # (d,) weighted mean of the scaled columns
-    scale: Array  # (d,) what the columns are multiplied by; where standardised, 0 for those without variance
+    scale: (
+        Array  # (d,) factors of the columns: 1, or if standardised, 1 / deviation, and 0 for columns without variance
+    )
 
 
 @kernel
@@ -92,10 +93,10 @@ def _add_squares(rows: Array, weights: Array, tile: Array, squares: Array) -> No
 
 @kernel
 def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) -> Array:
-    """Weighted means of z_i, of y_ki z_i for every row k of Y, and of z_ia z_i for every a of columns: a row each.
+    """Weighted means, one row each: of z_i, of y_ki z_i for every row k of Y, of z_ia z_i for every a in columns.
 
-    The d first columns of the result count. Where `columns` are all d, only those from a on. `squares` (d,), unless it
-    is empty, gets the weighted means of z_i^2.
+    Only the first d columns of the result are valid; in the rows of a, if `columns` has all d, only those from a on.
+    `squares` (d,), unless it is empty, receives the weighted means of z_i^2.
     """
     n, d = Z.shape
     first = Y.shape[0] + 1

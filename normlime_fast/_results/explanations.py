@@ -550,7 +550,8 @@ def with_data(weights: "csr_array", data: Array) -> "csr_array":
     from scipy.sparse import csr_array
 
     matrix = csr_array(weights.shape)
-    matrix.data, matrix.indices, matrix.indptr = data, weights.indices, weights.indptr  # of the same dtypes
+    # Of the same dtypes, which csr_array itself would choose; copies, since scipy changes a matrix in place.
+    matrix.data, matrix.indices, matrix.indptr = data, weights.indices.copy(), weights.indptr.copy()
     return matrix
 
 

@@ -204,3 +204,11 @@ def test_a_rare_flag_contributes_where_it_is_set():
     weights, contributions = local.importance("mean_abs"), local.importance("mean_abs", of="contributions")
     assert weights.values[0] > 1.5 * weights.values[1]
     assert contributions.values[0] < 0.25 * contributions.values[1]
+
+
+def test_what_scipy_does_in_place_leaves_the_others_alone():
+    local = explainer("binned").explain(TABLE[:7])
+    before = local.contributions.toarray()
+    local.weights.data[::2] = 0.0
+    local.weights.eliminate_zeros()
+    assert_array_equal(local.contributions.toarray(), before)
