@@ -20,7 +20,7 @@ from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_
 from normlime_fast._cli.models import Model, TimedModel, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
 from normlime_fast._messages import ModelNote
-from normlime_fast._model import target_names
+from normlime_fast._outputs import target_names
 from normlime_fast._status import Status
 
 NEIGHBORHOODS = {"gaussian": Gaussian, "pool": Pool, "binned": Binned}
