@@ -53,8 +53,8 @@ from normlime_fast._outputs import (
     as_distinct_names,
     as_link,
     check_predict,
-    is_regressor,
     names_of_targets,
+    warn_of_units,
 )
 from normlime_fast._results.explanations import NO_CONTRIBUTIONS, LocalExplanations
 from normlime_fast._results.importance import Importance
@@ -326,7 +326,7 @@ class NormLIME:
             local, error, fault, n_outputs = explain_table(settings, table, instance_ids, size, store, options)
         with keep_result_if_warning_raises(local):
             _warn(np.bincount(local.status), error, fault)
-            _warn_of_units(settings, n_outputs)
+            warn_of_units(self.predict, settings.targets, n_outputs, stacklevel=2)
         return local
 
     def statistics(
@@ -415,7 +415,7 @@ class NormLIME:
             statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, options)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
-            _warn_of_units(settings, summed.n_outputs)
+            warn_of_units(self.predict, settings.targets, summed.n_outputs, stacklevel=2)
         return statistics
 
     def importance(
@@ -500,14 +500,6 @@ def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
     warn_of_counts(statuses, stacklevel=3)
     causes = {Status.MODEL_FAILED: None if error is None else error_text(error), Status.INVALID_ROW: fault}
     warn_of_counts(statuses, stacklevel=3, causes=causes)
-
-
-def _warn_of_units(settings: Settings, n_outputs: int | None) -> None:
-    """Warn the caller of a public method if outputs of a regressor are compared: their units may differ."""
-    compared = isinstance(settings.targets, str) and settings.targets == "predicted" and (n_outputs or 1) > 1
-    if compared and is_regressor(settings.model.function):
-        largest = f' is "predicted", the largest of the {n_outputs} outputs of a regressor, whose units may differ;'
-        warnings.warn(Message(Term("targets"), largest, ' "all" explains each of them'), stacklevel=3)
 
 
 def _block_size(explainer: NormLIME, n_instances: int, requested: int | None, whole: bool) -> int:

@@ -1,5 +1,6 @@
 """The model's outputs: the method that they come from, their names, the targets among them, and links."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -63,7 +64,7 @@ def _methods(model: object) -> list[str]:
     return [name for name in there if name in SCORES] or there
 
 
-def is_regressor(predict: Predict) -> bool:
+def _is_regressor(predict: Predict) -> bool:
     """Return whether this is `predict` of a regressor, by scikit-learn's convention."""
     model, name = _method(predict)
     if name != "predict":
@@ -138,6 +139,13 @@ def targets_of(targets: str | Array, n_outputs: int, largest: Array) -> Array:
             Message(Term("targets"), f" must be below the model's {n_outputs} outputs, got {targets.max()}")
         )
     return np.broadcast_to(targets, (len(largest), len(targets)))
+
+
+def warn_of_units(predict: Predict, targets: str | Array, n_outputs: int | None, stacklevel: int) -> None:
+    """Warn if outputs of a regressor are compared: their units may differ."""
+    if isinstance(targets, str) and targets == "predicted" and (n_outputs or 1) > 1 and _is_regressor(predict):
+        largest = f' is "predicted", the largest of the {n_outputs} outputs of a regressor, whose units may differ;'
+        warnings.warn(Message(Term("targets"), largest, ' "all" explains each of them'), stacklevel=stacklevel + 1)
 
 
 # --- links
