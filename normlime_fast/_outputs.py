@@ -38,6 +38,13 @@ def _classes(model: object) -> Any:
     return None
 
 
+def _inner(model: Any) -> Any:
+    """Return the estimator at the end of pipelines and searches."""
+    while hasattr(model, "best_estimator_") or getattr(model, "steps", None):
+        model = model.best_estimator_ if hasattr(model, "best_estimator_") else model.steps[-1][1]
+    return model
+
+
 def check_predict(predict: Predict) -> None:
     """Refuse a model in place of its function, and a function that returns class labels."""
     if not callable(predict):
@@ -95,10 +102,10 @@ def class_names(predict: Predict) -> tuple[str, ...] | None:
     """Return the names of the outputs of a method of a classifier with one output per class, as scikit-learn's."""
     model, name = _method(predict)
     classes = _classes(model)
-    pairs = getattr(model, "decision_function_shape", None) == "ovo"  # outputs of a support vector machine
-    if name not in (*SCORES, "predict_log_proba") or pairs or not isinstance(classes, np.ndarray) or classes.ndim != 1:
+    if name not in (*SCORES, "predict_log_proba") or not isinstance(classes, np.ndarray) or classes.ndim != 1:
         return None
-    if name == "decision_function" and len(classes) == 2:  # one output
+    pairs = getattr(_inner(model), "decision_function_shape", None) == "ovo"  # outputs of a support vector machine
+    if name == "decision_function" and (pairs or len(classes) == 2):  # two classes have one output
         return None
     return tuple(str(label) for label in classes)
 

@@ -197,6 +197,23 @@ def test_outputs_without_names(predict):
     refuse(ValueError, message, lambda: explainer(predict, targets="virginica"))
 
 
+def test_pairs_of_classes_have_no_names():
+    """The three outputs of three classes are those of their pairs."""
+    pairs = SVC(decision_function_shape="ovo", random_state=0).fit(X, NAMES[LABELS])
+    pipeline = make_pipeline(StandardScaler(), pairs).fit(X, NAMES[LABELS])
+    search = GridSearchCV(make_pipeline(StandardScaler(), pairs), {"svc__C": [1.0]}, cv=2).fit(X, NAMES[LABELS])
+    for model in (pairs, pipeline, search):
+        assert model.decision_function(X[:2]).shape == (2, 3)
+        assert explain(model.decision_function).target_names is None
+        refuse(
+            ValueError, "targets must be .* no names", lambda m=model: explainer(m.decision_function, targets="setosa")
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn 1.9 deprecates `probability`
+        probable = SVC(decision_function_shape="ovo", probability=True, random_state=0).fit(X, NAMES[LABELS])
+        assert explain(probable.predict_proba).target_names == tuple(NAMES)
+
+
 def test_names_that_are_not_as_many():
     message = "target_names must be one name for each of the model's 3 outputs, got 2"
     refuse(ValueError, message, lambda: explain(lambda X: X[:, :3], target_names=["a", "b"]))
