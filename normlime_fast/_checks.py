@@ -5,7 +5,9 @@ import numbers
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from normlime_fast._messages import Message, Term
 
 Array = NDArray[Any]
+
+_COMPARED = 10_000  # names that an unknown one is compared with; all of 2^24 hashed words would take a minute
 
 ignoring_float_errors = np.errstate(all="ignore")  # for public functions, in case the caller has set NumPy to raise
 
@@ -266,13 +270,17 @@ def as_index(index: ArrayLike | None, n_instances: int, of: str = "row of X") ->
     return instance_ids
 
 
-def as_targets(targets: str | int | ArrayLike) -> str | Array:
-    """Return the outputs to explain: "predicted", "all" or their numbers."""
-    expected = Message(Term("targets"), ' must be "predicted", "all", an integer or a list of them, got ')
-    if isinstance(targets, str):
-        if targets not in ("predicted", "all"):
-            raise ValueError(Message(expected, short_repr(targets)))
+def as_targets(targets: str | int | ArrayLike, names: tuple[str, ...] | None = None) -> str | Array:
+    """Return the outputs to explain: "predicted", "all" or their numbers, which may be given as names."""
+    if isinstance(targets, str) and targets in ("predicted", "all"):
         return targets
+    expected = Message(Term("targets"), ' must be "predicted", "all", a number, a name or a list of them, got ')
+    listed: Any = [targets] if isinstance(targets, str) else getattr(targets, "tolist", lambda: targets)()
+    if isinstance(listed, list | tuple) and listed and all(isinstance(entry, str) for entry in listed):
+        if names is None:
+            unknown = Message(short_repr(targets), "; the outputs have no names: pass ", Term("target_names"))
+            raise ValueError(Message(expected, unknown))
+        targets = [position_of_name(entry, names, expected) for entry in listed]
     numbers = np.atleast_1d(as_array(targets, "targets"))
     if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
         raise TypeError(Message(expected, short_repr(targets)))
@@ -281,6 +289,25 @@ def as_targets(targets: str | int | ArrayLike) -> str | Array:
             Message(Term("targets"), f" must be distinct integers of at least 0, got {short_repr(targets)}")
         )
     return numbers
+
+
+def position_of_name(name: str, names: tuple[str, ...], expected: Message) -> int:
+    """Return the position of a name among `names`, in which it must be unique."""
+    count = names.count(name)
+    if count != 1:
+        hint = f"the name of {count} outputs; use their numbers" if count else similar(name, names)
+        raise ValueError(Message(expected, short_repr(name), ", " if count else "; ", hint))
+    return names.index(name)
+
+
+def similar(name: str, names: tuple[str, ...]) -> str:
+    """Return a hint at names that are like an unknown one, for messages."""
+    near = get_close_matches(name, islice(names, _COMPARED), n=3) or [
+        candidate for candidate in names if candidate.lower() == name.lower()
+    ]
+    if near:
+        return f"did you mean {' or '.join(map(short_repr, near))}?"
+    return "there are " + ", ".join(map(short_repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def dask_client(executor: object) -> Any:

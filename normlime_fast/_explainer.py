@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -32,7 +32,7 @@ from normlime_fast._engine.dispatch import Options
 from normlime_fast._engine.fingerprint import fingerprint
 from normlime_fast._engine.probe import Probe, probe
 from normlime_fast._engine.progress import reporter
-from normlime_fast._engine.settings import Settings
+from normlime_fast._engine.settings import Settings, check_feature_names
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import keep_result_if_warning_raises, none_finished
@@ -48,6 +48,14 @@ from normlime_fast._inputs.usable import usable_rows
 from normlime_fast._messages import Message, Term
 from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
+from normlime_fast._outputs import (
+    Link,
+    as_distinct_names,
+    as_link,
+    check_predict,
+    names_of_targets,
+    warn_of_units,
+)
 from normlime_fast._results.explanations import NO_CONTRIBUTIONS, LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of
@@ -69,8 +77,9 @@ class NormLIME:
     predict : callable
         The model: takes m rows of the same kind as X (an ndarray, a DataFrame with the same columns, a csr matrix, a
         list of str) and returns (m,) or (m, n_outputs) finite numbers, such as ``model.predict_proba`` or a
-        regressor's ``predict``. Without an executor, it is called only from the caller's thread. The rows are a
-        buffer that later calls overwrite, and an array becomes read-only after the call: copy rows to keep them.
+        regressor's ``predict``; not class labels, as a classifier's ``predict``. Without an executor, it is called only
+        from the caller's thread. The rows are a buffer that later calls overwrite, and an array becomes read-only after
+        the call: copy rows to keep them.
     neighborhood : Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
         Source of the perturbed samples; also defines the features of explanations.
     n_features : int or None, default 10
@@ -85,9 +94,21 @@ class NormLIME:
         Select features as if all had the same standard deviation in the samples, so that neither their units nor the
         frequency of a category matter; see `fit_surrogates`. False is lime's way: features that vary more come first.
         The weights are those of the features as they are either way.
-    targets : {"predicted", "all"}, int or list of int, default "predicted"
-        Outputs to explain: for every instance the largest one, all, or those with these numbers. A model with one
-        output has target 0.
+    targets : {"predicted", "all"}, int, str, or list of int or str, default "predicted"
+        Outputs to explain: for every instance the largest one, all, or those with these numbers or names, such as
+        ``"malignant"``. A model with one output has target 0. "predicted" is for outputs that can be compared, such as
+        probabilities; for several outputs of a regressor, or several quantiles, use "all".
+    link : {"identity", "logit", "log"} or callable, default "identity"
+        What is explained: this function of the outputs. "logit" is for probabilities, "log" for those and for other
+        outputs of at least 0. Probabilities of 0 and 1 are clipped where their dtype ends: for "logit" to 2^-53 and
+        1 - 2^-53 (2^-24 and 1 - 2^-24 for float32), logits of -36.7 and 36.7 (-16.6 and 16.6); for "log" all outputs
+        below 2^-53 (2^-24) become that. A callable takes outputs (m, n_outputs) and returns finite numbers of the same
+        shape; it is pickled for executors. `prediction`, `intercept` and the weights of the explanations are on
+        the scale of the link; the target "predicted" is the largest output before it.
+    target_names, feature_names : list of str, optional
+        Names of all outputs of the model, and of all features, for those that have none. Names of classes are found if
+        `predict` is a method of a classifier like scikit-learn's, a pipeline or a search, or a `functools.partial` of
+        one, and names of features if X is a DataFrame. `target_names` replace those of the classes, in their order.
     ridge : float, default 0.0
         L2 penalty of the refit, on the scale of scikit-learn's ``Ridge`` (lime uses 1).
     tol : float, default 1e-4
@@ -112,7 +133,8 @@ class NormLIME:
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type or range.
+        If an argument has the wrong type or range; `predict` is a model, or its method that returns class labels; or a
+        target has a name that is not among those of the outputs, or there are none.
 
     Examples
     --------
@@ -127,6 +149,11 @@ class NormLIME:
     (15, 4)
     >>> local.importance(by="target").values.shape
     (3, 4)
+    >>> names = ["setosa", "versicolor", "virginica"]
+    >>> explainer = nlf.NormLIME(model.predict_proba, nlf.Gaussian.from_data(X), n_features=2, rng=0,
+    ...                          targets="virginica", target_names=names, link="logit")
+    >>> explainer.explain(X[::10]).importance(by="target").groups
+    array(['virginica'], dtype='<U10')
     """
 
     def __init__(
@@ -139,6 +166,9 @@ class NormLIME:
         selection: Literal["lasso_path", "highest_weights"] = "lasso_path",
         standardize: bool = True,
         targets: str | int | ArrayLike = "predicted",
+        link: Link = "identity",
+        target_names: Iterable[str] | None = None,
+        feature_names: Iterable[str] | None = None,
         ridge: float = 0.0,
         tol: float = 1e-4,
         rng: object = None,
@@ -146,15 +176,17 @@ class NormLIME:
         n_jobs: int | None = None,
         batch_size: int | None = None,
     ) -> None:
-        if not callable(predict):
-            raise TypeError(f"predict must be callable, such as model.predict_proba, got {type(predict).__name__}")
+        check_predict(predict)
         self.predict = predict
         self.neighborhood = as_neighborhood(neighborhood)
         self.n_features = None if n_features is None else as_count(n_features, "n_features")
         self.n_samples = as_count(n_samples, "n_samples")
         self.selection = as_selection(selection)
         self.standardize = as_flag(standardize, "standardize")
-        self.targets = as_targets(targets)
+        self.targets = targets
+        self.link = as_link(link)
+        self.target_names = as_distinct_names(target_names, "target_names")
+        self.feature_names = as_distinct_names(feature_names, "feature_names")
         self.ridge = as_nonnegative(ridge, "ridge")
         self.tol = as_nonnegative(tol, "tol")
         self.shared_samples = as_count(shared_samples, "shared_samples")
@@ -162,26 +194,30 @@ class NormLIME:
         self.batch_size = None if batch_size is None else as_count(batch_size, "batch_size")
         self.seed = as_seed(rng)
         self._any_seed = rng is None
+        self._settings()  # refuses targets
 
     def __repr__(self) -> str:
-        given = ("n_features", "n_samples", "selection", "standardize", "targets", "ridge", "shared_samples")
+        given = ("n_features", "n_samples", "selection", "standardize", "targets", "link", "ridge", "shared_samples")
         settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*given, "n_jobs", "batch_size"))
         return f"<NormLIME: {short_repr(self.predict)}, {short_repr(self.neighborhood)}, {settings}>"
 
     def _settings(self) -> Settings:
+        check_predict(self.predict)  # once more: the model may have been fitted since
         return Settings(
-            model=Model(self.predict, self.batch_size),
+            model=Model(self.predict, self.batch_size, self.link),
             neighborhood=self.neighborhood,
             n_features=self.n_features,
             n_samples=self.n_samples,
             selection=self.selection,
             standardize=self.standardize,
-            targets=self.targets,
+            targets=as_targets(self.targets, names_of_targets(self.target_names, self.predict)),
             ridge=self.ridge,
             tol=self.tol,
             shared_samples=self.shared_samples,
             n_jobs=self.n_jobs,
             seed=self.seed,
+            target_names=self.target_names,
+            feature_names=self.feature_names,
         )
 
     def explain(
@@ -266,7 +302,11 @@ class NormLIME:
         else:
             table = Table(usable_rows(checked, X) if skip else checked(X))
         instance_ids = as_index(index, len(table))
-        d = self.neighborhood._features(table.whole).n_features if isinstance(table, Table) else table.n_columns
+        if isinstance(table, Table):
+            d = settings.features(table.whole).n_features
+        else:
+            d = table.n_columns
+            check_feature_names(self.feature_names, d)
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
             if self.n_features > d:
@@ -283,9 +323,10 @@ class NormLIME:
             if store is not None:
                 size = store.settings["block_size"]
                 settings = replace(settings, seed=np.uint64(store.settings["rng"]))
-            local, error, fault = explain_table(settings, table, instance_ids, size, store, options)
+            local, error, fault, n_outputs = explain_table(settings, table, instance_ids, size, store, options)
         with keep_result_if_warning_raises(local):
             _warn(np.bincount(local.status), error, fault)
+            warn_of_units(self.predict, settings.targets, n_outputs, stacklevel=2)
         return local
 
     def statistics(
@@ -347,6 +388,7 @@ class NormLIME:
         """
         with ExitStack() as stack:
             with none_finished():
+                settings = self._settings()
                 executor, first = as_executor(executor), as_count(first, "first", minimum=0)
                 if first >= FIRST:
                     raise ValueError(f"first must be below 2**62, got {short_repr(first)}")
@@ -370,9 +412,10 @@ class NormLIME:
                     blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
-            statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), of, options)
+            statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, options)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
+            warn_of_units(self.predict, settings.targets, summed.n_outputs, stacklevel=2)
         return statistics
 
     def importance(

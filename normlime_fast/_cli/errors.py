@@ -28,6 +28,8 @@ OPTIONS = {  # terms of the library, and those of the command line
     "kind": "--kind",
     "sign": "--sign",
     "targets": "--targets",
+    "target_names": "--target-names",
+    "link": "--link",
     "width": "--width",
     "X of shape": "data of shape",
     "X of dtype": "data of dtype",

@@ -20,7 +20,7 @@ from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_
 from normlime_fast._cli.models import Model, TimedModel, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
 from normlime_fast._messages import ModelNote
-from normlime_fast._model import target_names
+from normlime_fast._outputs import check_predict, names_of_targets, target_names, warn_of_units
 from normlime_fast._status import Status
 
 NEIGHBORHOODS = {"gaussian": Gaussian, "pool": Pool, "binned": Binned}
@@ -38,6 +38,8 @@ def explain(arguments: argparse.Namespace) -> None:
     with _usage():
         threads = as_jobs(arguments.jobs)
     model = load_model(arguments.model, arguments.output_name, threads)
+    with _usage():
+        check_predict(model.predict)
     data = _data(arguments, model)
     predict = TimedModel(model.predict)
     with _usage():
@@ -47,13 +49,16 @@ def explain(arguments: argparse.Namespace) -> None:
             neighborhood,
             n_features=_n_features(arguments, len(data.columns)),
             n_samples=arguments.samples,
-            targets=arguments.targets,
+            targets="predicted" if _are_names(arguments.targets) else arguments.targets,
+            link=arguments.link,
             rng=arguments.seed,
             n_jobs=threads,
         )
         X = data.table[: arguments.limit]
         rows = neighborhood._checked_rows(X, data.path)
     names = _output_names(explainer, model, rows.take(np.arange(1)), arguments)
+    with _usage():
+        explainer.targets = as_targets(arguments.targets, names)
     del rows  # as large as the table
     predict.rows, predict.seconds = 0, 0.0
     if arguments.checkpoint is not None:
@@ -133,9 +138,11 @@ def _output_names(explainer: NormLIME, model: Model, row: Any, arguments: argpar
     except (Exception, SystemExit) as error:
         raise UsageError(f"{arguments.data}: {_describe(error)}") from error
     n_outputs = outputs.shape[1]
-    targets = as_targets(arguments.targets)
-    if not isinstance(targets, str) and targets.max() >= n_outputs:
-        raise UsageError(f"--targets must be below the model's {n_outputs} outputs, got {targets.max()}")
+    if not _are_names(arguments.targets):
+        targets = as_targets(arguments.targets)
+        if not isinstance(targets, str) and targets.max() >= n_outputs:
+            raise UsageError(f"--targets must be below the model's {n_outputs} outputs, got {targets.max()}")
+        warn_of_units(model.predict, targets, n_outputs, stacklevel=1)
     if arguments.target_names is None:
         return model.names() or target_names(model.predict, n_outputs)
     names = tuple(arguments.target_names.split(","))
@@ -143,7 +150,13 @@ def _output_names(explainer: NormLIME, model: Model, row: Any, arguments: argpar
         raise UsageError(f"--target-names must differ from each other, got {join_names(names)}")
     if len(names) != n_outputs:
         raise UsageError(f"--target-names must be one name for each of {n_outputs} outputs, got {join_names(names)}")
-    return names
+    with _usage():
+        return names_of_targets(names, model.predict)
+
+
+def _are_names(targets: str | list[Any]) -> bool:
+    """Return whether --targets are names of outputs."""
+    return isinstance(targets, list) and isinstance(targets[0], str)
 
 
 # --- the run

@@ -24,6 +24,7 @@ from normlime_fast._cli.errors import (
 )
 from normlime_fast._cli.process import tell
 from normlime_fast._results.archive import write_atomically
+from normlime_fast._results.display import unexplained
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 WIDEST = 60  # most characters of a feature's name in a table
@@ -95,6 +96,8 @@ def _print_table(result: Importance, top: int | None) -> None:
             print(f"  {name}{padding}" + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True)))
         if label != labels[-1]:
             print()
+    for text in unexplained(result.unexplained_names):
+        print(f"\n{text}")
 
 
 def _name(feature: object) -> str:

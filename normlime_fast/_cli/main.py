@@ -186,7 +186,14 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
         type=_targets,
         default="predicted",
         metavar="T",
-        help="outputs to explain: predicted (each row's largest), all, or numbers such as 0,2 (default: %(default)s)",
+        help="outputs to explain: predicted (each row's largest), all, or numbers or names such as 0,2 or yes"
+        " (default: %(default)s)",
+    )
+    option(
+        "--link",
+        choices=("identity", "logit", "log"),
+        default="identity",
+        help="explain this function of the outputs; logit is for probabilities (default: %(default)s)",
     )
     option("--target-names", metavar="A,B", help="names of all outputs (default: the model's)")
     option("--output-name", metavar="NAME", help="which output of an ONNX file (default: its probabilities)")
@@ -272,11 +279,14 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
     how.add_argument("--plot", metavar="OUT.png", help="draw a bar chart instead; also *.jpg, *.svg and *.pdf")
 
 
-def _targets(text: str) -> str | list[int]:
+def _targets(text: str) -> str | list[int] | list[str]:
+    """Return predicted, all, or a list: of numbers, if all are numbers, or of names."""
+    if text in ("predicted", "all"):
+        return text
     try:
-        return text if text in ("predicted", "all") else [int(part) for part in text.split(",")]
+        return [int(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be predicted, all, or numbers such as 0,2, got {text!r}") from None
+        return text.split(",")
 
 
 def _width(text: str) -> str | float:

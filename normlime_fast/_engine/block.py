@@ -13,8 +13,9 @@ from normlime_fast._engine.threads import Pieces, Start
 from normlime_fast._errors import attach_partial_result
 from normlime_fast._inputs.rows import Rows
 from normlime_fast._kernels import surrogate
-from normlime_fast._model import BATCH_BYTES, bytes_per_row, check_same_outputs, target_names, targets_of
+from normlime_fast._model import BATCH_BYTES, bytes_per_row, check_same_outputs
 from normlime_fast._neighborhoods.base import Batch, Sampler, Samples
+from normlime_fast._outputs import check_target_names, target_names, targets_of
 from normlime_fast._results.explanations import LocalExplanations, with_data
 from normlime_fast._status import Status
 from normlime_fast._surrogates import Fits, fit_samples
@@ -48,14 +49,18 @@ def explain_block(
         return Explained(None, None, None, rows.fault, statuses)
     sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
     sampler.check(settings.n_features)
-    outputs, failed, error = settings.model.predict_rows(rows, remaining, skip=skip)
+    if settings.feature_names is not None:
+        settings.features(rows)  # refuses them before the model is called
+    largest = np.zeros(len(remaining), np.int64)
+    outputs, failed, error = settings.model.predict_rows(rows, remaining, skip=skip, largest=largest)
     statuses[statuses == 0] = np.where(failed, Status.MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
     if failed.any():
-        rows, remaining, outputs = rows.take(~failed), remaining[~failed], outputs[~failed]
+        rows, remaining = rows.take(~failed), remaining[~failed]
+        outputs, largest = outputs[~failed], largest[~failed]
         sampler = settings.neighborhood._sampler(settings.seed, settings.n_samples, rows)
-    explainer = _BlockExplainer(settings, rows, remaining, outputs, sampler, skip, error)
+    explainer = _BlockExplainer(settings, rows, remaining, outputs, largest, sampler, skip, error)
     try:
         explainer.explain(start, advance)
     except BaseException as raised:
@@ -131,6 +136,7 @@ class _BlockExplainer:
         rows: Rows,
         instance_ids: Array,
         outputs: Array,
+        largest: Array,
         sampler: Sampler,
         skip: bool,
         error: Exception | None,
@@ -140,18 +146,19 @@ class _BlockExplainer:
         self.instance_ids = instance_ids
         self.skip, self.error = skip, error
         self.sampler = sampler
-        self.features = settings.neighborhood._features(rows)
+        self.features = settings.features(rows)
         self.n_samples = sampler.n_samples
         self.n_outputs = outputs.shape[1]
         if sampler.n_outputs is not None:
             check_same_outputs(sampler.n_outputs, self.n_outputs)
-        self.target_names = target_names(settings.model.function, self.n_outputs)
+        check_target_names(settings.target_names, self.n_outputs)
+        self.target_names = settings.target_names or target_names(settings.model.function, self.n_outputs)
         row_bytes = max(bytes_per_row(rows), 4 * sampler.n_features, 8 * self.n_outputs)
         self.batch_size = settings.model.rows_per_call(row_bytes)
         self.model = replace(settings.model, batch_size=self.batch_size)
         if sampler.n_outputs is not None:  # the user's limit is for calls of the model, but none will follow
             self.batch_size = max(1, BATCH_BYTES // row_bytes)
-        self.targets = targets_of(settings.targets, outputs)
+        self.targets = targets_of(settings.targets, self.n_outputs, largest)
         self.prediction = np.take_along_axis(outputs, self.targets, axis=1)
         self.failed = np.zeros(len(instance_ids), bool)
         self.parts: dict[int, _SparseRows] = {}  # the finished batches, by position of their first instance

@@ -144,15 +144,16 @@ def prepared(settings: Settings, options: Options) -> Settings:
     return replace(settings, neighborhood=neighborhood)
 
 
-def outputs_checker() -> Callable[[int | None], None]:
-    """Return a function that checks that the number of the model's outputs is the same in every block."""
+def outputs_checker() -> Callable[[int | None], int | None]:
+    """Return a function that checks that all blocks have the same number of the model's outputs, and returns it."""
     n_outputs: int | None = None
 
-    def check(count: int | None) -> None:
+    def check(count: int | None) -> int | None:
         nonlocal n_outputs
         if count is not None and n_outputs is not None:
             check_same_outputs(n_outputs, count)
         n_outputs = n_outputs or count
+        return n_outputs
 
     return check
 

@@ -23,10 +23,12 @@ DEEP = 3  # depth of functions in closures of functions; deeper ones are identif
 def fingerprint(settings: Settings, identity: dict[str, Any], instance_ids: Array, size: int) -> dict[str, Any]:
     """Return everything that explanations depend on, except the model, by names that the user knows."""
     neighborhood = settings.neighborhood
-    names = ("n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples")
+    names = ["n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples"]
+    names += ["target_names", "feature_names"]
     return {
         "normlime_fast": installed_version(),
         **{name: _plain(getattr(settings, name)) for name in names},
+        "link": _plain(settings.model.link),
         "rng": int(settings.seed),
         "neighborhood": type(neighborhood).__name__ if dataclasses.is_dataclass(neighborhood) else _name(neighborhood),
         **{f"neighborhood {name.lstrip('_')}": _plain(value) for name, value in _fields(neighborhood).items()},

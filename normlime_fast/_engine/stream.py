@@ -12,6 +12,7 @@ from normlime_fast._engine.block import Explained
 from normlime_fast._engine.dispatch import Options, explain_blocks, none_left, outputs_checker, prepared
 from normlime_fast._engine.settings import Settings
 from normlime_fast._errors import attach_partial_result, none_finished
+from normlime_fast._inputs.rows import Rows
 from normlime_fast._inputs.sources import Block
 from normlime_fast._results.explanations import with_target_names
 from normlime_fast._results.statistics import ImportanceStatistics
@@ -51,6 +52,8 @@ def sum_stream(
     try:
         blocks = iter(blocks)
         first = next(blocks)  # read it before the model is called
+        if settings.feature_names is not None and isinstance(first.rows, Rows):
+            settings.features(first.rows)
         settings = prepared(settings, options)
         explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target, of=of), options, take)
     except BaseException as error:

@@ -23,14 +23,19 @@ def explain_table(
     size: int,
     store: Checkpoint | None,
     options: Options,
-) -> tuple[LocalExplanations, Exception | None, str | None]:
-    """Explain all rows of a table; also return the first skipped error of the model, and of a row."""
+) -> tuple[LocalExplanations, Exception | None, str | None, int | None]:
+    """Explain all rows of a table.
+
+    Also returns the first skipped error of the model, and of a row, and the number of the model's outputs.
+    """
     slices = table.slices(size)
+    n_outputs: int | None = None
     kept = {} if store is None else _kept(store, [instance_ids[block] for block in slices])
     if store is not None and kept:
         k = min(kept)
         outputs = outputs_of(settings, Block(table.rows(slices[k]), instance_ids[slices[k]]), options)
         store.check_predictions(kept[k], outputs, instance_ids[slices[k]])
+        n_outputs = outputs.shape[1]
     finished: dict[int, LocalExplanations | None] = dict(kept)
     todo = [k for k in range(len(slices)) if k not in finished]
     before = len(instance_ids) - sum(len(instance_ids[slices[k]]) for k in todo)
@@ -40,8 +45,8 @@ def explain_table(
     failures: dict[int, Array] = {}  # statuses of the instances of blocks without explanations
 
     def take(i: int, explained: Explained) -> None:
-        nonlocal first_error, fault
-        check_outputs(explained.n_outputs)
+        nonlocal first_error, fault, n_outputs
+        n_outputs = check_outputs(explained.n_outputs) or n_outputs
         finished[todo[i]] = explained.local
         first_error, fault = first_error or explained.error, fault or explained.fault
         if explained.statuses is not None:
@@ -77,7 +82,7 @@ def explain_table(
     for k, block in enumerate(slices):
         part = finished[k]
         parts.append(failed_explanations(settings, instance_ids[block], example, failures[k]) if part is None else part)
-    return _joined(parts), first_error, fault
+    return _joined(parts), first_error, fault, n_outputs
 
 
 def _kept(store: Checkpoint, instance_ids: list[Array]) -> dict[int, LocalExplanations]:

@@ -25,7 +25,7 @@ COLOURS = "#0072B2", "#D55E00"  # of bars at least 0, and below; Okabe and Ito's
 def statistics_line(statistics: "ImportanceStatistics") -> str:
     """Describe an ImportanceStatistics in one line."""
     parts = [counted(int(np.sum(statistics.explanations)), "explanation"), counted(statistics.sums.shape[2], "feature")]
-    return ", ".join(parts + _groups(statistics.groups))
+    return ", ".join(parts + _groups(statistics.groups) + unexplained(statistics.unexplained_names))
 
 
 def importance_line(result: "Importance") -> str:
@@ -37,7 +37,7 @@ def importance_line(result: "Importance") -> str:
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)
     features = ", ".join(f"{_feature_text(row)} ({row.value:.3g})" for row in first)
     features = features or f"none, since no feature is used by {counted(result.min_count, 'explanation')}"
-    return f"{', '.join(parts + _groups(result.groups))}; first {features}"
+    return f"{', '.join(parts + _groups(result.groups) + unexplained(result.unexplained_names))}; first {features}"
 
 
 def _feature_text(row: Ranked) -> str:
@@ -50,6 +50,12 @@ def _groups(groups: Array | None) -> list[str]:
         return []
     first = ", ".join(map(_text, groups[:3]))
     return [f"{counted(len(groups), 'group')} ({first}{', ...' if len(groups) > 3 else ''})"]
+
+
+def unexplained(names: tuple[str, ...]) -> list[str]:
+    """Return a text that names targets without explanations, in a list, which is empty if there are none."""
+    first = ", ".join(map(_text, names[:3]))
+    return [f"no explanations of {first}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"] if names else []
 
 
 @ignoring_float_errors

@@ -235,8 +235,8 @@ class LocalExplanations(Saved):
             Formula of the importance; see `ImportanceStatistics.importance`. The default is S(c_i), Eq. 3.
         by : None, "target", or array_like of shape (n_instances,)
             One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, if each instance was
-            explained for its predicted class); or one per label, given for every instance in the order of X. The index
-            of a Series is ignored.
+            explained for its predicted class), which names the targets without explanations; or one per label, given
+            for every instance in the order of X. The index of a Series is ignored.
         min_count : int, default 1
             Hides features that fewer explanations use (of the group, with the requested sign): a mean over few
             explanations can rank rare features high. See `ImportanceStatistics.importance`.
@@ -604,7 +604,10 @@ def _why_unknown(statuses: Array) -> str:
 
 
 def with_target_names(statistics: ImportanceStatistics, target_names: tuple[str, ...] | None) -> ImportanceStatistics:
-    """Replace target numbers by target names as labels, if the names are distinct."""
-    if statistics.groups is None:
+    """Replace target numbers by target names as labels, if the names are distinct; note those without explanations."""
+    if statistics.groups is None or target_names is None or len(set(target_names)) < len(target_names):
         return statistics
-    return replace(statistics, groups=target_labels(statistics.groups, target_names))
+    explained = set(statistics.groups.tolist())
+    unexplained = tuple(name for target, name in enumerate(target_names) if target not in explained)
+    groups = target_labels(statistics.groups, target_names)
+    return replace(statistics, groups=groups, unexplained_names=unexplained)

@@ -91,7 +91,7 @@ def importance_dict(importance: "Importance", k: int | None) -> dict[str, Any]:
         features = [{name: to_json(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
         groups.append({"group": to_json(label), "explanations": number, "features": features})
     settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink", "of")}
-    return settings | {"groups": groups}
+    return settings | {"unexplained_names": list(importance.unexplained_names), "groups": groups}
 
 
 def local_dict(local: "LocalExplanations") -> dict[str, Any]:

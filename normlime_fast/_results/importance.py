@@ -47,6 +47,9 @@ class Importance(Saved):
     shrink : bool
         Whether the values are shrunk. `stderr` is then approximately the square root of their mean squared error under
         the model of the shrinkage; `skewness` is None.
+    unexplained_names : tuple of str
+        Names of targets without explanations, if the groups are targets with names: such as classes that the model
+        never predicts, which are in no group.
     """
 
     _kind: ClassVar[str] = "Importance"
@@ -63,6 +66,7 @@ class Importance(Saved):
     skewness: Array | None = None
     shrink: bool = False
     of: str = "weights"
+    unexplained_names: tuple[str, ...] = ()
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
@@ -237,9 +241,9 @@ class Importance(Saved):
         Returns
         -------
         dict
-            ``kind``, ``sign``, ``min_count``, ``shrink`` and ``groups``: a list of dicts with ``group`` (None if
-            there are no groups), ``explanations`` and ``features``, a list of dicts with ``feature``, ``value``,
-            ``count`` and ``stderr`` (None if unknown).
+            ``kind``, ``sign``, ``min_count``, ``shrink``, ``of``, ``unexplained_names`` and ``groups``: a list of
+            dicts with ``group`` (None if there are no groups), ``explanations`` and ``features``, a list of dicts with
+            ``feature``, ``value``, ``count`` and ``stderr`` (None if unknown).
 
         Raises
         ------
@@ -294,7 +298,8 @@ class Importance(Saved):
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         arrays = {name: getattr(self, name) for name in ("values", "counts", "stderr", "explanations", "skewness")}
-        header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink", "of")}
+        names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names")
+        header = {name: getattr(self, name) for name in names}
         return arrays | {"groups": groups}, {"groups": labels, **header}
 
     def _validate(self) -> None:

@@ -49,6 +49,10 @@ def _are_names(value: Any) -> bool:
     return value is None or (type(value) is tuple and all(type(name) is str for name in value))
 
 
+def _is_list_of_names(value: Any) -> bool:
+    return value is not None and _are_names(value)
+
+
 def _are_labels(value: Any) -> bool:
     return value is None or (type(value) is list and all(type(label) in (str, int, float, bool) for label in value))
 
@@ -102,7 +106,13 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         ),
         4: FileSchema(
             {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
-            {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag, "of": _is_of},
+            {
+                **_IMPORTANCE_1.header,
+                "min_count": _is_positive,
+                "shrink": _is_flag,
+                "of": _is_of,
+                "unexplained_names": _is_list_of_names,
+            },
         ),
     },
     "ImportanceStatistics": {
@@ -114,6 +124,10 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, since in ((1, 5, {}), (2, 7, {}), (3, 7, {"of": _is_of}))
+        for version, sums, since in (
+            (1, 5, {}),
+            (2, 7, {}),
+            (3, 7, {"of": _is_of, "unexplained_names": _is_list_of_names}),
+        )
     },
 }

@@ -1,15 +1,11 @@
 """Rows and features of a result selected by position, mask, id or name."""
 
 import operator
-from difflib import get_close_matches
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, check_unmasked, short_repr
-
-_COMPARED = 10_000  # names that an unknown one is compared with; all of 2^24 hashed words would take a minute
+from normlime_fast._checks import Array, as_array, check_unmasked, short_repr, similar
 
 
 def rows_at(rows: Any, n: int) -> slice | Array:
@@ -137,15 +133,7 @@ def position_of(name: str, names: tuple[str, ...], noun: str) -> int:
         return names.index(name)
     if count:
         raise KeyError(f"there are {count} {noun}s named {short_repr(name)}; use their numbers")
-    near = get_close_matches(name, islice(names, _COMPARED), n=3) or [
-        candidate for candidate in names if candidate.lower() == name.lower()
-    ]
-    hint = f"did you mean {' or '.join(map(short_repr, near))}?" if near else f"there are {_first(names)}"
-    raise KeyError(f"there is no {noun} {short_repr(name)}; {hint}")
-
-
-def _first(names: tuple[str, ...]) -> str:
-    return ", ".join(map(short_repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    raise KeyError(f"there is no {noun} {short_repr(name)}; {similar(name, names)}")
 
 
 def as_one_object(result: object, dtype: Any = None) -> Array:

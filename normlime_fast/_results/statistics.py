@@ -74,6 +74,8 @@ class ImportanceStatistics(Saved):
         Names of the columns.
     of : {"weights", "contributions"}
         What is summed: w stands for either.
+    unexplained_names : tuple of str
+        Names of targets without explanations, if the groups are targets with names.
     """
 
     _kind: ClassVar[str] = "ImportanceStatistics"
@@ -83,6 +85,7 @@ class ImportanceStatistics(Saved):
     groups: Array | None = None
     feature_names: tuple[str, ...] | None = None
     of: str = "weights"
+    unexplained_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<ImportanceStatistics: {display.statistics_line(self)}>"
@@ -126,7 +129,9 @@ class ImportanceStatistics(Saved):
             rows = np.searchsorted(groups, part_labels)
             sums[rows] += part.sums
             explanations[rows] += as_counts(part.explanations, "explanations")
-        return replace(self, sums=sums, explanations=explanations, groups=groups)
+        names = dict.fromkeys([*self.unexplained_names, *other.unexplained_names])
+        unexplained = tuple(name for name in names if name not in groups.tolist())
+        return replace(self, sums=sums, explanations=explanations, groups=groups, unexplained_names=unexplained)
 
     @ignoring_float_errors
     def importance(
@@ -213,12 +218,14 @@ class ImportanceStatistics(Saved):
             stderr, skewness = (None if a is None else a[0] for a in (stderr, skewness))
         counts = counts.astype(np.int64)
         fields = self.groups, self.feature_names, kind, sign, min_count
-        return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of)
+        result = Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of)
+        return replace(result, unexplained_names=self.unexplained_names)
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
-        return arrays, {"groups": labels, "feature_names": self.feature_names, "of": self.of}
+        header = {name: getattr(self, name) for name in ("feature_names", "of", "unexplained_names")}
+        return arrays, {"groups": labels, **header}
 
     def _validate(self) -> None:
         validate_statistics(self)

@@ -20,7 +20,8 @@ from normlime_fast._checks import (
     short_repr,
 )
 from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
-from normlime_fast._model import Model, target_names
+from normlime_fast._model import Model
+from normlime_fast._outputs import target_names
 from normlime_fast._results.display import counted
 from normlime_fast._results.groups import to_python
 from normlime_fast._results.importance import Importance

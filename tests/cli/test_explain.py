@@ -202,6 +202,39 @@ def test_output_is_chosen_by_name(here, capsys):
     assert nlf.LocalExplanations.load("local.npz").target_names == ("price",)
 
 
+def test_targets_by_name_and_links(here, capsys):
+    people().to_csv("people.csv", index=False)
+    explain = ["explain", "--model", "nlf_models:model.predict_proba", "--data", "people.csv", "--link", "logit"]
+    found = []
+    for k, options in enumerate(
+        (["--targets", "rich"], ["--targets", 1], ["--targets", "wealthy", "--target-names", "not,wealthy"])
+    ):
+        code, _, err = run(capsys, *explain, *options, "--samples", 50, "--output", f"{k}.npz")
+        assert code == 0, err
+        found.append(nlf.LocalExplanations.load(f"{k}.npz"))
+    assert_same(found[0], found[1])
+    assert [local.target_names for local in found[1:]] == [("poor", "rich"), ("not", "wealthy")]
+    assert_array_equal(found[2].target, 1)
+    table = people()  # the log-odds are (age - 40) / 10 + (work == "office")
+    expected = (table["age"] - 40) / 10 + (table["work"] == "office")
+    np.testing.assert_allclose(found[0].prediction, expected, rtol=1e-9, atol=1e-9)
+    code, _, err = run(capsys, *explain, "--target-names", "rich,poor", "--output", "other.npz")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--target-names must be in the order of the model's classes, ['poor', 'rich'], got ['rich', 'poor']" in err
+
+
+def test_the_largest_output_of_a_regressor(here, capsys):
+    pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 2.0]}).to_csv("X.csv", index=False)
+    explain = ["explain", "--model", "nlf_models:regressor.predict", "--data", "X.csv", "--output", "local.npz"]
+    warning = 'warning: --targets is "predicted", the largest of the 2 outputs of a regressor, whose units may differ;'
+    code, _, err = run(capsys, *explain, "--samples", 50)
+    assert code == 0
+    assert err.count(warning) == 1
+    code, _, err = run(capsys, *explain, "--samples", 50, "--targets", "all", "--force")
+    assert code == 0
+    assert "warning" not in err
+
+
 def test_text_that_looks_like_numbers_stays_text(here, capsys):
     """The model was fitted to text: "01" is not "1"."""
     from sklearn.linear_model import LogisticRegression

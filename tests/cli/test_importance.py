@@ -183,6 +183,15 @@ def test_unknown_stderr_is_an_empty_cell(capsys, tmp_path, monkeypatch):
     assert out.splitlines()[1].endswith(",1,")
 
 
+def test_targets_without_explanations_are_named(tmp_path, capsys):
+    explainer = nlf.NormLIME(lambda X: X - [0, 9, 9], nlf.Gaussian(0.1), n_features=1, target_names=["a", "b\n", "c"])
+    explainer.explain(np.eye(3)).save(tmp_path / "local.npz")
+    code, out, _ = run(capsys, "importance", tmp_path / "local.npz", "--by", "target")
+    assert code == 0
+    assert out.endswith("\n\nno explanations of b, c\n")
+    assert "no explanations" not in run(capsys, "importance", tmp_path / "local.npz")[1]
+
+
 def test_few_of_many_columns_take_the_memory_of_few(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     local = nlf.NormLIME(lambda X: X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0).explain(np.eye(2))

@@ -79,8 +79,10 @@ CATEGORY = FRAME.astype({"b": "category"})
 
 def settings_of(neighborhood, identity=None):
     """What the manifest has, as it comes back from its file."""
-    names = ("n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples")
-    one = SimpleNamespace(**dict.fromkeys(names), seed=np.uint64(1), neighborhood=neighborhood)
+    names = ["n_features", "n_samples", "targets", "selection", "standardize", "ridge", "tol", "shared_samples"]
+    names += ["target_names", "feature_names"]
+    model = SimpleNamespace(link="identity")
+    one = SimpleNamespace(**dict.fromkeys(names), seed=np.uint64(1), neighborhood=neighborhood, model=model)
     return json.loads(json.dumps(fingerprint(one, identity or {}, np.arange(3), 2), allow_nan=False))
 
 

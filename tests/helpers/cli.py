@@ -34,8 +34,19 @@ class Model:
         rich = with_text(people)
         return np.stack([1 - rich, rich], axis=1)
 
+    def predict(self, people):
+        return self.classes_[self.predict_proba(people).argmax(axis=1)]
+
+
+class Regressor:
+    _estimator_type = "regressor"
+
+    def predict(self, X):
+        return np.asarray(X, float)[:, :2] * [1.0, 1000.0]
+
 
 model = Model()
+regressor = Regressor()
 number = 3.5
 
 

@@ -303,6 +303,12 @@ def test_explanations_without_weights():
     assert local.intercept[:2].tolist() == [0.5, 0.5]
 
 
+def test_targets_by_name():
+    made = [made_of(tabular()[0], {1: [(0, 1.0)], 0: [(1, 1.0)]}, class_names=["no", "yes"])]
+    for targets, numbers in (("yes", [1]), (["no"], [0]), (["yes", "no"], [1, 0])):
+        assert from_lime(made, targets=targets).target.tolist() == numbers
+
+
 def test_class_names_that_are_too_few_are_none():
     made = made_of(tabular()[0], {2: [(0, 1.0)]}, class_names=["no", "yes"])
     assert from_lime([made]).target_names is None
@@ -341,7 +347,11 @@ REFUSED = [
     (tabular, {"targets": 2}, r"must have target 2, got \[1\] at position 0"),
     (lambda: tabular(mode="regression"), {"targets": 1}, r"must have target 1, got \[0\] at position 0"),
     (lambda: images(top_labels=None), {"targets": "predicted"}, 'top_labels for targets="predicted", got none at pos'),
-    (tabular, {"targets": "best"}, 'targets must be "predicted", "all", an integer or a list of them'),
+    (
+        tabular,
+        {"targets": "best"},
+        'targets must be "predicted", "all", a number, a name or a list of them, got \'best\'',
+    ),
     (tabular, {"features": "bins"}, 'features must be "column" or "bin", got \'bins\''),
     (texts, {"features": "bin"}, 'features must be "column" for explanations of text data, got "bin"'),
     (tabular, {"index": [1, 2]}, r"index must have one integer per explanation, shape \(12,\)"),

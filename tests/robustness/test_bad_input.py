@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 import normlime_fast as nlf
 
+IRIS = ["setosa", "versicolor", "virginica"]
 OPTIONS = {"n_features": 2, "n_samples": 50, "rng": 0}
 
 
@@ -171,7 +172,9 @@ def test_categories_have_no_noise_to_lose():
     X = np.float32([[16777216, 0], [16777218, 1]])
     categories = nlf.Gaussian.from_data(X, categorical=[0]).categories
     X[:, 1] = 0.0
-    local = nlf.NormLIME(lambda X: X[:, 0] > 16777217, nlf.Gaussian(1e-3, categories=categories), **OPTIONS).explain(X)
+    local = nlf.NormLIME(
+        lambda X: 1.0 * (X[:, 0] > 16777217), nlf.Gaussian(1e-3, categories=categories), **OPTIONS
+    ).explain(X)
     assert_array_equal((local.weights.toarray() != 0), [[True, False]] * 2)
 
 
@@ -198,7 +201,34 @@ ARGUMENTS = [
     ({"n_samples": 3}, ValueError, r"n_samples must be at least n_features \+ 2 = 4, got 3"),
     ({"n_samples": 4, "n_features": None}, ValueError, r"n_samples must be at least n_features \+ 2 = 5, got 4"),
     ({"n_samples": "all"}, TypeError, "n_samples must be an integer, got 'all'"),
-    ({"targets": "every"}, ValueError, 'targets must be "predicted", "all", an integer or a list .*, got \'every\''),
+    (
+        {"targets": "every"},
+        ValueError,
+        'targets must be "predicted", "all", a number, a name .*; the outputs have no names: pass target_names',
+    ),
+    ({"targets": ["b", 0]}, TypeError, r"targets must be .*, got \['b', 0\]$"),
+    (
+        {"targets": "versicolour", "target_names": IRIS},
+        ValueError,
+        r"targets must be .*, got 'versicolour'; did you mean 'versicolor'\?",
+    ),
+    (
+        {"targets": ["setosa", "x"], "target_names": IRIS},
+        ValueError,
+        "targets must be .* got 'x'; there are 'setosa', 'versicolor', 'virginica'$",
+    ),
+    (
+        {"targets": ["setosa"] * 2, "target_names": IRIS},
+        ValueError,
+        r"targets must be distinct integers of at least 0, got \[0, 0\]",
+    ),
+    ({"target_names": "ab"}, TypeError, "target_names must be a list of names, got 'ab'"),
+    ({"target_names": [["a"]]}, TypeError, r"target_names must be a list of names, got \[\['a'\]\]"),
+    ({"target_names": 3}, TypeError, "target_names must be a list of names, got 3"),
+    ({"target_names": [1, "1"]}, ValueError, "target_names must differ from each other, got '1' 2 times"),
+    ({"feature_names": list("aba")}, ValueError, "feature_names must differ from each other, got 'a' 2 times"),
+    ({"link": "probit"}, ValueError, 'link must be "identity", "logit", "log" or a callable, got \'probit\''),
+    ({"link": None}, TypeError, 'link must be "identity", "logit", "log" or a callable, got None'),
     ({"targets": None}, TypeError, 'targets must be "predicted", .* got None'),
     ({"targets": 1.0}, TypeError, r'targets must be "predicted", .* got 1\.0'),
     ({"targets": True}, TypeError, 'targets must be "predicted", .* got True'),

@@ -31,9 +31,9 @@ def from_lime(
     ----------
     explanations : iterable of lime.explanation.Explanation or lime.lime_image.ImageExplanation
         All of tables, of texts, or of images with the same segments. Results of `as_map` and `as_list` are not enough.
-    targets : "all", "predicted", int or array_like of int
-        Labels to take from each explanation: all that it has; that of its most probable class; or the given ones,
-        which every explanation must have. A regression has only target 0.
+    targets : "all", "predicted", int, str, or array_like of int or str
+        Labels to take from each explanation: all that it has; that of its most probable class; or the given ones, by
+        number or class name, which every explanation must have. A regression has only target 0.
     features : {"column", "bin"}
         Features of tables: the columns, or the bins and categories of columns that the explanations use, with lime's
         names ("37.00 < Age <= 48.00"). The features of texts are the words that the explanations use, sorted; the
@@ -72,7 +72,6 @@ def from_lime(
     """
     if not isinstance(features, str) or features not in get_args(Axis):
         raise ValueError(f'features must be "column" or "bin", got {short_repr(features)}')
-    wanted = as_targets(targets)
     if isinstance(explanations, Mapping) or not isinstance(explanations, Iterable):
         raise TypeError(f"explanations must be a list of lime's, got a {type(explanations).__name__}")
     explained = [_Explained(explanation, position) for position, explanation in enumerate(explanations)]
@@ -82,6 +81,7 @@ def from_lime(
     if features == "bin" and explained[0].data != "tabular":
         raise ValueError(f'features must be "column" for explanations of {explained[0].data} data, got "bin"')
     class_names = _common("have the same class_names", explained, [item.class_names for item in explained])
+    wanted = as_targets(targets, class_names)
     instance = as_index(index, len(explained), "explanation")
     chosen = [(item, target) for item in explained for target in item.chosen(wanted)]
     target = np.array([target for _, target in chosen])
