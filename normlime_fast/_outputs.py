@@ -1,6 +1,7 @@
 """The model's outputs: the method that they come from, their names, the targets among them, and links."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -91,9 +92,9 @@ def as_distinct_names(names: Iterable[object] | None, name: str) -> tuple[str, .
     if isinstance(names, str | bytes) or not hasattr(type(names), "__iter__") or np.ndim(names) != 1:  # type: ignore[arg-type]
         raise TypeError(Message(Term(name), f" must be a list of names, got {short_repr(names)}"))
     texts = tuple(str(text) for text in names)
-    for text in texts:
-        if texts.count(text) > 1:
-            got = f" must differ from each other, got {short_repr(text)} {texts.count(text)} times"
+    for text, count in Counter(texts).items():
+        if count > 1:
+            got = f" must differ from each other, got {short_repr(text)} {count} times"
             raise ValueError(Message(Term(name), got))
     return texts
 
