@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from normlime_fast._results.submodular import Picked
 
 COLUMNS = ("intercept", "r2", "prediction", "status", "instance", "target", "effective_samples")  # one entry per row
-MATRICES = ("weights", "contributions", "stderr")  # with the same features in each row
+_OTHERS = ("contributions", "stderr")  # matrices with the same features in each row as the weights, or None
 NO_CONTRIBUTIONS = (
     "contributions must be known, got none: samples of Gaussian have their mean at the instance, so that nothing"
     " contributes to its output, and older files do not have them; use the weights, or Pool, Binned or Mask"
@@ -146,10 +146,11 @@ class LocalExplanations(Saved):
         array([0, 2])
         """
         places = rows_at(rows, len(self))
-        matrices: dict[str, Any] = self._matrices()
-        matrices = {name: None if matrix is None else matrix[places] for name, matrix in matrices.items()}
-        columns: dict[str, Any] = {name: getattr(self, name)[places].copy() for name in COLUMNS}
-        return replace(self, **matrices, **columns)
+        fields: dict[str, Any] = {name: getattr(self, name)[places].copy() for name in COLUMNS}
+        for name in _OTHERS:
+            matrix = getattr(self, name)
+            fields[name] = None if matrix is None else matrix[places]
+        return replace(self, weights=self.weights[places], **fields)
 
     def __iter__(self) -> "Iterator[LocalExplanations]":
         """Yield the explanations one by one, each as LocalExplanations of length 1."""
@@ -202,9 +203,6 @@ class LocalExplanations(Saved):
             wanted = as_instance_ids(instance, self.instance)
             selected = selected[rows_with(selected.instance, wanted)]
         return selected if selected is not self else self[:]
-
-    def _matrices(self) -> "dict[str, csr_array | None]":
-        return {name: getattr(self, name) for name in MATRICES}
 
     @property
     def base_value(self) -> Array:
@@ -508,7 +506,7 @@ class LocalExplanations(Saved):
         parts = list(parts)
         _check_alike(parts)
         joined: dict[str, Any] = {name: _joined(name, [getattr(part, name) for part in parts]) for name in COLUMNS}
-        for name in MATRICES:
+        for name in ("weights", *_OTHERS):
             matrices = [getattr(part, name) for part in parts]
             joined[name] = None if any(matrix is None for matrix in matrices) else _stacked(matrices)
         return replace(parts[0], **joined)
@@ -519,8 +517,7 @@ class LocalExplanations(Saved):
         if not isinstance(self.weights, csr_array):
             raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
         parts = {name: getattr(self.weights, name) for name in _PARTS}
-        others = {name: None if matrix is None else matrix.data for name, matrix in self._matrices().items()}
-        del others["weights"]
+        others = {name: getattr(getattr(self, name), "data", None) for name in _OTHERS}
         names = {"feature_names": self.feature_names, "target_names": self.target_names}
         header = {"columns": int(self.weights.shape[1]), **names}
         return parts | others | {name: getattr(self, name) for name in COLUMNS}, header
@@ -535,7 +532,7 @@ class LocalExplanations(Saved):
         weights = csr_array((len(arrays["status"]), header.pop("columns")))
         for name in _PARTS:  # not passed to csr_array, which would choose another dtype for the indices
             setattr(weights, name, arrays.pop(name))
-        for name in MATRICES[1:]:
+        for name in _OTHERS:
             if (data := arrays.pop(name, None)) is not None:
                 arrays[name] = with_data(weights, data)
         if version == 1:

@@ -88,32 +88,31 @@ _IMPORTANCE_1 = FileSchema(
     {"groups": _are_labels, "feature_names": _are_names, "kind": _is_text, "sign": _is_text},
 )
 
+
+def _extended(
+    schema: FileSchema, arrays: Mapping[str, Field], header: Mapping[str, Callable[[Any], bool]]
+) -> FileSchema:
+    """Return what a version holds that has more than the one before."""
+    return FileSchema({**schema.arrays, **arrays}, {**schema.header, **header})
+
+
+_LOCAL_2 = _extended(_LOCAL_1, {"effective_samples": _ROWS}, {})
+_IMPORTANCE_2 = _extended(_IMPORTANCE_1, {}, {"min_count": _is_positive})
+_IMPORTANCE_3 = _extended(_IMPORTANCE_2, {"skewness": Field(_FLOAT, _SCORES, optional=True)}, {"shrink": _is_flag})
+_OF = {"of": _is_of, "unexplained_names": _is_list_of_names}
+
 # Keep old versions here, and the code that reads them in the classes. The newest version is written.
 SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
     "LocalExplanations": {
         1: _LOCAL_1,
-        2: FileSchema({**_LOCAL_1.arrays, "effective_samples": _ROWS}, _LOCAL_1.header),
-        3: FileSchema(
-            {**_LOCAL_1.arrays, "effective_samples": _ROWS, "contributions": _TERMS, "stderr": _TERMS}, _LOCAL_1.header
-        ),
+        2: _LOCAL_2,
+        3: _extended(_LOCAL_2, {"contributions": _TERMS, "stderr": _TERMS}, {}),
     },
     "Importance": {
         1: _IMPORTANCE_1,
-        2: FileSchema(_IMPORTANCE_1.arrays, {**_IMPORTANCE_1.header, "min_count": _is_positive}),
-        3: FileSchema(
-            {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
-            {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag},
-        ),
-        4: FileSchema(
-            {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
-            {
-                **_IMPORTANCE_1.header,
-                "min_count": _is_positive,
-                "shrink": _is_flag,
-                "of": _is_of,
-                "unexplained_names": _is_list_of_names,
-            },
-        ),
+        2: _IMPORTANCE_2,
+        3: _IMPORTANCE_3,
+        4: _extended(_IMPORTANCE_3, {}, _OF),
     },
     "ImportanceStatistics": {
         version: FileSchema(
@@ -124,10 +123,6 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, since in (
-            (1, 5, {}),
-            (2, 7, {}),
-            (3, 7, {"of": _is_of, "unexplained_names": _is_list_of_names}),
-        )
+        for version, sums, since in ((1, 5, {}), (2, 7, {}), (3, 7, _OF))
     },
 }

@@ -293,7 +293,9 @@ def test_an_error_keeps_the_sums_before_it():
     assert "the sums of the first 15 rows are this" in caught.value.__notes__[-1]
 
 
-def test_an_error_of_the_model_keeps_the_sums_before_it():
+def failing_at_row_22():
+    """An explainer, and rows of which its model refuses one."""
+
     def failing(X):
         if (X[:, 0] > 50).any():
             raise KeyError("large")
@@ -302,6 +304,11 @@ def test_an_error_of_the_model_keeps_the_sums_before_it():
     rows = ROWS.copy()
     rows[22, 0] = 100
     one = nlf.NormLIME(failing, nlf.Gaussian(0.7), **OPTIONS)
+    return one, rows
+
+
+def test_an_error_of_the_model_keeps_the_sums_before_it():
+    one, rows = failing_at_row_22()
     with pytest.raises(KeyError) as caught:
         one.statistics(rows, block_size=5)
     same(caught.value.finished, explainer().statistics(ROWS[:20], block_size=5))
@@ -498,14 +505,7 @@ def test_rows_without_a_label_in_an_array_are_skipped():
 
 
 def test_every_exception_says_how_many_rows_are_finished():
-    def failing(X):
-        if (X[:, 0] > 50).any():
-            raise KeyError("large")
-        return model(X)
-
-    rows = ROWS.copy()
-    rows[22, 0] = 100
-    one = nlf.NormLIME(failing, nlf.Gaussian(0.7), **OPTIONS)
+    one, rows = failing_at_row_22()
     calls = {
         20: lambda: one.statistics(rows, block_size=5),
         0: lambda: one.statistics(rows[20:], block_size=5),
