@@ -38,6 +38,15 @@ def error_text(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {short_repr(error, str)}"
 
 
+def outer_level() -> int:
+    """Return the `stacklevel` with which the calling function warns the first caller outside of this package."""
+    frame, level = sys._getframe(1), 1
+    inner = "normlime_fast", "numpy", "contextlib"  # the latter two run functions with `ignoring_float_errors`
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in inner:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def import_optional(package: str, feature: str, install: str) -> Any:
     """Import an optional package; the error for a missing one names the feature and what to install."""
     try:

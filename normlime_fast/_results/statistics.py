@@ -1,5 +1,6 @@
 """Mergeable sums over local explanations, and the importances that follow from them."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, get_args
@@ -15,6 +16,7 @@ from normlime_fast._checks import (
     as_labels,
     check_unmasked,
     ignoring_float_errors,
+    outer_level,
     short_repr,
 )
 from normlime_fast._inputs.labels import unified
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED, _CUBED = range(aggregation.SUMS)
+_UNDERFLOWN = 1e-290  # sums of squares and cubes below it have lost digits, since their terms may be subnormal or 0
 _SKEWED = 1e-8  # variance over mean square; below it, sums of cubes are only rounding errors
 
 
@@ -168,6 +171,12 @@ class ImportanceStatistics(Saved):
         TypeError
             If `min_count` is not an integer, or `shrink` not a bool.
 
+        Warns
+        -----
+        UserWarning
+            If all weights of a group are so small, below about 1e-145, that their squares underflow: its "l2" is then
+            too small. Standard errors are NaN wherever squares underflow.
+
         References
         ----------
         For `shrink`: Fay and Herriot, "Estimates of income for small places", Journal of the American Statistical
@@ -185,6 +194,14 @@ class ImportanceStatistics(Saved):
         >>> statistics.importance(min_count=2).values
         array([0.   , 2.125])
         """
+        result = self._importance(kind, sign, min_count, shrink)
+        self._warn_of_small(_FORMULAS[kind])
+        return result
+
+    def _importance(
+        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1, shrink: bool = False
+    ) -> Importance:
+        """`importance`, without a warning."""
         min_count, formula = as_count(min_count, "min_count"), as_formula(kind, sign, shrink)
         used = [float(sign != "negative"), float(sign != "positive")]
         totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
@@ -200,6 +217,8 @@ class ImportanceStatistics(Saved):
             squares, cubes = formula.powers
             cubed = np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
             values, stderr, skewness = _mean_and_spread(values, totals[..., squares], cubed, n)
+            lost = (totals[..., formula.powers] < _UNDERFLOWN) & (counts > 0)[..., None]
+            stderr, skewness = np.where(lost[..., 0], np.nan, stderr), np.where(lost[..., 1], np.nan, skewness)
             if shrink:
                 skewness = None
                 for row, of_group in enumerate(zip(values, stderr, counts, strict=True)):
@@ -214,6 +233,20 @@ class ImportanceStatistics(Saved):
         counts = counts.astype(np.int64)
         fields = self.groups, self.feature_names, kind, sign, min_count
         return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of)
+
+    def _warn_of_small(self, formula: _Formula) -> None:
+        """Warn of groups in which the squares that a kind needs underflow for all features."""
+        squares = formula.powers[0] if formula.powers else formula.sum
+        if squares not in (_NORMALISED_SQUARED, _SQUARED):
+            return
+        used = self.sums[..., _COUNT].any(axis=(1, 2))
+        small = np.flatnonzero(used & (self.sums[..., squares].sum(axis=1) < _UNDERFLOWN).all(axis=1))
+        if small.size:
+            where = "" if self.groups is None else f" of group {short_repr(self.groups[small[0]], str)}"
+            where += f" and {small.size - 1} more" if small.size > 1 else ""
+            lost = "l2 is too small" if formula.root else "standard errors are NaN"
+            text = f"squares of the weights{where} underflow: {lost}; rescale the model's output"
+            warnings.warn(text, stacklevel=outer_level())
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)

@@ -169,7 +169,7 @@ def _by_block(
     """Return numerator, denominator and number of explanations in use, for every block, group and feature."""
     explanations = np.concatenate([part.explanations for part in parts])
     sums, rows = np.concatenate([part.sums for part in parts]), np.arange(len(explanations))
-    result = ImportanceStatistics(sums, explanations, rows).importance(kind, sign)  # one group per block and group
+    result = ImportanceStatistics(sums, explanations, rows)._importance(kind, sign)  # one group per block and group
     size = result.counts if kind == "normlime" else np.broadcast_to(explanations[:, None], result.counts.shape)
     total = result.values**2 if kind in _ROOTS else result.values if result.stderr is None else result.values * size
     labels = np.array([0]) if merged.groups is None else merged.groups
@@ -192,6 +192,8 @@ def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
     shares = sizes / np.where(size > 0, size, 1.0)
     mean = totals.sum(axis=0) / np.where(size > 0, size, 1.0)
     residuals = totals / np.where(size > 0, size, 1.0) - mean * shares
+    largest = np.frexp(np.abs(residuals).max(axis=0))[1]
+    residuals = np.ldexp(residuals, -largest)  # exact, so that squares of tiny ones do not underflow
     squares = shares**2
     sum_of_squares = squares.sum(axis=0)
     others = np.maximum(sum_of_squares - squares, 0.0)  # rounding can make it slightly negative
@@ -202,4 +204,4 @@ def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
     third = (residuals**3).sum(axis=0) / np.where(spread > 0, spread, 1.0) ** 1.5
     factor = np.sqrt(n * (n - 1.0)) / np.maximum(n - 2.0, 1.0)  # as in the adjusted skewness G_1
     skew = np.where(n > 3.0 - 1e-9, np.clip(factor * third, -1.0, 1.0), 0.0)  # n = 3 may be rounded down
-    return mean, np.sqrt(variance), n - 1.0, skew
+    return mean, np.ldexp(np.sqrt(variance), largest), n - 1.0, skew

@@ -204,6 +204,16 @@ def test_frame_and_repr():
     )
 
 
+@pytest.mark.filterwarnings("ignore:squares of the weights underflow")
+@pytest.mark.parametrize("kind", ["normlime", "mean_abs", "mean", "sum"])
+def test_squares_of_tiny_values_do_not_underflow(kind):
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(6, 40, 3)) * (rng.random((6, 40, 3)) < 0.6)
+    expected, found = (interval_by_blocks([aggregate(block * unit) for block in W], kind=kind) for unit in (1, 2**-560))
+    for name in ("low", "high", "stderr"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name) * 2.0**-560)
+
+
 def test_numpy_set_to_raise_changes_nothing():
     parts = [aggregate(W) for W in ([[1e100, 1e-200, 0]], [[1e-300, -5e-324, 0]], [[1e100, 1, 0]])]
     for kind in ("normlime", "l2", "sum"):

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -514,3 +515,47 @@ def test_bad_sparse_weights(indptr, indices, data, message):
 def test_bad_input_of_importance(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         aggregate(SMALL).importance(*arguments)
+
+
+# --- weights whose squares underflow
+
+
+TINY = 2.0**-560  # 2.6e-169
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_whose_squares_underflow(kind):
+    """Values are those of weights 2^560 times larger, exactly; what needs squares is unknown, and a warning says so."""
+    W = sparse_weights()
+    expected, uses_squares = aggregate(W).importance(kind), kind in ("normlime", "mean_abs", "mean", "l2")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = aggregate(W * TINY).importance(kind)
+    assert [warning.filename for warning in caught] == [__file__] * uses_squares
+    if kind != "l2":
+        np.testing.assert_array_equal(result.values, expected.values * TINY ** (0.5 if kind == "sp_lime" else 1.0))
+    if expected.stderr is not None:
+        known = (result.counts == 0) & (kind != "normlime")
+        np.testing.assert_array_equal(np.isnan(result.stderr), ~known)
+        assert np.isnan(result.interval()[0]).all()
+
+
+def test_the_warning_names_the_groups_whose_squares_underflow():
+    W, groups = sparse_weights(), np.arange(400) % 3
+    W[groups == 1] *= TINY
+    W[groups == 2] *= 1e-140  # squares have all digits, cubes do not
+    with pytest.warns(UserWarning, match=r"^squares of the weights of group 1 underflow: standard errors are NaN; res"):
+        result = aggregate(W, groups).importance()
+    expected = aggregate(W[groups == 2] * 1e140).importance()
+    np.testing.assert_allclose(result.stderr[2] * 1e140, expected.stderr, rtol=1e-12)
+    assert np.isnan(result.skewness[2]).all()
+    with pytest.warns(UserWarning, match=r"^squares of the weights of group 1 and 1 more underflow: l2 is too small; "):
+        aggregate(W * TINY, np.minimum(groups + 1, 2)).importance("l2")
+
+
+def test_one_feature_whose_squares_underflow_does_not_warn():
+    W = np.array([[1.0, TINY], [2.0, 0.0], [1.5, 2 * TINY]])
+    result = aggregate(W).importance()
+    assert np.isnan(result.stderr).tolist() == [False, True]
+    shrunk = aggregate(W).importance(shrink=True)
+    np.testing.assert_array_equal(shrunk.values[1], result.values[1])
