@@ -64,6 +64,11 @@ def as_count(value: object, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
+def as_min_count(value: object) -> int | None:
+    """Return `min_count` as an int of at least 1, or None."""
+    return None if value is None else as_count(value, "min_count")
+
+
 def as_flag(value: object, name: str) -> bool:
     """Return `value` as a bool."""
     if not isinstance(value, bool | np.bool_):

@@ -19,6 +19,7 @@ from normlime_fast._checks import (
     as_flag,
     as_index,
     as_jobs,
+    as_min_count,
     as_nonnegative,
     as_on_error,
     as_seed,
@@ -382,7 +383,7 @@ class NormLIME:
         kind: Kind = "normlime",
         by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         sign: Sign = "absolute",
-        min_count: int = 1,
+        min_count: int | None = None,
         shrink: bool = False,
         **options: Any,
     ) -> Importance:
@@ -413,7 +414,7 @@ class NormLIME:
         array([0.333, 1.333])
         """
         with none_finished():  # refuse bad arguments before the model is called
-            as_count(min_count, "min_count")
+            as_min_count(min_count)
             as_formula(kind, sign, shrink)
         return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
 

@@ -244,7 +244,13 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
         help="weights: how far the output moves if a feature changes; contributions: how far it is moved by the values"
         " that the rows have; these are not known of gaussian (default: %(default)s)",
     )
-    option("--min-count", type=_whole(1), default=1, metavar="N", help="hide features that fewer explanations use")
+    option(
+        "--min-count",
+        type=_whole(1),
+        metavar="N",
+        help="hide features that fewer explanations use (default: hide none, but list those that few use, under 5 or a"
+        " hundredth of the explanations, after the others; 1 lists all by their importance)",
+    )
     option(
         "--shrink",
         action="store_true",

@@ -223,7 +223,7 @@ class LocalExplanations(Saved):
         kind: Kind = "normlime",
         by: str | ArrayLike | None = None,
         sign: Sign = "absolute",
-        min_count: int = 1,
+        min_count: int | None = None,
         shrink: bool = False,
         of: Of = "weights",
     ) -> Importance:
@@ -237,9 +237,10 @@ class LocalExplanations(Saved):
             One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, if each instance was
             explained for its predicted class); or one per label, given for every instance in the order of X. The index
             of a Series is ignored.
-        min_count : int, default 1
-            Hides features that fewer explanations use (of the group, with the requested sign): a mean over few
-            explanations can rank rare features high. See `ImportanceStatistics.importance`.
+        min_count : int, optional
+            Hides features that fewer explanations use (of the group, with the requested sign). By default nothing is
+            hidden, but features that few explanations use are listed after the others; with 1, they are not. See
+            `ImportanceStatistics.importance` and `Importance.top`.
         shrink : bool, default False
             Shrinks noisy values toward those of features of the group that are used about as often; for "normlime".
             See `ImportanceStatistics.importance`.
@@ -442,7 +443,7 @@ class LocalExplanations(Saved):
         kind: Kind = "normlime",
         by: str | ArrayLike | None = None,
         sign: Sign = "absolute",
-        min_count: int = 1,
+        min_count: int | None = None,
         shrink: bool = False,
         of: Of = "weights",
     ) -> tuple[Importance, Array | None]:

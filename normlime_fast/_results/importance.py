@@ -25,7 +25,7 @@ class Importance(Saved):
     Attributes
     ----------
     values : ndarray of shape (d,) or (n_groups, d)
-        The importance; 0 for a feature that fewer than `min_count` explanations use.
+        The importance; 0 for a feature that fewer than `min_count` explanations use, if it is given.
     counts : ndarray of int, same shape
         |E(c_i)|: number of explanations that use the feature (with the requested sign). The fewer, the noisier the
         value; 0 means that no explanation selected the feature; nothing else is known about it.
@@ -40,8 +40,9 @@ class Importance(Saved):
         Names of the columns.
     kind, sign, of : str
         As passed to `LocalExplanations.importance`.
-    min_count : int
-        Values of features with lower `counts` are hidden.
+    min_count : int or None
+        Values of features with lower `counts` are hidden. None: no value is hidden, but features that few explanations
+        use are listed after the others; see `top`.
     skewness : ndarray, same shape, or None
         Skewness of the sample behind each mean (adjusted Fisher-Pearson, G_1), for `interval`; NaN if unknown.
     shrink : bool
@@ -59,7 +60,7 @@ class Importance(Saved):
     feature_names: tuple[str, ...] | None
     kind: str
     sign: str
-    min_count: int = 1
+    min_count: int | None = None
     skewness: Array | None = None
     shrink: bool = False
     of: str = "weights"
@@ -162,11 +163,15 @@ class Importance(Saved):
     def top(self, k: int = 10) -> list[export.Ranked]:
         """Return the k most important features, per group if there are groups, by descending |value|.
 
+        By default, features that few explanations use come after the others, whatever their value: those with a count
+        below 5, or below a hundredth of the explanations of the group. The mean of so few explanations says little. So
+        do all tables and plots, which mark them. ``importance(min_count=1)`` ranks all features alike.
+
         Parameters
         ----------
         k : int, default 10
-            Largest number of features per group. Features that no explanation uses, or fewer than `min_count`, are left
-            out. Equal values keep the features' order.
+            Largest number of features per group. Features that no explanation uses, or fewer than `min_count` if it is
+            given, are left out. Equal values keep the features' order.
 
         Returns
         -------
@@ -191,8 +196,8 @@ class Importance(Saved):
     def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame of all features, including those that `min_count` hides.
 
-        Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has the
-        features that `top` ranks.
+        Features that few explanations use come after the others of their group, as in `top`. The index has the order of
+        the columns: ``frame.sort_index()`` restores it.
 
         Parameters
         ----------
@@ -203,8 +208,9 @@ class Importance(Saved):
         Returns
         -------
         pandas.DataFrame
-            "long" has the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr``
-            (if the kind is a mean), in the order of groups and features.
+            "long" has the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, ``stderr`` (if
+            the kind is a mean), and ``few``, True for features that come after the others because few explanations use
+            them. "wide" has the features in the order of the columns.
 
         Raises
         ------
@@ -217,9 +223,9 @@ class Importance(Saved):
         --------
         >>> import normlime_fast as nlf
         >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance("l2").to_frame()
-           feature     value  count
-        0        0  1.000000      1
-        1        1  3.605551      2
+           feature     value  count    few
+        0        0  1.000000      1  False
+        1        1  3.605551      2  False
         >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], groups=["a", "b"]).importance().to_frame("wide").loc["b"].tolist()
         [0.25, 2.25]
         """
@@ -303,6 +309,8 @@ class Importance(Saved):
     @classmethod
     def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
         groups = labels_in(arrays.pop("groups", None), header.pop("groups"))
+        if version < 4 and header.get("min_count") == 1:  # was the default
+            header["min_count"] = None
         result = cls(**{"stderr": None} | arrays, groups=groups, **header)
         result._validate()
         counts, explanations = (as_counts(arrays[name], name) for name in ("counts", "explanations"))

@@ -33,6 +33,10 @@ def _is_positive(value: Any) -> bool:
     return _is_count(value) and bool(value)
 
 
+def _is_positive_or_none(value: Any) -> bool:
+    return value is None or _is_positive(value)
+
+
 def _is_flag(value: Any) -> bool:
     return type(value) is bool
 
@@ -102,7 +106,7 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         ),
         4: FileSchema(
             {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
-            {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag, "of": _is_of},
+            {**_IMPORTANCE_1.header, "min_count": _is_positive_or_none, "shrink": _is_flag, "of": _is_of},
         ),
     },
     "ImportanceStatistics": {

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from normlime_fast._checks import (
     Array,
     as_array,
-    as_count,
     as_flag,
     as_labels,
+    as_min_count,
     check_unmasked,
     ignoring_float_errors,
     outer_level,
@@ -133,7 +133,7 @@ class ImportanceStatistics(Saved):
 
     @ignoring_float_errors
     def importance(
-        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1, shrink: bool = False
+        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int | None = None, shrink: bool = False
     ) -> Importance:
         """Compute an importance from the sums.
 
@@ -147,11 +147,13 @@ class ImportanceStatistics(Saved):
         sign : {"absolute", "positive", "negative", "net"}
             Weights to count: all, the positive or the negative ones; "net" is the positive minus the negative
             contributions, over the number of both. The signed kinds "mean" and "sum" keep the sign of the weights.
-        min_count : int, default 1
+        min_count : int, optional
             Features that fewer explanations use (of the group, with a weight of the requested sign) are hidden: their
             value is 0 and their stderr NaN; `counts` are unchanged. "normlime" averages only over the explanations that
-            use a feature: a word that was used once with a large weight can therefore rank above one that was used 500
-            times.
+            use a feature: a word that was used once with a large weight can therefore have a higher value than one that
+            was used 500 times. By default nothing is hidden, but features that few explanations use, fewer than 5 or a
+            hundredth of those of the group, are listed after the others; see `Importance.top`. With 1, all are listed
+            by their value.
         shrink : bool, default False
             Shrinks the value of each feature toward those of features of the group that are used about as often, by
             empirical Bayes: the noisier a value, the more it moves. Values stay as they are in a group in which no
@@ -198,11 +200,9 @@ class ImportanceStatistics(Saved):
         self._warn_of_small(_FORMULAS[kind])
         return result
 
-    def _importance(
-        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1, shrink: bool = False
-    ) -> Importance:
+    def _importance(self, kind: Kind, sign: Sign, min_count: int | None = None, shrink: bool = False) -> Importance:
         """`importance`, without a warning."""
-        min_count, formula = as_count(min_count, "min_count"), as_formula(kind, sign, shrink)
+        min_count, formula = as_min_count(min_count), as_formula(kind, sign, shrink)
         used = [float(sign != "negative"), float(sign != "positive")]
         totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
         counts = totals[..., _COUNT]
@@ -223,7 +223,7 @@ class ImportanceStatistics(Saved):
                 skewness = None
                 for row, of_group in enumerate(zip(values, stderr, counts, strict=True)):
                     values[row], stderr[row] = shrunk(*of_group)
-        if min_count > 1:
+        if min_count is not None and min_count > 1:
             hidden = counts < min_count
             values = np.where(hidden, 0.0, values)
             stderr, skewness = (None if a is None else np.where(hidden, np.nan, a) for a in (stderr, skewness))

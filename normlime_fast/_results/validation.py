@@ -109,8 +109,9 @@ def validate_importance(result: "Importance") -> None:
     if not ((result.counts >= 0) & (result.counts <= result.explanations[..., None])).all():
         raise ValueError("counts must be from 0 to the number of explanations")
     as_counts(result.explanations, "explanations")
-    hidden = result.counts < result.min_count
-    if result.min_count > 1 and (
+    least = result.min_count or 1
+    hidden = result.counts < least
+    if least > 1 and (
         result.values[hidden].any() or (result.stderr is not None and (result.stderr[hidden] >= 0).any())
     ):
         raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")

@@ -55,7 +55,7 @@ class BlockIntervals:
         -------
         pandas.DataFrame
             With the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, ``blocks``, ``stderr``
-            by blocks, ``low`` and ``high``.
+            by blocks, ``low``, ``high`` and ``few``.
 
         Raises
         ------
@@ -63,7 +63,8 @@ class BlockIntervals:
             If pandas is not installed.
         """
         frame = self.importance.to_frame().drop(columns="stderr", errors="ignore")
-        return frame.assign(**{name: getattr(self, name).ravel() for name in ("blocks", "stderr", "low", "high")})
+        few, names = frame.pop("few"), ("blocks", "stderr", "low", "high")
+        return frame.assign(**{name: getattr(self, name).ravel()[frame.index] for name in names}, few=few)
 
     def __repr__(self) -> str:
         n_blocks = counted(int(self.blocks.max()), "block")
@@ -77,7 +78,7 @@ def interval_by_blocks(
     *,
     kind: Kind = "normlime",
     sign: Sign = "absolute",
-    min_count: int = 1,
+    min_count: int | None = None,
 ) -> BlockIntervals:
     """Return confidence intervals of the importance of all blocks, assuming only that blocks are independent.
 
@@ -143,7 +144,7 @@ def interval_by_blocks(
     if kind in _ROOTS:
         low, high = np.sqrt(np.maximum(low, 0.0)), np.sqrt(np.maximum(high, 0.0))
         stderr = stderr / (2 * np.sqrt(mean * merged.explanations[:, None]))
-    hidden = (n_blocks < 2) | (counts.sum(axis=0) < importance.min_count)
+    hidden = (n_blocks < 2) | (counts.sum(axis=0) < (importance.min_count or 1))
     low, high, stderr, freedom = (np.where(hidden, np.nan, a) for a in (low, high, stderr, freedom))
     if merged.groups is None:
         low, high, stderr, n_blocks, freedom = (a[0] for a in (low, high, stderr, n_blocks, freedom))

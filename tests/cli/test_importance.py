@@ -208,6 +208,27 @@ def test_few_of_many_columns_take_the_memory_of_few(capsys, tmp_path, monkeypatc
     assert peak < 1e8  # a byte for each column would be 4.6e18; most of it is what the first command imports
 
 
+def test_what_rests_on_few_explanations_is_listed_last(local, capsys):
+    weights = csr_array(np.where(np.arange(50)[:, None] < [50, 3, 50], [1.0, 9.0, 2.0], 0.0))
+    names = ("a", "b", "c")
+    replace(local, weights=weights, contributions=None, stderr=None, feature_names=names).save("few.npz")
+    code, out, _ = run(capsys, "importance", "few.npz", "--kind", "sum")
+    lines = ["sum, of 50 explanations", "  feature  sum  stderr  count", "  c        100             50"]
+    lines += [
+        "  a         50             50",
+        "  b         27              3*",
+        "* few explanations use it; listed last",
+    ]
+    assert (code, out.splitlines()) == (0, lines)
+    for option in ("--csv", "--json"):
+        out = run(capsys, "importance", "few.npz", option)[1]
+        assert re.findall(r'^(?: *"feature": ")?([abc])\b', out, re.MULTILINE) == ["c", "a", "b"]
+    alike = run(capsys, "importance", "few.npz", "--kind", "mean_abs", "--min-count", 1, "--csv")[1]
+    assert [row["feature"] for row in csv.DictReader(io.StringIO(alike))] == ["c", "a", "b"]
+    alike = run(capsys, "importance", "few.npz", "--min-count", 1)[1]
+    assert [line.split()[0] for line in alike.splitlines()[2:]] == ["b", "c", "a"]
+
+
 @pytest.mark.parametrize("option", [[], ["--csv"]])
 def test_names_on_a_stdout_without_their_letters(local, option):
     """A table has escapes for them; CSV is for a file, in UTF-8 wherever it is written."""
