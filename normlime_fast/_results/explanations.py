@@ -1,6 +1,6 @@
 """Local explanations: a sparse matrix of weights and one entry per row for everything else."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +11,7 @@ from normlime_fast._checks import Array
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
+from normlime_fast._results.feature_groups import as_feature_groups, summed_columns
 from normlime_fast._results.groups import grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
@@ -280,6 +281,49 @@ class LocalExplanations(Saved):
         d = self.weights.shape[1]
         arrays: dict[str, Any] = {name: widened(a, columns, d) for name, a in fields.items() if a is not None}
         return replace(used, feature_names=None, **arrays)
+
+    def grouped(self, groups: "Mapping[str, Iterable[str | int]]") -> "LocalExplanations":
+        """Return the explanations with groups of columns as one feature, such as those of a one-hot encoded category.
+
+        The contribution of a group is the sum of its columns' contributions, with their signs: how far the output is
+        moved by the values of all of them together. So a category counts once for each row, and columns that cancel
+        count as little as they do in the model.
+
+        Parameters
+        ----------
+        groups : mapping of str to list of str or int
+            Columns of each group, by name or number, such as ``{"city": ["city_A", "city_B"]}``. A group takes the
+            place of its first column; all other columns stay as they are.
+
+        Returns
+        -------
+        LocalExplanations
+            A group has no unit of its own: `weights` are the contributions, of groups and of all other columns, so that
+            every `importance` is one of contributions. `stderr` is None.
+
+        Raises
+        ------
+        KeyError
+            If a column does not exist; the message lists similar names.
+        TypeError, ValueError
+            If `groups` is not such a mapping, a group is empty, groups share a column, a group has the name of another
+            column, or there are no contributions, as for `Gaussian`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> X = np.eye(3)[np.arange(300) % 3]  # a category as three columns
+        >>> explainer = nlf.NormLIME(lambda X: X @ [0.0, 1.0, 2.0], nlf.Binned.from_data(X), n_features=3, rng=0)
+        >>> city = explainer.explain(X[:3]).grouped({"city": [0, 1, 2]})
+        >>> city.feature_names, (city.contributions.toarray().ravel() + city.base_value).round(3)
+        (('city',), array([0., 1., 2.]))
+        """
+        check_width(self.weights, 1, "the names of all columns", 64)
+        place, names = as_feature_groups(groups, self.feature_names, self.weights.shape[1])
+        contributions = summed_columns(self._terms("contributions"), place, len(names))
+        weights = contributions.copy()
+        return replace(self[:], weights=weights, contributions=contributions, stderr=None, feature_names=names)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.
