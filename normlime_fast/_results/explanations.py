@@ -12,10 +12,10 @@ from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
 from normlime_fast._results.feature_groups import as_feature_groups, summed_columns
-from normlime_fast._results.groups import grouped, is_counted, target_labels
+from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
-from normlime_fast._results.statistics import ImportanceStatistics, as_of, sum_weights
+from normlime_fast._results.statistics import ImportanceStatistics, as_of, as_row_weights, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
 from normlime_fast._types import Kind, LocalLayout, Of, Sign
@@ -227,6 +227,7 @@ class LocalExplanations(Saved):
         min_count: int | None = None,
         shrink: bool = False,
         of: Of = "weights",
+        weights: ArrayLike | None = None,
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -249,6 +250,9 @@ class LocalExplanations(Saved):
             What is aggregated. Weights tell how far the output moves if a feature changes; contributions, how far it is
             moved by the values that the instances have, compared with the mean of the samples. A rare flag has the same
             weight everywhere, but contributes where it is set. Not for `Gaussian`, which has no contributions.
+        weights : array_like of shape (n_instances,), optional
+            How much each instance counts, in the order of X, such as its survey weight or exposure; see `aggregate`.
+            The index of a Series is ignored.
 
         Returns
         -------
@@ -258,9 +262,9 @@ class LocalExplanations(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count`, `shrink` or `of` is invalid, there are no contributions, all
-            explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large compared
-            with the weights.
+            If `kind`, `sign`, `by`, `min_count`, `shrink`, `of` or `weights` is invalid, there are no contributions,
+            all explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large
+            compared with the weights.
 
         Examples
         --------
@@ -273,11 +277,11 @@ class LocalExplanations(Saved):
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of)
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of, weights)
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
-        fields = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
+        fields = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness", "effective")}
         d = self.weights.shape[1]
         arrays: dict[str, Any] = {name: widened(a, columns, d) for name, a in fields.items() if a is not None}
         return replace(used, feature_names=None, **arrays)
@@ -490,6 +494,7 @@ class LocalExplanations(Saved):
         min_count: int | None = None,
         shrink: bool = False,
         of: Of = "weights",
+        weights: ArrayLike | None = None,
     ) -> tuple[Importance, Array | None]:
         """Return the importance of the columns that `narrowed` keeps, and the numbers of these columns.
 
@@ -498,7 +503,7 @@ class LocalExplanations(Saved):
         """
         terms = self._terms(of)
         terms, columns = (terms, None) if self.feature_names is not None else narrowed(terms)
-        statistics = self._sums(terms, grouped(self.instance, self.target, by), of)
+        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, weights)
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
@@ -513,13 +518,21 @@ class LocalExplanations(Saved):
         """Sum the counted explanations by group; None if none counts."""
         return self._sums(self._terms(of), groups, of)
 
-    def _sums(self, terms: "csr_array", groups: Array | None, of: Of) -> ImportanceStatistics | None:
-        counted = is_counted(self.status)
+    def _sums(
+        self, terms: "csr_array", groups: Array | None, of: Of, weights: ArrayLike | None = None
+    ) -> ImportanceStatistics | None:
+        counted, row_weights = is_counted(self.status), None
+        if weights is not None:
+            instance_ids, position = by_instance(self.instance)
+            row_weights = as_row_weights(weights, len(instance_ids), "instance")[position]
         if not counted.any():
             return None
         if not counted.all():
-            terms, groups = terms[counted], None if groups is None else groups[counted]
-        return replace(sum_weights(terms, groups, self.feature_names), of=of)
+            terms = terms[counted]
+            groups, row_weights = (None if array is None else array[counted] for array in (groups, row_weights))
+        if row_weights is not None and not row_weights.any():
+            raise ValueError("weights of instances must not all be 0 where there are explanations")
+        return replace(sum_weights(terms, groups, self.feature_names, row_weights), of=of)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":

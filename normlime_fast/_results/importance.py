@@ -48,6 +48,8 @@ class Importance(Saved):
     shrink : bool
         Whether the values are shrunk. `stderr` is then approximately the square root of their mean squared error under
         the model of the shrinkage; `skewness` is None.
+    effective : ndarray, same shape, or None
+        Effective number of explanations behind each mean, if they have different weights: (sum v)^2 / sum v^2.
     """
 
     _kind: ClassVar[str] = "Importance"
@@ -64,6 +66,7 @@ class Importance(Saved):
     skewness: Array | None = None
     shrink: bool = False
     of: str = "weights"
+    effective: Array | None = None
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
@@ -115,7 +118,8 @@ class Importance(Saved):
         freedom; for "mean_abs" and "mean" all explanations of the group. Such samples have a long tail of large
         contributions, for which Student's intervals are too low; Hall's transformation of t corrects them for
         skewness. Each interval covers its own feature, not all features jointly, and assumes independent explanations;
-        use `evaluation.interval_by_blocks` for dependent ones.
+        use `evaluation.interval_by_blocks` for dependent ones. If explanations have different weights, their effective
+        number takes the place of their number.
 
         Parameters
         ----------
@@ -154,6 +158,7 @@ class Importance(Saved):
         from scipy.special import stdtrit  # imported here: at the top, most of the time of `import normlime_fast`
 
         n = self.counts if self.kind == "normlime" else np.broadcast_to(self.explanations[..., None], self.counts.shape)
+        n = n if self.effective is None else self.effective
         t = -stdtrit(n - 1.0, (1 - level) / 2)
         spread = np.where(self.counts < 2, np.nan, self.stderr)
         skewness = 0.0 if self.skewness is None else np.nan_to_num(self.skewness)
@@ -299,7 +304,10 @@ class Importance(Saved):
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        arrays = {name: getattr(self, name) for name in ("values", "counts", "stderr", "explanations", "skewness")}
+        arrays = {
+            name: getattr(self, name)
+            for name in ("values", "counts", "stderr", "explanations", "skewness", "effective")
+        }
         header = {name: getattr(self, name) for name in ("feature_names", "kind", "sign", "min_count", "shrink", "of")}
         return arrays | {"groups": groups}, {"groups": labels, **header}
 

@@ -1,5 +1,6 @@
 """Schemas of the files of results, by kind and version; `archive` writes and reads the files."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -45,6 +46,10 @@ def _is_of(value: Any) -> bool:
     return value in get_args(Of)
 
 
+def _is_unit(value: Any) -> bool:
+    return type(value) is float and 0.0 < value < math.inf
+
+
 def _is_text(value: Any) -> bool:
     return type(value) is str
 
@@ -62,6 +67,11 @@ _TERMS = Field(_FLOAT, (("weights",),), optional=True)
 _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
+
+_ROW_WEIGHTS = {
+    "row_weights": Field(_FLOAT, (("groups", 2, "features", 2),), optional=True),
+    "group_weights": Field(_FLOAT, (("groups", 2),), optional=True),
+}
 
 _LOCAL_1 = FileSchema(
     {
@@ -105,7 +115,10 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
             {**_IMPORTANCE_1.header, "min_count": _is_positive, "shrink": _is_flag},
         ),
         4: FileSchema(
-            {**_IMPORTANCE_1.arrays, "skewness": Field(_FLOAT, _SCORES, optional=True)},
+            {
+                **_IMPORTANCE_1.arrays,
+                **{name: Field(_FLOAT, _SCORES, optional=True) for name in ("skewness", "effective")},
+            },
             {**_IMPORTANCE_1.header, "min_count": _is_positive_or_none, "shrink": _is_flag, "of": _is_of},
         ),
     },
@@ -115,9 +128,14 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
                 "sums": Field(_FLOAT, (("groups", 2, "features", sums),)),
                 "explanations": Field(_INTEGER, (("groups",),)),
                 "groups": _GROUPS,
+                **arrays,
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, since in ((1, 5, {}), (2, 7, {}), (3, 7, {"of": _is_of}))
+        for version, sums, arrays, since in (
+            (1, 5, {}, {}),
+            (2, 7, {}, {}),
+            (3, 7, _ROW_WEIGHTS, {"of": _is_of, "unit": _is_unit}),
+        )
     },
 }

@@ -14,6 +14,7 @@ from normlime_fast._checks import (
     as_flag,
     as_labels,
     as_min_count,
+    as_numbers,
     check_unmasked,
     ignoring_float_errors,
     outer_level,
@@ -77,6 +78,13 @@ class ImportanceStatistics(Saved):
         Names of the columns.
     of : {"weights", "contributions"}
         What is summed: w stands for either.
+    row_weights : ndarray of shape (n_groups, 2, d, 2), or None
+        If explanations have different weights v of their own: sum of v and of v^2 over the terms of `sums`, which are
+        then sums of v times each term, except for the number of weights. None if all v are equal.
+    group_weights : ndarray of shape (n_groups, 2), or None
+        Sum of v and of v^2 over the explanations of each group.
+    unit : float
+        What v is divided by: the largest v so far; 1 if explanations have no weights of their own.
     """
 
     _kind: ClassVar[str] = "ImportanceStatistics"
@@ -86,6 +94,9 @@ class ImportanceStatistics(Saved):
     groups: Array | None = None
     feature_names: tuple[str, ...] | None = None
     of: str = "weights"
+    row_weights: Array | None = None
+    group_weights: Array | None = None
+    unit: float = 1.0
 
     def __repr__(self) -> str:
         return f"<ImportanceStatistics: {display.statistics_line(self)}>"
@@ -99,6 +110,10 @@ class ImportanceStatistics(Saved):
         TypeError, ValueError
             If `other` is of another type, the two differ in features, only one has groups, or their labels are of
             different kinds (numbers, strings, bools, dates) or mix floats with ints above 2**53.
+
+        Notes
+        -----
+        Explanations without weights of their own have the weight 1 beside those that have.
 
         Examples
         --------
@@ -116,20 +131,35 @@ class ImportanceStatistics(Saved):
             raise ValueError("merge needs statistics of the same features, got different feature_names")
         if self.of != other.of:
             raise ValueError(f"merge needs sums of the same, got {self.of} and {other.of}")
+        if (self.groups is None) != (other.groups is None):
+            raise ValueError("merge needs groups in both statistics or in neither, got them in one")
+        parts = self._totals(other), other._totals(self)
+        unit = max(self.unit, other.unit)
         if self.groups is None or other.groups is None:
-            if self.groups is not other.groups:
-                raise ValueError("merge needs groups in both statistics or in neither, got them in one")
-            counts, other_counts = (as_counts(part.explanations, "explanations") for part in (self, other))
-            return replace(self, sums=self.sums + other.sums, explanations=counts + other_counts)
+            added = {name: array + parts[1][name] for name, array in parts[0].items()}
+            return replace(self, unit=unit, **added)
         labels, other_labels = unified(self.groups, other.groups, "merge needs")
         groups = np.unique(np.concatenate([labels, other_labels]))
-        sums = np.zeros((len(groups), *self.sums.shape[1:]))
-        explanations = np.zeros(len(groups), np.int64)
-        for part_labels, part in ((labels, self), (other_labels, other)):
+        added = {name: np.zeros((len(groups), *array.shape[1:]), array.dtype) for name, array in parts[0].items()}
+        for part_labels, part in ((labels, parts[0]), (other_labels, parts[1])):
             rows = np.searchsorted(groups, part_labels)
-            sums[rows] += part.sums
-            explanations[rows] += as_counts(part.explanations, "explanations")
-        return replace(self, sums=sums, explanations=explanations, groups=groups)
+            for name, array in part.items():
+                added[name][rows] += array
+        return replace(self, groups=groups, unit=unit, **added)
+
+    def _totals(self, other: "ImportanceStatistics") -> dict[str, Any]:
+        """Return what a merge with `other` adds: sums with the weights of rows in one unit, unless all are equal."""
+        totals = {"sums": self.sums, "explanations": as_counts(self.explanations, "explanations")}
+        if self.row_weights is None and other.row_weights is None and self.unit == other.unit:
+            return totals
+        factor = self.unit / max(self.unit, other.unit)
+        row_weights, group_weights = self.row_weights, self.group_weights
+        if row_weights is None or group_weights is None:  # all are 1, in this unit
+            row_weights, group_weights = (np.stack([n, n], -1) for n in (self.sums[..., _COUNT], self.explanations))
+        sums = self.sums * factor
+        sums[..., _COUNT] = self.sums[..., _COUNT]
+        powers = np.array([factor, factor * factor])
+        return totals | {"sums": sums, "row_weights": row_weights * powers, "group_weights": group_weights * powers}
 
     @ignoring_float_errors
     def importance(
@@ -209,30 +239,38 @@ class ImportanceStatistics(Saved):
         if formula.signed or sign == "net":
             used[1] = -used[1]
         values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
+        if self.group_weights is not None and not formula.over:
+            values = values * (self.explanations.sum() / self.group_weights[:, 0].sum())  # of a mean weight of 1
         if formula.root:
             values = np.sqrt(values)
         stderr, skewness, explanations = None, None, as_counts(self.explanations, "explanations")
+        effective = None
         if formula.over and formula.powers:
             n = counts if formula.over == "weights" else np.broadcast_to(explanations[:, None], counts.shape)
             squares, cubes = formula.powers
-            cubed = np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
-            values, stderr, skewness = _mean_and_spread(values, totals[..., squares], cubed, n)
+            squared, cubed = totals[..., squares], np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
+            if self.row_weights is not None and self.group_weights is not None:
+                of_group = np.broadcast_to(self.group_weights[:, None], (*counts.shape, 2))
+                of_weights = np.tensordot(np.abs(used), self.row_weights, axes=(0, 1))
+                n, factor = _effective(of_weights if formula.over == "weights" else of_group)
+                values, squared, cubed, effective = values * factor, squared * factor, cubed * factor, n
+            values, stderr, skewness = _mean_and_spread(values, squared, cubed, n)
             lost = (totals[..., formula.powers] < _UNDERFLOWN) & (counts > 0)[..., None]
             stderr, skewness = np.where(lost[..., 0], np.nan, stderr), np.where(lost[..., 1], np.nan, skewness)
             if shrink:
                 skewness = None
-                for row, of_group in enumerate(zip(values, stderr, counts, strict=True)):
-                    values[row], stderr[row] = shrunk(*of_group)
+                for row, of_each in enumerate(zip(values, stderr, n, strict=True)):
+                    values[row], stderr[row] = shrunk(*of_each)
         if min_count is not None and min_count > 1:
             hidden = counts < min_count
             values = np.where(hidden, 0.0, values)
             stderr, skewness = (None if a is None else np.where(hidden, np.nan, a) for a in (stderr, skewness))
         if self.groups is None:
             values, counts, explanations = values[0], counts[0], explanations.reshape(())
-            stderr, skewness = (None if a is None else a[0] for a in (stderr, skewness))
+            stderr, skewness, effective = (None if a is None else a[0] for a in (stderr, skewness, effective))
         counts = counts.astype(np.int64)
         fields = self.groups, self.feature_names, kind, sign, min_count
-        return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of)
+        return Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of, effective)
 
     def _warn_of_small(self, formula: _Formula) -> None:
         """Warn of groups in which the squares that a kind needs underflow for all features."""
@@ -250,8 +288,9 @@ class ImportanceStatistics(Saved):
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
-        return arrays, {"groups": labels, "feature_names": self.feature_names, "of": self.of}
+        arrays = {name: getattr(self, name) for name in ("sums", "explanations", "row_weights", "group_weights")}
+        header = {name: getattr(self, name) for name in ("feature_names", "of", "unit")}
+        return arrays | {"groups": groups}, {"groups": labels, **header}
 
     def _validate(self) -> None:
         validate_statistics(self)
@@ -302,20 +341,36 @@ def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tu
     return mean, np.sqrt(variance), np.where(flat & (n > 2), 0.0, np.clip(skewness, -np.sqrt(n), np.sqrt(n)))
 
 
+def _effective(sums: Array) -> tuple[Array, Array]:
+    """Effective number of explanations from sums (..., 2) of their weights v and of v^2, and its quotient by sum v."""
+    total, squares = sums[..., 0], sums[..., 1]
+    n = np.divide(total * total, squares, out=np.zeros_like(total), where=squares > 0)
+    return n, np.divide(n, total, out=np.zeros_like(total), where=total > 0)
+
+
 @ignoring_float_errors
 def aggregate(
-    weights: Any, groups: ArrayLike | None = None, *, feature_names: Iterable[str] | None = None
+    local_weights: Any,
+    groups: ArrayLike | None = None,
+    *,
+    feature_names: Iterable[str] | None = None,
+    weights: ArrayLike | None = None,
 ) -> ImportanceStatistics:
     """Sum the weights of local explanations in one pass (Eq. 3, 4, 6 and 9).
 
     Parameters
     ----------
-    weights : csr_array of shape (n, d), or anything csr_array takes
-        One row per explanation. Zeros, stored or not, are features that the explanation does not use.
+    local_weights : csr_array of shape (n, d), or anything csr_array takes
+        Weights of the features, one row per explanation. Zeros, stored or not, are features that the explanation does
+        not use.
     groups : array_like of shape (n,), optional
         A label for every explanation, such as the class that it explains.
     feature_names : iterable of str, optional
         Names of the d columns.
+    weights : array_like of shape (n,), optional
+        How much each explanation counts, such as the survey weight or the exposure of its row: at least 0, and not all
+        0. Means become weighted means, and their standard errors and intervals are those of the effective number of
+        explanations, (sum v)^2 / sum v^2 (Kish). Only ratios matter: weights that are all equal give the same as none.
 
     Returns
     -------
@@ -324,8 +379,9 @@ def aggregate(
     Raises
     ------
     TypeError, ValueError
-        If the weights are not a finite 2-D matrix of numbers below 1e100, `groups` has another length, or the sums,
-        112 bytes per column and group, would be very large compared with the weights.
+        If `local_weights` is not a finite 2-D matrix of numbers below 1e100, `groups` or `weights` has another length,
+        `weights` are negative or all 0, or the sums, 112 bytes per column and group, would be very large compared with
+        the matrix.
 
     References
     ----------
@@ -337,17 +393,35 @@ def aggregate(
     >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().values
     array([0.25 , 2.125])
     """
-    matrix = _as_csr(weights)
+    matrix = _as_csr(local_weights)
     names = None if feature_names is None else tuple(map(str, feature_names))
     labels = None if groups is None else as_labels(groups, "groups", matrix.shape[0], "explanation")
-    return sum_weights(matrix, labels, names)
+    return sum_weights(
+        matrix, labels, names, None if weights is None else as_row_weights(weights, matrix.shape[0], "explanation")
+    )
+
+
+def as_row_weights(weights: ArrayLike, n: int, of: str) -> Array:
+    """Return the weights of n rows as float64."""
+    name = f"weights of {of}s"
+    array = as_numbers(weights, name, ndim=(1,)).astype(np.float64)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), got shape {array.shape}")
+    if array.min() < 0:
+        raise ValueError(f"{name} must be at least 0, got {array.min()}")
+    if not array.any():
+        raise ValueError(f"{name} must not all be 0, got only zeros")
+    return array
 
 
 @ignoring_float_errors
 def sum_weights(
-    matrix: "csr_array", groups: Array | None, names: tuple[str, ...] | None = None
+    matrix: "csr_array",
+    groups: Array | None,
+    names: tuple[str, ...] | None = None,
+    row_weights: Array | None = None,
 ) -> ImportanceStatistics:
-    """`aggregate` a matrix that is known to hold numbers, with one sortable label per row."""
+    """`aggregate` a matrix that is known to hold numbers, with one sortable label, and weight if any, per row."""
     n, d = matrix.shape
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
@@ -357,14 +431,18 @@ def sum_weights(
         labels, codes, explanations = _coded(groups)
     check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
     matrix, columns = narrowed(matrix)
-    sums = _summed(matrix, codes, len(explanations))
+    unit = 1.0 if row_weights is None else float(row_weights.max())
+    if row_weights is None or (row_weights == unit).all():
+        sums, of_groups = _summed(matrix, codes, len(explanations)), None
+    else:
+        sums, of_groups = _weighted_sums(matrix, codes, len(explanations), row_weights / unit)
     if columns is not None:
-        narrow, sums = (
-            sums,
-            np.zeros((*sums.shape[:2], d, aggregation.SUMS)),
-        )  # unwritten pages take no memory
+        narrow, sums = sums, np.zeros((*sums.shape[:2], d, sums.shape[3]))  # unwritten pages take no memory
         sums[:, :, columns] = narrow[:, :, :-1]
-    return ImportanceStatistics(sums, explanations, labels, names)
+    if of_groups is None:
+        return ImportanceStatistics(sums, explanations, labels, names, unit=unit)
+    sums, of_rows = (np.ascontiguousarray(part) for part in np.split(sums, [aggregation.SUMS], axis=-1))
+    return ImportanceStatistics(sums, explanations, labels, names, "weights", of_rows, of_groups, unit)
 
 
 def _coded(groups: Array) -> tuple[Array, Array, Array]:
@@ -393,6 +471,24 @@ def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
     if status == aggregation.LARGE:
         _check_size(matrix.data)
     return sums
+
+
+def _weighted_sums(matrix: "csr_array", codes: Array, n_groups: int, row_weights: Array) -> tuple[Array, Array]:
+    """Sums (n_groups, 2, d, 9): those of `_summed` with weights v of the rows, then of v and v^2; and both by group."""
+    n, d = matrix.shape
+    matrix = _tidied(matrix)
+    matrix.eliminate_zeros()
+    if matrix.nnz:
+        _check_size(matrix.data)
+    row = np.repeat(np.arange(n), np.diff(matrix.indptr))
+    cell = (2 * codes[row] + (matrix.data < 0)) * d + matrix.indices
+    size, v = np.abs(matrix.data), row_weights[row]
+    gamma = size / np.bincount(row, size, n)[row]
+    terms = [gamma * size, (gamma * size) ** 2, size, size**2, (gamma * size) ** 3, size**3, np.ones_like(size), v]
+    table = [np.bincount(cell, v * term, n_groups * 2 * d) for term in terms]
+    counts = np.bincount(cell, v > 0, n_groups * 2 * d)
+    of_groups = [np.bincount(codes, term, n_groups) for term in (row_weights, row_weights**2)]
+    return np.stack([counts, *table], axis=-1).reshape(n_groups, 2, d, -1), np.stack(of_groups, axis=-1)
 
 
 def _tidied(matrix: "csr_array") -> "csr_array":

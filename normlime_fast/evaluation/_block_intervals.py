@@ -159,6 +159,8 @@ def _as_blocks(blocks: Any) -> list[ImportanceStatistics]:
     for i, part in enumerate(parts):
         if not isinstance(part, ImportanceStatistics):
             raise TypeError(f"blocks[{i}] {expected}, got {short_repr(part)}")
+        if part.row_weights is not None or part.unit != parts[0].unit:
+            raise ValueError(f"blocks must not have weights of rows, got some in blocks[{i}]")
     if not parts:
         raise ValueError("blocks must be at least 1, better 10, got 0")
     return parts

@@ -20,6 +20,13 @@ PAIRS = [(kind, sign) for kind in KINDS for sign in SIGNS if not (kind in ("l2",
 SMALL = np.array([[1.0, 0.0, -3.0], [2.0, 1.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
 
 
+def summed(arguments):
+    """`aggregate` of SMALL, or of other weights, with these arguments."""
+    return aggregate(
+        arguments.get("weights", SMALL), **{name: arguments[name] for name in arguments if name != "weights"}
+    )
+
+
 def sparse_weights(n=400, d=12, seed=0):
     rng = np.random.default_rng(seed)
     W = rng.normal(size=(n, d)) * (rng.random((n, d)) < rng.random(d))
@@ -361,7 +368,7 @@ def test_merged_labels_are_of_one_dtype_that_holds_them_exactly(one, other, grou
 )
 def test_statistics_that_do_not_merge(one, other, message):
     with pytest.raises(ValueError, match=message):
-        aggregate(**{"weights": SMALL} | one).merge(aggregate(**{"weights": SMALL} | other))
+        summed(one).merge(summed(other))
 
 
 @pytest.mark.parametrize("other", ["x", None, aggregate(SMALL).importance()])
@@ -448,17 +455,37 @@ def test_masked_weights_are_refused():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"weights": [[1.0, np.nan], [np.inf, 0]]}, ValueError, r"^weights must be finite, got 2 NaN or infinite"),
-        ({"weights": np.zeros((0, 3))}, ValueError, r"^weights must be \(n explanations, d features\), got shape"),
-        ({"weights": np.zeros((3, 0))}, ValueError, r"^weights must be \(n explanations, d features\), got shape"),
-        ({"weights": [1.0, 2.0]}, ValueError, r"^weights must be \(n explanations, d features\), got shape \(2,\)$"),
+        (
+            {"weights": [[1.0, np.nan], [np.inf, 0]]},
+            ValueError,
+            r"^weights must be finite, got 2 NaN or infinite",
+        ),
+        (
+            {"weights": np.zeros((0, 3))},
+            ValueError,
+            r"^weights must be \(n explanations, d features\), got shape",
+        ),
+        (
+            {"weights": np.zeros((3, 0))},
+            ValueError,
+            r"^weights must be \(n explanations, d features\), got shape",
+        ),
+        (
+            {"weights": [1.0, 2.0]},
+            ValueError,
+            r"^weights must be \(n explanations, d features\), got shape \(2,\)$",
+        ),
         ({"weights": np.zeros((2, 2, 2))}, (TypeError, ValueError), r"^weights must be "),
         ({"weights": 3.0}, (TypeError, ValueError), r"^weights must be "),
         ({"weights": "weights"}, TypeError, r"^weights must "),
         ({"weights": None}, TypeError, r"^weights must "),
         ({"weights": [["a", "b"]]}, TypeError, r"^weights must "),
         ({"weights": [[1j, 2.0]]}, TypeError, r"^weights must hold real numbers, got dtype complex128$"),
-        ({"weights": [[1.1e100, 2.0]]}, ValueError, r"^weights must be at most 1e\+100, .* got 1.1e\+100; rescale"),
+        (
+            {"weights": [[1.1e100, 2.0]]},
+            ValueError,
+            r"^weights must be at most 1e\+100, .* got 1.1e\+100; rescale",
+        ),
         (
             {"groups": [0, 1]},
             ValueError,
@@ -474,7 +501,7 @@ def test_masked_weights_are_refused():
 )
 def test_bad_input_of_aggregate(change, error, message):
     with pytest.raises(error, match=message) as raised:
-        aggregate(**{"weights": SMALL} | change)
+        summed(change)
     assert "\n" not in str(raised.value)
 
 
