@@ -271,6 +271,7 @@ def test_unknown_ones_are_no_support():
 # --- whatever the caller has set
 
 
+@pytest.mark.filterwarnings("ignore:squares of the weights of group")
 def test_numpy_set_to_raise_changes_nothing():
     weights = csr_array(np.array([[1e100, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
     nan, number = np.array([0.0, 1e-310, np.nan]), np.arange(3)
