@@ -194,6 +194,19 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     return array
 
 
+def as_row_weights(weights: object, n: int, of: str, zeros: bool = False) -> Array:
+    """Return the weights of n rows as float64; `zeros`: all of them may be 0."""
+    name = f"weights of {of}s"
+    array = as_numbers(weights, name, ndim=(1,)).astype(np.float64)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), got shape {array.shape}")
+    if array.min() < 0:
+        raise ValueError(f"{name} must be at least 0, got {array.min()}")
+    if not (zeros or array.any()):
+        raise ValueError(f"{name} must not all be 0, got only zeros")
+    return array
+
+
 def is_sparse(values: object) -> bool:
     """Return whether this is a sparse matrix or array of scipy."""
     return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(values))

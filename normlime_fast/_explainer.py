@@ -41,6 +41,7 @@ from normlime_fast._inputs.sources import (
     Partitions,
     Table,
     as_grouping,
+    as_weighting,
     blocks_of_batches,
     blocks_of_partitions,
     is_dask,
@@ -300,6 +301,7 @@ class NormLIME:
         block_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         of: Of = "weights",
+        weights: ArrayLike | Callable[[Any], ArrayLike] | None = None,
     ) -> ImportanceStatistics:
         """Explain a stream of rows and keep only the sums behind importances, in memory that does not grow with it.
 
@@ -324,6 +326,9 @@ class NormLIME:
             collection are its partitions.
         of : {"weights", "contributions"}, default "weights"
             What is summed; see `LocalExplanations.importance`.
+        weights : array_like of shape (n_instances,), or callable, optional
+            How much each row counts, such as its survey weight or exposure; see `aggregate`. A callable returns the
+            weights of a batch's rows, as in ``weights=lambda batch: batch["exposure"]``.
 
         Returns
         -------
@@ -362,13 +367,13 @@ class NormLIME:
                 table = Partitions(batches, executor) if is_dask(batches) else None
                 shape: tuple[Any, ...] = getattr(batches, "shape", ())
                 total = len(table) if table is not None else int(shape[0]) if len(shape) >= 2 else None
-                by = as_grouping(by, total, skip)
+                by, weights = as_grouping(by, total, skip), as_weighting(weights, total)
                 if table is not None:
-                    blocks = blocks_of_partitions(table, by, first)
+                    blocks = blocks_of_partitions(table, by, first, weights)
                 else:
                     checked = self.neighborhood._checked_rows
                     as_rows = partial(usable_rows, checked) if skip else checked
-                    blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
+                    blocks = blocks_of_batches(batches, by, first, size, as_rows, skip, weights)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
             statistics, summed = sum_stream(self._settings(), blocks, isinstance(by, str), of, options)

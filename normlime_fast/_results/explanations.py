@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array
+from normlime_fast._checks import Array, as_row_weights
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
@@ -15,7 +15,7 @@ from normlime_fast._results.feature_groups import as_feature_groups, summed_colu
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
-from normlime_fast._results.statistics import ImportanceStatistics, as_of, as_row_weights, sum_weights
+from normlime_fast._results.statistics import ImportanceStatistics, as_of, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
 from normlime_fast._types import Kind, LocalLayout, Of, Sign
@@ -503,7 +503,13 @@ class LocalExplanations(Saved):
         """
         terms = self._terms(of)
         terms, columns = (terms, None) if self.feature_names is not None else narrowed(terms)
-        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, weights)
+        row_weights = None
+        if weights is not None:
+            instance_ids, position = by_instance(self.instance)
+            row_weights = as_row_weights(weights, len(instance_ids), "instance")
+            if not row_weights[position][is_counted(self.status)].any():
+                raise ValueError("weights of instances must not all be 0 where there are explanations")
+        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, row_weights)
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
@@ -514,24 +520,22 @@ class LocalExplanations(Saved):
             result = replace(result, feature_names=numbers)
         return result, columns
 
-    def _statistics(self, groups: Array | None, of: Of = "weights") -> ImportanceStatistics | None:
-        """Sum the counted explanations by group; None if none counts."""
-        return self._sums(self._terms(of), groups, of)
+    def _statistics(
+        self, groups: Array | None, of: Of = "weights", weights: Array | None = None
+    ) -> ImportanceStatistics | None:
+        """Sum the counted explanations by group, with the weights of instances; None if none counts."""
+        return self._sums(self._terms(of), groups, of, weights)
 
     def _sums(
-        self, terms: "csr_array", groups: Array | None, of: Of, weights: ArrayLike | None = None
+        self, terms: "csr_array", groups: Array | None, of: Of, weights: Array | None = None
     ) -> ImportanceStatistics | None:
-        counted, row_weights = is_counted(self.status), None
-        if weights is not None:
-            instance_ids, position = by_instance(self.instance)
-            row_weights = as_row_weights(weights, len(instance_ids), "instance")[position]
+        counted = is_counted(self.status)
+        row_weights = None if weights is None else weights[by_instance(self.instance)[1]]
         if not counted.any():
             return None
         if not counted.all():
             terms = terms[counted]
             groups, row_weights = (None if array is None else array[counted] for array in (groups, row_weights))
-        if row_weights is not None and not row_weights.any():
-            raise ValueError("weights of instances must not all be 0 where there are explanations")
         return replace(sum_weights(terms, groups, self.feature_names, row_weights), of=of)
 
     @classmethod

@@ -14,7 +14,7 @@ from normlime_fast._checks import (
     as_flag,
     as_labels,
     as_min_count,
-    as_numbers,
+    as_row_weights,
     check_unmasked,
     ignoring_float_errors,
     outer_level,
@@ -401,19 +401,6 @@ def aggregate(
     )
 
 
-def as_row_weights(weights: ArrayLike, n: int, of: str) -> Array:
-    """Return the weights of n rows as float64."""
-    name = f"weights of {of}s"
-    array = as_numbers(weights, name, ndim=(1,)).astype(np.float64)
-    if array.shape != (n,):
-        raise ValueError(f"{name} must have shape ({n},), got shape {array.shape}")
-    if array.min() < 0:
-        raise ValueError(f"{name} must be at least 0, got {array.min()}")
-    if not array.any():
-        raise ValueError(f"{name} must not all be 0, got only zeros")
-    return array
-
-
 @ignoring_float_errors
 def sum_weights(
     matrix: "csr_array",
@@ -431,7 +418,7 @@ def sum_weights(
         labels, codes, explanations = _coded(groups)
     check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
     matrix, columns = narrowed(matrix)
-    unit = 1.0 if row_weights is None else float(row_weights.max())
+    unit = 1.0 if row_weights is None else float(row_weights.max()) or 1.0
     if row_weights is None or (row_weights == unit).all():
         sums, of_groups = _summed(matrix, codes, len(explanations)), None
     else:

@@ -1,5 +1,6 @@
 """Weights of rows: against rows that are repeated, formulas written out, and simulated coverage."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -148,3 +149,104 @@ def test_other_ways():
 def test_bad_weights(weights, error, message):
     with pytest.raises(error, match=message):
         aggregate(W, weights=weights)
+
+
+# --- streams
+
+
+def stream_model(X):
+    return X[:, 0] * X[:, 1] + np.abs(X[:, 2])
+
+
+ROWS = np.random.default_rng(2).normal(size=(37, 3))
+OF_ROWS = np.random.default_rng(3).uniform(0, 2, 37) * (np.arange(37) % 5 > 0)
+
+
+def streaming(**options):
+    return nlf.NormLIME(stream_model, nlf.Gaussian(0.7), n_features=2, n_samples=40, rng=0, **options)
+
+
+def assert_importances(statistics, expected, rtol=1e-12):
+    for kind in KINDS:
+        one, other = statistics.importance(kind), expected.importance(kind)
+        assert_array_equal(one.counts, other.counts)
+        assert_allclose(one.values, other.values, rtol=rtol)
+        if one.stderr is not None:
+            assert_allclose(one.stderr, other.stderr, rtol=rtol * 1e4)
+
+
+@pytest.mark.parametrize("size", [5, 8, 100])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_stream_is_weighted_as_its_rows(size, labelled):
+    local = streaming().explain(ROWS)
+    labels = np.where(np.arange(37) % 3, "a", "b")
+    expected = aggregate(local.weights, labels if labelled else None, weights=OF_ROWS)
+    options = {"by": labels if labelled else None, "block_size": size}
+    statistics = streaming().statistics(ROWS, weights=OF_ROWS, **options)
+    assert_importances(statistics, expected)
+    batches = [ROWS[first : first + 7] for first in range(0, 37, 7)]
+    assert_same(streaming().statistics(batches, weights=OF_ROWS, **options), statistics)
+    with ThreadPoolExecutor(2) as executor:
+        assert_same(streaming().statistics(batches, weights=OF_ROWS, executor=executor, **options), statistics)
+    at = {row.tobytes(): weight for row, weight in zip(ROWS, OF_ROWS, strict=True)}
+
+    def weigh(batch):
+        return [at[np.asarray(row).tobytes()] for row in batch]
+
+    assert_same(streaming().statistics(batches, weights=weigh, **options), statistics)
+    found = streaming().importance(batches, weights=OF_ROWS, kind="mean_abs", **options)
+    assert_same(found, statistics.importance("mean_abs"))
+
+
+@pytest.mark.parametrize("weight", [1, 0.1, 7.0])
+def test_equal_weights_of_a_stream_give_the_bits_of_none(weight):
+    for kind in KINDS:
+        found = streaming().importance(ROWS, weights=np.full(37, weight), block_size=8, kind=kind)
+        assert_same(found, streaming().importance(ROWS, block_size=8, kind=kind))
+
+
+def test_rows_that_are_skipped_have_no_weight():
+    rows = ROWS.copy()
+    rows[[0, 1, 20]] = np.nan
+    batches = [rows[:1], rows[1:10], rows[10:]]
+    with pytest.warns(UserWarning, match="3 "):
+        found = streaming().statistics(batches, weights=OF_ROWS + 1, on_error="skip", block_size=6)
+    kept = np.isfinite(rows).all(axis=1)
+    local = streaming().explain(ROWS)[kept]
+    assert_importances(found, aggregate(local.weights, weights=(OF_ROWS + 1)[kept]))
+
+
+def test_partitions_are_weighted_as_their_rows():
+    array = pytest.importorskip("dask.array")
+    expected = streaming().statistics(ROWS, weights=OF_ROWS)
+    found = streaming().statistics(array.from_array(ROWS, chunks=(10, 3)), weights=OF_ROWS)
+    assert_importances(found, expected)
+    with pytest.raises(TypeError, match=r"^weights must be None or one number per row if X is a Dask collection$"):
+        streaming().statistics(array.from_array(ROWS), weights=lambda batch: OF_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("batches", "weights", "message"),
+    [
+        (ROWS, OF_ROWS[:5], r"^weights of rows must have shape \(37,\), got shape \(5,\)$"),
+        (ROWS, -OF_ROWS, r"^weights of rows must be at least 0, got -1"),
+        (ROWS, 0 * OF_ROWS, r"^weights of rows must not all be 0, got only zeros$"),
+        (ROWS, 3, r"^weights of rows must be 1-D, got shape \(\)$"),
+        ([ROWS[:9]], lambda batch: -OF_ROWS[:9], r"^weights of rows must be at least 0, got -1"),
+        ([ROWS[:9]], lambda batch: OF_ROWS, r"^weights of rows must have shape \(9,\), got shape \(37,\)"),
+        ([ROWS[:9]], lambda batch: 0 * OF_ROWS[:9], r"^weights of rows must not all be 0, got only zeros$"),
+    ],
+)
+def test_bad_weights_of_streams(batches, weights, message):
+    def never(X):
+        raise AssertionError("the model is not called")
+
+    explainer = nlf.NormLIME(never, nlf.Gaussian(0.7), n_features=2, n_samples=40, rng=0)
+    with pytest.raises(ValueError, match=message):
+        explainer.statistics(batches, weights=weights)
+
+
+def test_a_stream_of_another_length_than_its_weights():
+    for rows in (ROWS[:30], np.concatenate([ROWS, ROWS])):
+        with pytest.raises(ValueError, match=r"^weights of rows must have shape"):
+            streaming().statistics(iter([rows]), weights=OF_ROWS)
