@@ -42,9 +42,15 @@ def importance(arguments: argparse.Namespace) -> None:
     check_readable(arguments.file)
     try:
         local = LocalExplanations.load(arguments.file)
+        groups: dict[str, list[str]] = {}
+        for name, columns in arguments.group:
+            groups.setdefault(name, []).extend(columns)
+        local = local.grouped(groups) if groups else local
         options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink, arguments.of
         with_unused = arguments.plot or (arguments.json and top is None)  # which also show unused features
         result = local.importance(*options) if with_unused else local._used_importance(*options)[0]
+    except KeyError as error:  # whose text is a repr
+        raise UsageError(one_line(error.args[0])) from error
     except (TypeError, ValueError, OSError) as error:
         raise UsageError(one_line(in_options(error))) from error
     if hasattr(sys.stdout, "reconfigure"):  # escape what it cannot encode; UTF-8 of CSV encodes everything

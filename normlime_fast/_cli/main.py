@@ -245,6 +245,15 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
         " that the rows have; these are not known of gaussian (default: %(default)s)",
     )
     option(
+        "--group",
+        type=_group,
+        action="append",
+        default=[],
+        metavar="NAME=A,B",
+        help="take columns A and B, such as those of a one-hot encoded category, as one feature, by the sum of their"
+        " contributions; for several groups, give it several times",
+    )
+    option(
         "--min-count",
         type=_whole(1),
         metavar="N",
@@ -283,6 +292,13 @@ def _targets(text: str) -> str | list[int]:
         return text if text in ("predicted", "all") else [int(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be predicted, all, or numbers such as 0,2, got {text!r}") from None
+
+
+def _group(text: str) -> tuple[str, list[str]]:
+    name, _, columns = text.partition("=")
+    if not name or not columns:
+        raise argparse.ArgumentTypeError(f"must be a name and columns, such as city=city_A,city_B, got {text!r}")
+    return name, columns.split(",")
 
 
 def _width(text: str) -> str | float:
