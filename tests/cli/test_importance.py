@@ -244,7 +244,8 @@ def test_groups_of_columns(tmp_path, monkeypatch, capsys):
     assert [row["feature"] for row in expected["groups"][0]["features"]] == ["y", "C", "x"]
     for group, message in {
         "x=A,b": "error: there is no feature 'b'; did you mean 'B'?\n",
-        "x": "--group: must be a name and columns, such as city=city_A,city_B, got 'x'; see normlime-fast importance --help\n",
+        "x": "--group: must be a name and columns, such as city=city_A,city_B, got 'x'; see normlime-fast importance"
+        " --help\n",
         "C=A,B": "error: groups must have names that no other column has, got 'C'\n",
     }.items():
         code, out, err = run(capsys, "importance", "local.npz", "--group", group)
