@@ -311,6 +311,7 @@ def test_weights_that_are_rounding_do_not_count():
     assert_array_equal(local.weights.toarray()[:, :2], [[0, 0], [0, -2], [1e-15, 2e-15]])
 
 
+@pytest.mark.filterwarnings("ignore:squares of the weights underflow")
 @pytest.mark.parametrize("unit", [1.0, 1e-170, 1e90])
 def test_a_flat_model_uses_no_feature(unit):
     """The true slope is 1 beyond 0.8 and 0 before, where a narrow neighborhood is flat: its weights are rounding."""
