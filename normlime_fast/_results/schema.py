@@ -1,6 +1,5 @@
 """Schemas of the files of results, by kind and version; `archive` writes and reads the files."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -46,10 +45,6 @@ def _is_of(value: Any) -> bool:
     return value in get_args(Of)
 
 
-def _is_unit(value: Any) -> bool:
-    return type(value) is float and 0.0 < value < math.inf
-
-
 def _is_text(value: Any) -> bool:
     return type(value) is str
 
@@ -71,6 +66,7 @@ _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects
 _ROW_WEIGHTS = {
     "row_weights": Field(_FLOAT, (("groups", 2, "features", 2),), optional=True),
     "group_weights": Field(_FLOAT, (("groups", 2),), optional=True),
+    "unit": Field(_FLOAT, ((),), optional=True),
 }
 
 _LOCAL_1 = FileSchema(
@@ -135,7 +131,7 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         for version, sums, arrays, since in (
             (1, 5, {}, {}),
             (2, 7, {}, {}),
-            (3, 7, _ROW_WEIGHTS, {"of": _is_of, "unit": _is_unit}),
+            (3, 7, _ROW_WEIGHTS, {"of": _is_of}),
         )
     },
 }

@@ -289,8 +289,9 @@ class ImportanceStatistics(Saved):
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         arrays = {name: getattr(self, name) for name in ("sums", "explanations", "row_weights", "group_weights")}
-        header = {name: getattr(self, name) for name in ("feature_names", "of", "unit")}
-        return arrays | {"groups": groups}, {"groups": labels, **header}
+        unit = None if self.unit == 1.0 else np.array(self.unit)
+        header = {"groups": labels, "feature_names": self.feature_names, "of": self.of}
+        return arrays | {"groups": groups, "unit": unit}, header
 
     def _validate(self) -> None:
         validate_statistics(self)
@@ -301,7 +302,8 @@ class ImportanceStatistics(Saved):
         if version == 1:
             unknown = np.where(arrays["sums"][..., :1] > 0, np.nan, 0.0)
             arrays["sums"] = np.concatenate([arrays["sums"], unknown, unknown], axis=-1)
-        result = cls(**arrays, groups=groups, **header)
+        unit = arrays.pop("unit", None)
+        result = cls(**arrays, groups=groups, unit=1.0 if unit is None else float(unit), **header)
         result._validate()
         return replace(result, explanations=as_counts(result.explanations, "explanations"))
 

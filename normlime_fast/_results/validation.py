@@ -144,6 +144,8 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
         raise ValueError("sums must be at least 0")
     if (result.row_weights is None) != (result.group_weights is None):
         raise ValueError("row_weights and group_weights must both be there, or neither")
+    if not 0.0 < result.unit < np.inf:
+        raise ValueError(f"unit must be finite and larger than 0, got {result.unit}")
     for name in ("row_weights", "group_weights"):
         array = getattr(result, name)
         if array is not None and not ((array >= 0) & (array < np.inf)).all():

@@ -126,7 +126,17 @@ def test_few_of_many_columns():
 def test_other_ways():
     statistics = aggregate(W, GROUPS, weights=V)
     assert_round_trip(statistics)
+    assert_round_trip(aggregate(W, weights=np.full(90, 0.3)))
     assert_round_trip(statistics.importance())
+    for change, message in {
+        "unit": (0.0, r"unit must be finite and larger than 0, got 0.0$"),
+        "group_weights": (None, r"row_weights and group_weights must both be there, or neither$"),
+        "row_weights": (-statistics.row_weights, r"row_weights must be finite and at least 0$"),
+    }.items():
+        with pytest.raises(ValueError, match=message[1]):
+            replace(statistics, **{change: message[0]})._to_bytes()
+    with pytest.raises(ValueError, match=r"effective must be finite and at least 0$"):
+        replace(statistics.importance(), effective=-statistics.importance().effective)._to_bytes()
     assert_round_trip(statistics.importance("l2"))
     shrunk = statistics.importance(shrink=True)
     assert (shrunk.values > 0).sum() == (statistics.importance().values > 0).sum()
