@@ -42,6 +42,15 @@ def error_text(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {short_repr(error, str)}"
 
 
+def outer_level() -> int:
+    """Return the `stacklevel` with which the calling function warns the first caller outside of this package."""
+    frame, level = sys._getframe(1), 1
+    inner = "normlime_fast", "numpy", "contextlib"  # the latter two run functions with `ignoring_float_errors`
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in inner:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def import_optional(package: str, feature: str, install: str) -> Any:
     """Import an optional package; the error for a missing one names the feature and what to install."""
     try:
@@ -57,6 +66,11 @@ def as_count(value: object, name: str, minimum: int = 1) -> int:
     if value < minimum:
         raise ValueError(Message(Term(name), f" must be at least {minimum}, got {short_repr(value)}"))
     return int(value)
+
+
+def as_min_count(value: object) -> int | None:
+    """Return `min_count` as an int of at least 1, or None."""
+    return None if value is None else as_count(value, "min_count")
 
 
 def as_flag(value: object, name: str) -> bool:
@@ -181,6 +195,19 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     check_finite(array, name)
+    return array
+
+
+def as_row_weights(weights: object, n: int, of: str, zeros: bool = False) -> Array:
+    """Return the weights of n rows as float64; `zeros`: all of them may be 0."""
+    name = f"weights of {of}s"
+    array = as_numbers(weights, name, ndim=(1,)).astype(np.float64)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), got shape {array.shape}")
+    if array.min() < 0:
+        raise ValueError(f"{name} must be at least 0, got {array.min()}")
+    if not (zeros or array.any()):
+        raise ValueError(f"{name} must not all be 0, got only zeros")
     return array
 
 

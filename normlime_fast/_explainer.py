@@ -19,6 +19,7 @@ from normlime_fast._checks import (
     as_flag,
     as_index,
     as_jobs,
+    as_min_count,
     as_nonnegative,
     as_on_error,
     as_seed,
@@ -40,6 +41,7 @@ from normlime_fast._inputs.sources import (
     Partitions,
     Table,
     as_grouping,
+    as_weighting,
     blocks_of_batches,
     blocks_of_partitions,
     is_dask,
@@ -340,6 +342,7 @@ class NormLIME:
         block_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         of: Of = "weights",
+        weights: ArrayLike | Callable[[Any], ArrayLike] | None = None,
     ) -> ImportanceStatistics:
         """Explain a stream of rows and keep only the sums behind importances, in memory that does not grow with it.
 
@@ -364,6 +367,9 @@ class NormLIME:
             collection are its partitions.
         of : {"weights", "contributions"}, default "weights"
             What is summed; see `LocalExplanations.importance`.
+        weights : array_like of shape (n_instances,), or callable, optional
+            How much each row counts, such as its survey weight or exposure; see `aggregate`. A callable returns the
+            weights of a batch's rows, as in ``weights=lambda batch: batch["exposure"]``.
 
         Returns
         -------
@@ -403,13 +409,13 @@ class NormLIME:
                 table = Partitions(batches, executor) if is_dask(batches) else None
                 shape: tuple[Any, ...] = getattr(batches, "shape", ())
                 total = len(table) if table is not None else int(shape[0]) if len(shape) >= 2 else None
-                by = as_grouping(by, total, skip)
+                by, weights = as_grouping(by, total, skip), as_weighting(weights, total)
                 if table is not None:
-                    blocks = blocks_of_partitions(table, by, first)
+                    blocks = blocks_of_partitions(table, by, first, weights)
                 else:
                     checked = self.neighborhood._checked_rows
                     as_rows = partial(usable_rows, checked) if skip else checked
-                    blocks = blocks_of_batches(batches, by, first, size, as_rows, skip)
+                    blocks = blocks_of_batches(batches, by, first, size, as_rows, skip, weights)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
             statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, options)
@@ -425,7 +431,7 @@ class NormLIME:
         kind: Kind = "normlime",
         by: str | ArrayLike | Callable[[Any], ArrayLike] | None = None,
         sign: Sign = "absolute",
-        min_count: int = 1,
+        min_count: int | None = None,
         shrink: bool = False,
         **options: Any,
     ) -> Importance:
@@ -456,7 +462,7 @@ class NormLIME:
         array([0.333, 1.333])
         """
         with none_finished():  # refuse bad arguments before the model is called
-            as_count(min_count, "min_count")
+            as_min_count(min_count)
             as_formula(kind, sign, shrink)
         return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
 

@@ -25,6 +25,7 @@ from normlime_fast._cli.errors import (
 from normlime_fast._cli.process import tell
 from normlime_fast._results.archive import write_atomically
 from normlime_fast._results.display import unexplained
+from normlime_fast._results.export import NOTE, ranked_features
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 WIDEST = 60  # most characters of a feature's name in a table
@@ -42,9 +43,15 @@ def importance(arguments: argparse.Namespace) -> None:
     check_readable(arguments.file)
     try:
         local = LocalExplanations.load(arguments.file)
+        groups: dict[str, list[str]] = {}
+        for name, columns in arguments.group:
+            groups.setdefault(name, []).extend(columns)
+        local = local.grouped(groups) if groups else local
         options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink, arguments.of
         with_unused = arguments.plot or (arguments.json and top is None)  # which also show unused features
         result = local.importance(*options) if with_unused else local._used_importance(*options)[0]
+    except KeyError as error:  # whose text is a repr
+        raise UsageError(one_line(error.args[0])) from error
     except (TypeError, ValueError, OSError) as error:
         raise UsageError(one_line(in_options(error))) from error
     if hasattr(sys.stdout, "reconfigure"):  # escape what it cannot encode; UTF-8 of CSV encodes everything
@@ -60,17 +67,23 @@ def importance(arguments: argparse.Namespace) -> None:
         _print_table(result, top)
 
 
-def _best(result: Importance, top: int | None) -> list[list[object]]:
-    """Return rows of group, feature, value, count and standard error, which is None if it is not known."""
-    rows = result.top(top or result.values.shape[-1])
-    return [[*row[:4], None if row.stderr is None or np.isnan(row.stderr) else row.stderr] for row in rows]
+def _best(result: Importance, top: int | None) -> list[list[list[Any]]]:
+    """Return rows of every group: group, feature, value, count, standard error or None, and if it rests on few."""
+    groups = ranked_features(result, top or result.values.shape[-1])
+    return [
+        [
+            [*row[:4], None if row.stderr is None or np.isnan(row.stderr) else row.stderr, few]
+            for row, few in zip(*group, strict=True)
+        ]
+        for group in groups
+    ]
 
 
 def _print_csv(result: Importance, top: int | None, safe: bool) -> None:
     """Print CSV, with a column for groups if there are any; `safe`: no name is a formula in a spreadsheet."""
     first = 0 if result.groups is not None else 1
     header: list[object] = ["group", "feature", "value", "count", "stderr"]
-    for row in [header, *_best(result, top)]:
+    for row in [header, *(row[:5] for rows in _best(result, top) for row in rows)]:
         cells = [f"'{cell}" if safe and isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row]
         line = io.StringIO(newline="")
         csv.writer(line, lineterminator="\r\n").writerow(cells[first:])  # with "\n", Python 3.11 leaves "\r" unquoted
@@ -84,18 +97,23 @@ def _print_table(result: Importance, top: int | None) -> None:
     sign = "" if result.sign == "absolute" else f", {result.sign}"
     sign = " of contributions" * (result.of != "weights") + sign
     best = _best(result, top)
-    for label, number in zip(labels, explanations, strict=True):
-        of_group = [row for row in best if row[0] == label]
+    for label, number, of_group in zip(labels, explanations, best, strict=True):
         group = "" if label is None else f"target {printable(str(label))}: "
         print(f"{group}{result.kind}{sign}, of {number:,} explanations")
         rows = [["feature", result.kind, "stderr", "count"]]
-        rows += [[_name(feature), _number(value), _number(error), f"{n:,}"] for _, feature, value, n, error in of_group]
+        some = any(few for *_, few in of_group)
+        rows[0][3] += " " * some
+        for _, feature, value, n, error, few in of_group:
+            rows.append([_name(feature), _number(value), _number(error), f"{n:,}{'*' if few else ' ' * some}"])
         widths = [max(_width(row[k]) for row in rows) for k in range(4)]
         for name, *cells in rows:
             padding = " " * (widths[0] - _width(name))
-            print(f"  {name}{padding}" + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True)))
+            line = "".join(f"  {cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))
+            print(f"  {name}{padding}{line.rstrip()}")
         if label != labels[-1]:
             print()
+    if any(few for of_group in best for *_, few in of_group):
+        print(NOTE)
     for text in unexplained(result.unexplained_names):
         print(f"\n{text}")
 

@@ -251,7 +251,22 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
         help="weights: how far the output moves if a feature changes; contributions: how far it is moved by the values"
         " that the rows have; these are not known of gaussian (default: %(default)s)",
     )
-    option("--min-count", type=_whole(1), default=1, metavar="N", help="hide features that fewer explanations use")
+    option(
+        "--group",
+        type=_group,
+        action="append",
+        default=[],
+        metavar="NAME=A,B",
+        help="take columns A and B, such as those of a one-hot encoded category, as one feature, by the sum of their"
+        " contributions; for several groups, give it several times",
+    )
+    option(
+        "--min-count",
+        type=_whole(1),
+        metavar="N",
+        help="hide features that fewer explanations use (default: hide none, but list those that few use, under 5 or a"
+        " hundredth of the explanations, after the others; 1 lists all by their importance)",
+    )
     option(
         "--shrink",
         action="store_true",
@@ -287,6 +302,13 @@ def _targets(text: str) -> str | list[int] | list[str]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         return text.split(",")
+
+
+def _group(text: str) -> tuple[str, list[str]]:
+    name, _, columns = text.partition("=")
+    if not name or not columns:
+        raise argparse.ArgumentTypeError(f"must be a name and columns, such as city=city_A,city_B, got {text!r}")
+    return name, columns.split(",")
 
 
 def _width(text: str) -> str | float:

@@ -76,13 +76,14 @@ def _explain_on_worker(
     rows: Any,
     instance_ids: Array,
     labels: Array | None,
+    weights: Array | None,
 ) -> Any:
     settings = shipped.value
     with pool(settings.n_jobs) as start:
         explained = _explained(settings, Block(rows, instance_ids, labels), skip, start, lambda done: None)
     if explained.error is not None:
         explained = explained._replace(error=executors.make_picklable(explained.error))
-    return finish(explained, Block(None, instance_ids, labels))
+    return finish(explained, Block(None, instance_ids, labels, weights))
 
 
 def _explained(settings: Settings, block: Block, skip: bool, start: Start, advance: Advance) -> Explained:

@@ -81,7 +81,7 @@ def _summed(explained: Explained, block: Block, by_target: bool, of: Of) -> Summ
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.instance_ids))
-    statistics = local._statistics(groups, of)
+    statistics = local._statistics(groups, of, block.weights)
     counts = np.bincount(local.status, minlength=len(Status))
     names = local.target_names if by_target else None
     return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)

@@ -9,10 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_array, as_frame, as_names, dask_client, error_text, short_repr
+from normlime_fast._checks import (
+    Array,
+    as_array,
+    as_frame,
+    as_names,
+    as_row_weights,
+    dask_client,
+    error_text,
+    short_repr,
+)
 from normlime_fast._inputs.labels import savable, unified, without
 from normlime_fast._inputs.rows import Rows, joined
 
+RowWeights = Array | Callable[[Any], ArrayLike] | None  # as returned by `as_weighting`
 By = str | Array | Callable[[Any], ArrayLike] | None  # as returned by `as_grouping`
 
 UNUSABLE = 100  # if none of the first so many rows can be used, the table itself is wrong
@@ -24,6 +34,7 @@ class Block(NamedTuple):
     rows: Any  # Rows, or a Dask future of an array or a DataFrame
     instance_ids: Array
     labels: Array | None = None  # masked where a row has none
+    weights: Array | None = None
 
 
 class Table:
@@ -63,6 +74,14 @@ def as_grouping(by: Any, total: int | None, skip: bool) -> By:
     return _as_labels(labels, "by", 0, skip)
 
 
+def as_weighting(weights: Any, total: int | None) -> RowWeights:
+    """Return the user's weights of the rows of a stream, checked; `total` is the number of rows, if it is known."""
+    if weights is None or callable(weights):
+        weighting: RowWeights = weights
+        return weighting
+    return as_row_weights(weights, len(weights) if total is None and hasattr(weights, "__len__") else total or 0, "row")
+
+
 def no_label(name: str, row: int, got: str = "none") -> ValueError:
     """Return the error for a row without a label."""
     advice = "fill it, such as by 'missing', or leave the row out by on_error=\"skip\""
@@ -82,14 +101,20 @@ def _as_labels(labels: Array, name: str, first: int, skip: bool) -> Array:
 
 
 def blocks_of_batches(
-    batches: Any, by: By, first: int, size: int, as_rows: Callable[..., Rows], skip: bool = False
+    batches: Any,
+    by: By,
+    first: int,
+    size: int,
+    as_rows: Callable[..., Rows],
+    skip: bool = False,
+    weights: RowWeights = None,
 ) -> Iterator[Block]:
     """Cut a stream into blocks of `size` rows, numbered from `first`, independent of the limits of its batches.
 
     as_rows takes a batch and its name in messages; if `skip`, also the argument `n_first` of `usable_rows`.
     """
     held: list[Block] = []  # pieces of the next block
-    for piece in _pieces(batches, by, first, size, as_rows, skip):
+    for piece in _pieces(batches, _Reader(by, as_rows, skip, weights), first, size):
         held.append(piece)
         if piece.instance_ids[-1] - held[0].instance_ids[0] + 1 >= size:
             joined = _joined(held)
@@ -99,55 +124,68 @@ def blocks_of_batches(
         yield _joined(held)
 
 
-def _pieces(batches: Any, by: By, first: int, size: int, as_rows: Callable[..., Rows], skip: bool) -> Iterator[Block]:
+def _pieces(batches: Any, read: "_Reader", first: int, size: int) -> Iterator[Block]:
     """Check the batches of a stream, and cut those that are larger than `size`."""
-    read = _Reader(by, as_rows, skip)
     for k, batch in enumerate(_batches(batches, size)):
         before = read.count + read.early
         try:
             if _is_empty(batch):
                 continue
-            rows, labels = read.batch(batch)
+            rows, labels, weights = read.batch(batch)
         except Exception as error:
             error.add_note(f"normlime_fast: this is batch {k} of the stream, which begins with row {before}")
             raise
         if rows is None:
             continue
-        whole = Block(rows, np.arange(first + read.count - rows.count, first + read.count), labels)
+        whole = Block(rows, np.arange(first + read.count - rows.count, first + read.count), labels, weights)
         for begin in range(0, rows.count, size):
             yield _cut(whole, slice(begin, begin + size))
     if read.refused is not None:
         raise read.refused
     if read.count == 0:
         raise ValueError("batches must have at least one row, got none")
-    if isinstance(by, np.ndarray) and len(by) > read.count:
-        raise ValueError(f"by must have one label per row, {read.count}, got {len(by)}")
+    if isinstance(read.by, np.ndarray) and len(read.by) > read.count:
+        raise ValueError(f"by must have one label per row, {read.count}, got {len(read.by)}")
+    if isinstance(read.weights, np.ndarray) and len(read.weights) > read.count:
+        raise ValueError(f"weights of rows must have shape ({read.count},), got shape {read.weights.shape}")
+    if read.weights is not None and not read.weighted:
+        raise ValueError("weights of rows must not all be 0, got only zeros")
 
 
 class _Reader:
     """Turns the batches of a stream into rows of one kind with labels of one dtype."""
 
-    def __init__(self, by: By, as_rows: Callable[..., Rows], skip: bool) -> None:
-        self.by, self.as_rows, self.skip = by, as_rows, skip
+    def __init__(self, by: By, as_rows: Callable[..., Rows], skip: bool, weights: RowWeights) -> None:
+        self.by, self.as_rows, self.skip, self.weights = by, as_rows, skip, weights
+        self.weighted = False  # whether some weight was not 0
         self.count = 0  # of rows returned so far
         self.early = 0  # of unusable rows before the first usable one, not yet returned
         self.refused: Exception | None = None  # the error of the first of these
         self.example: Rows | None = None  # one usable row
         self.ends: Array | None = None  # the least and the greatest label so far
 
-    def batch(self, batch: Any) -> tuple[Rows | None, Array | None]:
-        """Return the rows of a batch, preceded by early ones, and their labels; None before the first usable row."""
+    def batch(self, batch: Any) -> tuple[Rows | None, Array | None, Array | None]:
+        """Return the rows of a batch, preceded by early ones, their labels and weights; None until a row is usable."""
         rows = self._rows(batch)
         if rows is None:
             self.early += length(batch)
-            return None, None
+            return None, None, None
         labels = None if self.by is None or isinstance(self.by, str) else self._labels(batch, rows.count)
+        weights = None if self.weights is None else self._weights(batch, rows.count)
         if self.refused is not None and self.example is not None:
+            weights = None if weights is None else np.concatenate([np.zeros(self.early), weights])
             rows = _together([standing_in(self.example, self.early, error_text(self.refused)), rows])
             if labels is not None:
                 labels = _in_one_dtype([np.ma.MaskedArray(np.zeros(self.early, labels.dtype), True), labels])
         self.count, self.early, self.refused = self.count + rows.count, 0, None
-        return rows, labels
+        return rows, labels, weights
+
+    def _weights(self, batch: Any, count: int) -> Array:
+        row = self.count + self.early
+        weights = self.weights(batch) if callable(self.weights) else np.asarray(self.weights)[row : row + count]
+        array = as_row_weights(weights, count, "row", zeros=True)
+        self.weighted = self.weighted or bool(array.any())
+        return array
 
     def _rows(self, batch: Any) -> Rows | None:
         n_first = () if not self.skip else (None,) if self.example is not None else (UNUSABLE - self.early,)
@@ -257,7 +295,13 @@ def _joined(pieces: list[Block]) -> Block:
         return pieces[0]
     instance_ids = np.concatenate([piece.instance_ids for piece in pieces])
     labels = [piece.labels for piece in pieces if piece.labels is not None]
-    return Block(_together([piece.rows for piece in pieces]), instance_ids, _in_one_dtype(labels) if labels else None)
+    weights = [piece.weights for piece in pieces if piece.weights is not None]
+    return Block(
+        _together([piece.rows for piece in pieces]),
+        instance_ids,
+        _in_one_dtype(labels) if labels else None,
+        np.concatenate(weights) if weights else None,
+    )
 
 
 def _together(parts: list[Rows]) -> Rows:
@@ -279,8 +323,8 @@ def _in_one_dtype(labels: list[Array]) -> Array:
 
 
 def _cut(block: Block, rows: slice) -> Block:
-    labels = None if block.labels is None else block.labels[rows]
-    return Block(block.rows.take(rows), block.instance_ids[rows], labels)
+    labels, weights = (None if array is None else array[rows] for array in (block.labels, block.weights))
+    return Block(block.rows.take(rows), block.instance_ids[rows], labels, weights)
 
 
 # --- Dask
@@ -337,11 +381,14 @@ class Partitions:
         return {"X of shape": [len(self), self.n_columns], "partitions": sorted(self.parts), "values of X": self.token}
 
 
-def blocks_of_partitions(table: Partitions, by: By, first: int) -> Iterator[Block]:
+def blocks_of_partitions(table: Partitions, by: By, first: int, weights: RowWeights = None) -> Iterator[Block]:
     """Yield every partition as a block; rows are numbered from `first`."""
     if callable(by):
         raise TypeError('by must be None, "target" or one label per row if X is a Dask collection')
+    if callable(weights):
+        raise TypeError("weights must be None or one number per row if X is a Dask collection")
     labels = by if isinstance(by, np.ndarray) else None
     for block in table.slices(0):
         instance_ids = np.arange(first + block.start, first + block.stop)
-        yield Block(table.rows(block), instance_ids, None if labels is None else labels[block])
+        of_rows = (None if array is None else array[block] for array in (labels, weights))
+        yield Block(table.rows(block), instance_ids, *of_rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normlime_fast._checks import Array, ignoring_float_errors, short_repr
-from normlime_fast._results.export import Ranked, to_json, top_features
+from normlime_fast._results.export import NOTE, Ranked, ranked_features, to_json, top_features
 from normlime_fast._results.groups import is_counted
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def importance_line(result: "Importance") -> str:
     """Describe an Importance and its first features in one line."""
     plain = result.kind in ("mean", "sum") and result.sign == "absolute"
     parts = [result.kind] + ["of contributions"] * (result.of != "weights") + [result.sign] * (not plain)
-    parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * (result.min_count > 1)
+    parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * ((result.min_count or 1) > 1)
     parts += [counted(int(np.sum(result.explanations)), "explanation"), counted(result.values.shape[-1], "feature")]
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)
     features = ", ".join(f"{_feature_text(row)} ({row.value:.3g})" for row in first)
-    features = features or f"none, since no feature is used by {counted(result.min_count, 'explanation')}"
+    features = features or f"none, since no feature is used by {counted(result.min_count or 1, 'explanation')}"
     return f"{', '.join(parts + _groups(result.groups) + unexplained(result.unexplained_names))}; first {features}"
 
 
@@ -80,21 +80,22 @@ def html(line: str, result: "Importance | None", caption: str = "") -> str:
     paragraph = f"<p>{escape(line)}</p>"
     if result is None:
         return paragraph
-    groups = top_features(result, HTML_ROWS if result.groups is None else HTML_ROWS_A_GROUP)
-    rows = [row for group in islice(groups, HTML_ROWS) for row in group]
+    groups = ranked_features(result, HTML_ROWS if result.groups is None else HTML_ROWS_A_GROUP)
+    rows = [row for group in islice(groups, HTML_ROWS) for row in zip(*group, strict=True)]
     if not rows:
         return paragraph
-    largest = max(abs(row.value) for row in rows) or 1.0
+    largest = max(abs(row.value) for row, _ in rows) or 1.0
     grouped, with_error = result.groups is not None, result.stderr is not None
     heads = [*["group"] * grouped, "feature", result.kind, "", *["standard error"] * with_error, "count"]
     lines = [paragraph, f"<table>{caption}<thead>{_row('th', heads)}</thead><tbody>"]
-    for row in rows:
+    for row, few in rows:
         names = [escape(text) for text in ([_text(row.group)] * grouped + [short_repr(row.feature, str)])]
         style = f"height:0.8em;width:{abs(row.value) / largest * 8:.2f}em;background:{COLOURS[row.value < 0]}"
         errors = [] if row.stderr is None else ["&ndash;" if math.isnan(row.stderr) else f"{row.stderr:.2g}"]
-        cells = [*names, f"{row.value:.4g}", f'<div style="{style}"></div>', *errors, f"{row.count:,}"]
+        cells = [*names, f"{row.value:.4g}", f'<div style="{style}"></div>', *errors, f"{row.count:,}{'*' * few}"]
         lines.append(_row("td", cells))
     lines.append("</tbody></table>")
+    lines += [f"<p>{NOTE}</p>"] * any(few for _, few in rows)
     if result.groups is not None and len(result.groups) > HTML_ROWS:
         lines.append(f"<p>and {counted(len(result.groups) - HTML_ROWS, 'group')} more</p>")
     return "\n".join(lines)

@@ -1,17 +1,18 @@
 """Local explanations: a sparse matrix of weights and one entry per row for everything else."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array
+from normlime_fast._checks import Array, as_row_weights
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
-from normlime_fast._results.groups import grouped, is_counted, target_labels
+from normlime_fast._results.feature_groups import as_feature_groups, summed_columns
+from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
 from normlime_fast._results.statistics import ImportanceStatistics, as_of, sum_weights
@@ -221,9 +222,10 @@ class LocalExplanations(Saved):
         kind: Kind = "normlime",
         by: str | ArrayLike | None = None,
         sign: Sign = "absolute",
-        min_count: int = 1,
+        min_count: int | None = None,
         shrink: bool = False,
         of: Of = "weights",
+        weights: ArrayLike | None = None,
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -235,9 +237,10 @@ class LocalExplanations(Saved):
             One importance over all explanations; or one per target explained (S_y(c_i), Eq. 9, if each instance was
             explained for its predicted class), which names the targets without explanations; or one per label, given
             for every instance in the order of X. The index of a Series is ignored.
-        min_count : int, default 1
-            Hides features that fewer explanations use (of the group, with the requested sign): a mean over few
-            explanations can rank rare features high. See `ImportanceStatistics.importance`.
+        min_count : int, optional
+            Hides features that fewer explanations use (of the group, with the requested sign). By default nothing is
+            hidden, but features that few explanations use are listed after the others; with 1, they are not. See
+            `ImportanceStatistics.importance` and `Importance.top`.
         shrink : bool, default False
             Shrinks noisy values toward those of features of the group that are used about as often; for "normlime".
             See `ImportanceStatistics.importance`.
@@ -245,6 +248,9 @@ class LocalExplanations(Saved):
             What is aggregated. Weights tell how far the output moves if a feature changes; contributions, how far it is
             moved by the values that the instances have, compared with the mean of the samples. A rare flag has the same
             weight everywhere, but contributes where it is set. Not for `Gaussian`, which has no contributions.
+        weights : array_like of shape (n_instances,), optional
+            How much each instance counts, in the order of X, such as its survey weight or exposure; see `aggregate`.
+            The index of a Series is ignored.
 
         Returns
         -------
@@ -254,9 +260,9 @@ class LocalExplanations(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count`, `shrink` or `of` is invalid, there are no contributions, all
-            explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large compared
-            with the weights.
+            If `kind`, `sign`, `by`, `min_count`, `shrink`, `of` or `weights` is invalid, there are no contributions,
+            all explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large
+            compared with the weights.
 
         Examples
         --------
@@ -269,14 +275,57 @@ class LocalExplanations(Saved):
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of)
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of, weights)
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
-        fields = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness")}
+        fields = {name: getattr(used, name) for name in ("values", "counts", "stderr", "skewness", "effective")}
         d = self.weights.shape[1]
         arrays: dict[str, Any] = {name: widened(a, columns, d) for name, a in fields.items() if a is not None}
         return replace(used, feature_names=None, **arrays)
+
+    def grouped(self, groups: "Mapping[str, Iterable[str | int]]") -> "LocalExplanations":
+        """Return the explanations with groups of columns as one feature, such as those of a one-hot encoded category.
+
+        The contribution of a group is the sum of its columns' contributions, with their signs: how far the output is
+        moved by the values of all of them together. So a category counts once for each row, and columns that cancel
+        count as little as they do in the model.
+
+        Parameters
+        ----------
+        groups : mapping of str to list of str or int
+            Columns of each group, by name or number, such as ``{"city": ["city_A", "city_B"]}``. A group takes the
+            place of its first column; all other columns stay as they are.
+
+        Returns
+        -------
+        LocalExplanations
+            A group has no unit of its own: `weights` are the contributions, of groups and of all other columns, so that
+            every `importance` is one of contributions. `stderr` is None.
+
+        Raises
+        ------
+        KeyError
+            If a column does not exist; the message lists similar names.
+        TypeError, ValueError
+            If `groups` is not such a mapping, a group is empty, groups share a column, a group has the name of another
+            column, or there are no contributions, as for `Gaussian`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> X = np.eye(3)[np.arange(300) % 3]  # a category as three columns
+        >>> explainer = nlf.NormLIME(lambda X: X @ [0.0, 1.0, 2.0], nlf.Binned.from_data(X), n_features=3, rng=0)
+        >>> city = explainer.explain(X[:3]).grouped({"city": [0, 1, 2]})
+        >>> city.feature_names, (city.contributions.toarray().ravel() + city.base_value).round(3)
+        (('city',), array([0., 1., 2.]))
+        """
+        check_width(self.weights, 1, "the names of all columns", 64)
+        place, names = as_feature_groups(groups, self.feature_names, self.weights.shape[1])
+        contributions = summed_columns(self._terms("contributions"), place, len(names))
+        weights = contributions.copy()
+        return replace(self[:], weights=weights, contributions=contributions, stderr=None, feature_names=names)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.
@@ -440,9 +489,10 @@ class LocalExplanations(Saved):
         kind: Kind = "normlime",
         by: str | ArrayLike | None = None,
         sign: Sign = "absolute",
-        min_count: int = 1,
+        min_count: int | None = None,
         shrink: bool = False,
         of: Of = "weights",
+        weights: ArrayLike | None = None,
     ) -> tuple[Importance, Array | None]:
         """Return the importance of the columns that `narrowed` keeps, and the numbers of these columns.
 
@@ -451,7 +501,13 @@ class LocalExplanations(Saved):
         """
         terms = self._terms(of)
         terms, columns = (terms, None) if self.feature_names is not None else narrowed(terms)
-        statistics = self._sums(terms, grouped(self.instance, self.target, by), of)
+        row_weights = None
+        if weights is not None:
+            instance_ids, position = by_instance(self.instance)
+            row_weights = as_row_weights(weights, len(instance_ids), "instance")
+            if not row_weights[position][is_counted(self.status)].any():
+                raise ValueError("weights of instances must not all be 0 where there are explanations")
+        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, row_weights)
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
@@ -462,17 +518,23 @@ class LocalExplanations(Saved):
             result = replace(result, feature_names=numbers)
         return result, columns
 
-    def _statistics(self, groups: Array | None, of: Of = "weights") -> ImportanceStatistics | None:
-        """Sum the counted explanations by group; None if none counts."""
-        return self._sums(self._terms(of), groups, of)
+    def _statistics(
+        self, groups: Array | None, of: Of = "weights", weights: Array | None = None
+    ) -> ImportanceStatistics | None:
+        """Sum the counted explanations by group, with the weights of instances; None if none counts."""
+        return self._sums(self._terms(of), groups, of, weights)
 
-    def _sums(self, terms: "csr_array", groups: Array | None, of: Of) -> ImportanceStatistics | None:
+    def _sums(
+        self, terms: "csr_array", groups: Array | None, of: Of, weights: Array | None = None
+    ) -> ImportanceStatistics | None:
         counted = is_counted(self.status)
+        row_weights = None if weights is None else weights[by_instance(self.instance)[1]]
         if not counted.any():
             return None
         if not counted.all():
-            terms, groups = terms[counted], None if groups is None else groups[counted]
-        return replace(sum_weights(terms, groups, self.feature_names), of=of)
+            terms = terms[counted]
+            groups, row_weights = (None if array is None else array[counted] for array in (groups, row_weights))
+        return replace(sum_weights(terms, groups, self.feature_names, row_weights), of=of)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":

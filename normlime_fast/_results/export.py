@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from normlime_fast._results.importance import Importance
 
 
+FEW, SHARE = 5, 0.01  # fewer explanations, or a smaller share of them, are few for a mean
+NOTE = "* few explanations use it; listed last"
+
+
 class Ranked(NamedTuple):
     """One row of `Importance.top`."""
 
@@ -27,16 +31,34 @@ class Ranked(NamedTuple):
 
 def top_features(importance: "Importance", k: int | None) -> Iterator[list[Ranked]]:
     """Yield the features of every group of an Importance: the k largest in use, or all in column order."""
+    return (rows for rows, _ in ranked_features(importance, k))
+
+
+def ranked_features(importance: "Importance", k: int | None) -> Iterator[tuple[list[Ranked], list[bool]]]:
+    """Yield `top_features` of every group, and for each whether `rests_on_few`."""
     errors = importance.stderr if importance.stderr is not None else np.full(importance.values.shape, None)
-    arrays = (np.atleast_2d(array) for array in (importance.values, importance.counts, errors))
-    for group, *columns in zip(_labels(importance.groups), *arrays, strict=True):
+    arrays = (importance.values, importance.counts, errors, rests_on_few(importance))
+    for group, *columns, few in zip(_labels(importance.groups), *map(np.atleast_2d, arrays), strict=True):
         order = np.arange(importance.values.shape[-1])
         if k is not None:
-            used = np.flatnonzero(columns[1] >= importance.min_count)
-            order = used[np.argsort(-np.abs(columns[0][used]), kind="stable")][:k]
+            used = np.flatnonzero(columns[1] >= (importance.min_count or 1))
+            order = used[np.lexsort((-np.abs(columns[0][used]), few[used]))][:k]
         names = order.tolist() if importance.feature_names is None else [importance.feature_names[j] for j in order]
         cells = (column[order].tolist() for column in columns)
-        yield [Ranked(group, *row) for row in zip(names, *cells, strict=True)]
+        yield [Ranked(group, *row) for row in zip(names, *cells, strict=True)], few[order].tolist()
+
+
+def rests_on_few(importance: "Importance") -> Array:
+    """Return a mask of the features that are listed after the others of their group, since few explanations use them.
+
+    Few are fewer than `min_count`, or by default than FEW or SHARE of the explanations of the group. If all features
+    rest on few, there are no others, and none is marked.
+    """
+    least = importance.min_count
+    if least == 1:
+        return np.zeros(importance.counts.shape, bool)
+    few = importance.counts < (np.maximum(FEW, SHARE * importance.explanations)[..., None] if least is None else least)
+    return few & ~few.all(axis=-1, keepdims=True)
 
 
 def _labels(groups: Array | None) -> list[Any]:
@@ -56,10 +78,11 @@ def importance_frame(result: "Importance", layout: Layout) -> Any:
         return pandas.DataFrame(np.atleast_2d(result.values), index, names)
     columns: dict[str, Any] = {} if result.groups is None else {"group": np.repeat(result.groups, d)}
     columns["feature"] = names * (1 if result.groups is None else len(result.groups))
-    for name, values in (("value", result.values), ("count", result.counts), ("stderr", result.stderr)):
-        if values is not None:
-            columns[name] = values.ravel()
-    return pandas.DataFrame(columns)
+    few = rests_on_few(result)
+    arrays = {"value": result.values, "count": result.counts, "stderr": result.stderr, "few": few}
+    columns |= {name: values.ravel() for name, values in arrays.items() if values is not None}
+    group = np.repeat(np.arange(few.size // d), d)
+    return pandas.DataFrame(columns).iloc[np.lexsort((few.ravel(), group))]
 
 
 def local_frame(local: "LocalExplanations", layout: LocalLayout) -> Any:
@@ -91,6 +114,7 @@ def importance_dict(importance: "Importance", k: int | None) -> dict[str, Any]:
         features = [{name: to_json(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
         groups.append({"group": to_json(label), "explanations": number, "features": features})
     settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink", "of")}
+    settings["min_count"] = importance.min_count or 1  # by default nothing is hidden, as with 1
     return settings | {"unexplained_names": list(importance.unexplained_names), "groups": groups}
 
 

@@ -25,7 +25,7 @@ class Importance(Saved):
     Attributes
     ----------
     values : ndarray of shape (d,) or (n_groups, d)
-        The importance; 0 for a feature that fewer than `min_count` explanations use.
+        The importance; 0 for a feature that fewer than `min_count` explanations use, if it is given.
     counts : ndarray of int, same shape
         |E(c_i)|: number of explanations that use the feature (with the requested sign). The fewer, the noisier the
         value; 0 means that no explanation selected the feature; nothing else is known about it.
@@ -40,13 +40,16 @@ class Importance(Saved):
         Names of the columns.
     kind, sign, of : str
         As passed to `LocalExplanations.importance`.
-    min_count : int
-        Values of features with lower `counts` are hidden.
+    min_count : int or None
+        Values of features with lower `counts` are hidden. None: no value is hidden, but features that few explanations
+        use are listed after the others; see `top`.
     skewness : ndarray, same shape, or None
         Skewness of the sample behind each mean (adjusted Fisher-Pearson, G_1), for `interval`; NaN if unknown.
     shrink : bool
         Whether the values are shrunk. `stderr` is then approximately the square root of their mean squared error under
         the model of the shrinkage; `skewness` is None.
+    effective : ndarray, same shape, or None
+        Effective number of explanations behind each mean, if they have different weights: (sum v)^2 / sum v^2.
     unexplained_names : tuple of str
         Names of targets without explanations, if the groups are targets with names: such as classes that the model
         never predicts, which are in no group.
@@ -62,10 +65,11 @@ class Importance(Saved):
     feature_names: tuple[str, ...] | None
     kind: str
     sign: str
-    min_count: int = 1
+    min_count: int | None = None
     skewness: Array | None = None
     shrink: bool = False
     of: str = "weights"
+    effective: Array | None = None
     unexplained_names: tuple[str, ...] = ()
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
@@ -118,7 +122,8 @@ class Importance(Saved):
         freedom; for "mean_abs" and "mean" all explanations of the group. Such samples have a long tail of large
         contributions, for which Student's intervals are too low; Hall's transformation of t corrects them for
         skewness. Each interval covers its own feature, not all features jointly, and assumes independent explanations;
-        use `evaluation.interval_by_blocks` for dependent ones.
+        use `evaluation.interval_by_blocks` for dependent ones. If explanations have different weights, their effective
+        number takes the place of their number.
 
         Parameters
         ----------
@@ -157,6 +162,7 @@ class Importance(Saved):
         from scipy.special import stdtrit  # imported here: at the top, most of the time of `import normlime_fast`
 
         n = self.counts if self.kind == "normlime" else np.broadcast_to(self.explanations[..., None], self.counts.shape)
+        n = n if self.effective is None else self.effective
         t = -stdtrit(n - 1.0, (1 - level) / 2)
         spread = np.where(self.counts < 2, np.nan, self.stderr)
         skewness = 0.0 if self.skewness is None else np.nan_to_num(self.skewness)
@@ -166,11 +172,15 @@ class Importance(Saved):
     def top(self, k: int = 10) -> list[export.Ranked]:
         """Return the k most important features, per group if there are groups, by descending |value|.
 
+        By default, features that few explanations use come after the others, whatever their value: those with a count
+        below 5, or below a hundredth of the explanations of the group. The mean of so few explanations says little. So
+        do all tables and plots, which mark them. ``importance(min_count=1)`` ranks all features alike.
+
         Parameters
         ----------
         k : int, default 10
-            Largest number of features per group. Features that no explanation uses, or fewer than `min_count`, are left
-            out. Equal values keep the features' order.
+            Largest number of features per group. Features that no explanation uses, or fewer than `min_count` if it is
+            given, are left out. Equal values keep the features' order.
 
         Returns
         -------
@@ -195,8 +205,8 @@ class Importance(Saved):
     def to_frame(self, layout: Layout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame of all features, including those that `min_count` hides.
 
-        Tables of the same features thus have the same rows; ``frame[frame["count"] >= importance.min_count]`` has the
-        features that `top` ranks.
+        Features that few explanations use come after the others of their group, as in `top`. The index has the order of
+        the columns: ``frame.sort_index()`` restores it.
 
         Parameters
         ----------
@@ -207,8 +217,9 @@ class Importance(Saved):
         Returns
         -------
         pandas.DataFrame
-            "long" has the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, and ``stderr``
-            (if the kind is a mean), in the order of groups and features.
+            "long" has the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, ``stderr`` (if
+            the kind is a mean), and ``few``, True for features that come after the others because few explanations use
+            them. "wide" has the features in the order of the columns.
 
         Raises
         ------
@@ -221,9 +232,9 @@ class Importance(Saved):
         --------
         >>> import normlime_fast as nlf
         >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance("l2").to_frame()
-           feature     value  count
-        0        0  1.000000      1
-        1        1  3.605551      2
+           feature     value  count    few
+        0        0  1.000000      1  False
+        1        1  3.605551      2  False
         >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], groups=["a", "b"]).importance().to_frame("wide").loc["b"].tolist()
         [0.25, 2.25]
         """
@@ -297,9 +308,9 @@ class Importance(Saved):
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        arrays = {name: getattr(self, name) for name in ("values", "counts", "stderr", "explanations", "skewness")}
+        scores = ("values", "counts", "stderr", "explanations", "skewness", "effective")
         names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names")
-        header = {name: getattr(self, name) for name in names}
+        arrays, header = ({name: getattr(self, name) for name in fields} for fields in (scores, names))
         return arrays | {"groups": groups}, {"groups": labels, **header}
 
     def _validate(self) -> None:
@@ -308,6 +319,8 @@ class Importance(Saved):
     @classmethod
     def _from_fields(cls, version: int, arrays: dict[str, Any], header: dict[str, Any]) -> Self:
         groups = labels_in(arrays.pop("groups", None), header.pop("groups"))
+        if version < 4 and header.get("min_count") == 1:  # was the default
+            header["min_count"] = None
         result = cls(**{"stderr": None} | arrays, groups=groups, **header)
         result._validate()
         counts, explanations = (as_counts(arrays[name], name) for name in ("counts", "explanations"))

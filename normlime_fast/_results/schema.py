@@ -33,6 +33,10 @@ def _is_positive(value: Any) -> bool:
     return _is_count(value) and bool(value)
 
 
+def _is_positive_or_none(value: Any) -> bool:
+    return value is None or _is_positive(value)
+
+
 def _is_flag(value: Any) -> bool:
     return type(value) is bool
 
@@ -62,6 +66,12 @@ _TERMS = Field(_FLOAT, (("weights",),), optional=True)
 _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
+
+_ROW_WEIGHTS = {
+    "row_weights": Field(_FLOAT, (("groups", 2, "features", 2),), optional=True),
+    "group_weights": Field(_FLOAT, (("groups", 2),), optional=True),
+    "unit": Field(_FLOAT, ((),), optional=True),
+}
 
 _LOCAL_1 = FileSchema(
     {
@@ -112,7 +122,11 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         1: _IMPORTANCE_1,
         2: _IMPORTANCE_2,
         3: _IMPORTANCE_3,
-        4: _extended(_IMPORTANCE_3, {}, _OF),
+        4: _extended(
+            _IMPORTANCE_3,
+            {"effective": Field(_FLOAT, _SCORES, optional=True)},
+            {"min_count": _is_positive_or_none, **_OF},
+        ),
     },
     "ImportanceStatistics": {
         version: FileSchema(
@@ -120,9 +134,10 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
                 "sums": Field(_FLOAT, (("groups", 2, "features", sums),)),
                 "explanations": Field(_INTEGER, (("groups",),)),
                 "groups": _GROUPS,
+                **arrays,
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, since in ((1, 5, {}), (2, 7, {}), (3, 7, _OF))
+        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _ROW_WEIGHTS, _OF))
     },
 }

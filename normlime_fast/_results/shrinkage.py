@@ -51,7 +51,8 @@ def shrunk(values: Array, stderr: Array, counts: Array) -> tuple[Array, Array]:
     Smyth, "Linear models and empirical Bayes methods for assessing differential expression in microarray experiments",
     Statistical Applications in Genetics and Molecular Biology 3 (2004).
     """
-    used = np.flatnonzero((counts > 0) & (values > 0))  # tiny contributions can underflow
+    unknown = (counts > 1) & np.isnan(stderr)  # squares of tiny contributions can underflow, and so can values
+    used = np.flatnonzero((counts > 0) & (values > 0) & ~unknown)
     n = counts[used].astype(np.float64)
     own = n - 1.0
     degrees = own.sum()

@@ -1,5 +1,6 @@
 """Mergeable sums over local explanations, and the importances that follow from them."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, get_args
@@ -10,11 +11,13 @@ from numpy.typing import ArrayLike
 from normlime_fast._checks import (
     Array,
     as_array,
-    as_count,
     as_flag,
     as_labels,
+    as_min_count,
+    as_row_weights,
     check_unmasked,
     ignoring_float_errors,
+    outer_level,
     short_repr,
 )
 from normlime_fast._inputs.labels import unified
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED, _CUBED = range(aggregation.SUMS)
+_UNDERFLOWN = 1e-290  # sums of squares and cubes below it have lost digits, since their terms may be subnormal or 0
 _SKEWED = 1e-8  # variance over mean square; below it, sums of cubes are only rounding errors
 
 
@@ -74,6 +78,13 @@ class ImportanceStatistics(Saved):
         Names of the columns.
     of : {"weights", "contributions"}
         What is summed: w stands for either.
+    row_weights : ndarray of shape (n_groups, 2, d, 2), or None
+        If explanations have different weights v of their own: sum of v and of v^2 over the terms of `sums`, which are
+        then sums of v times each term, except for the number of weights. None if all v are equal.
+    group_weights : ndarray of shape (n_groups, 2), or None
+        Sum of v and of v^2 over the explanations of each group.
+    unit : float
+        What v is divided by: the largest v so far; 1 if explanations have no weights of their own.
     unexplained_names : tuple of str
         Names of targets without explanations, if the groups are targets with names.
     """
@@ -85,6 +96,9 @@ class ImportanceStatistics(Saved):
     groups: Array | None = None
     feature_names: tuple[str, ...] | None = None
     of: str = "weights"
+    row_weights: Array | None = None
+    group_weights: Array | None = None
+    unit: float = 1.0
     unexplained_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -99,6 +113,10 @@ class ImportanceStatistics(Saved):
         TypeError, ValueError
             If `other` is of another type, the two differ in features, only one has groups, or their labels are of
             different kinds (numbers, strings, bools, dates) or mix floats with ints above 2**53.
+
+        Notes
+        -----
+        Explanations without weights of their own have the weight 1 beside those that have.
 
         Examples
         --------
@@ -116,26 +134,41 @@ class ImportanceStatistics(Saved):
             raise ValueError("merge needs statistics of the same features, got different feature_names")
         if self.of != other.of:
             raise ValueError(f"merge needs sums of the same, got {self.of} and {other.of}")
+        if (self.groups is None) != (other.groups is None):
+            raise ValueError("merge needs groups in both statistics or in neither, got them in one")
+        parts = self._totals(other), other._totals(self)
+        unit = max(self.unit, other.unit)
         if self.groups is None or other.groups is None:
-            if self.groups is not other.groups:
-                raise ValueError("merge needs groups in both statistics or in neither, got them in one")
-            counts, other_counts = (as_counts(part.explanations, "explanations") for part in (self, other))
-            return replace(self, sums=self.sums + other.sums, explanations=counts + other_counts)
+            added = {name: array + parts[1][name] for name, array in parts[0].items()}
+            return replace(self, unit=unit, **added)
         labels, other_labels = unified(self.groups, other.groups, "merge needs")
         groups = np.unique(np.concatenate([labels, other_labels]))
-        sums = np.zeros((len(groups), *self.sums.shape[1:]))
-        explanations = np.zeros(len(groups), np.int64)
-        for part_labels, part in ((labels, self), (other_labels, other)):
+        added = {name: np.zeros((len(groups), *array.shape[1:]), array.dtype) for name, array in parts[0].items()}
+        for part_labels, part in ((labels, parts[0]), (other_labels, parts[1])):
             rows = np.searchsorted(groups, part_labels)
-            sums[rows] += part.sums
-            explanations[rows] += as_counts(part.explanations, "explanations")
+            for name, array in part.items():
+                added[name][rows] += array
         names = dict.fromkeys([*self.unexplained_names, *other.unexplained_names])
         unexplained = tuple(name for name in names if name not in groups.tolist())
-        return replace(self, sums=sums, explanations=explanations, groups=groups, unexplained_names=unexplained)
+        return replace(self, groups=groups, unit=unit, unexplained_names=unexplained, **added)
+
+    def _totals(self, other: "ImportanceStatistics") -> dict[str, Any]:
+        """Return what a merge with `other` adds: sums with the weights of rows in one unit, unless all are equal."""
+        totals = {"sums": self.sums, "explanations": as_counts(self.explanations, "explanations")}
+        if self.row_weights is None and other.row_weights is None and self.unit == other.unit:
+            return totals
+        factor = self.unit / max(self.unit, other.unit)
+        row_weights, group_weights = self.row_weights, self.group_weights
+        if row_weights is None or group_weights is None:  # all are 1, in this unit
+            row_weights, group_weights = (np.stack([n, n], -1) for n in (self.sums[..., _COUNT], self.explanations))
+        sums = self.sums * factor
+        sums[..., _COUNT] = self.sums[..., _COUNT]
+        powers = np.array([factor, factor * factor])
+        return totals | {"sums": sums, "row_weights": row_weights * powers, "group_weights": group_weights * powers}
 
     @ignoring_float_errors
     def importance(
-        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int = 1, shrink: bool = False
+        self, kind: Kind = "normlime", sign: Sign = "absolute", min_count: int | None = None, shrink: bool = False
     ) -> Importance:
         """Compute an importance from the sums.
 
@@ -149,11 +182,13 @@ class ImportanceStatistics(Saved):
         sign : {"absolute", "positive", "negative", "net"}
             Weights to count: all, the positive or the negative ones; "net" is the positive minus the negative
             contributions, over the number of both. The signed kinds "mean" and "sum" keep the sign of the weights.
-        min_count : int, default 1
+        min_count : int, optional
             Features that fewer explanations use (of the group, with a weight of the requested sign) are hidden: their
             value is 0 and their stderr NaN; `counts` are unchanged. "normlime" averages only over the explanations that
-            use a feature: a word that was used once with a large weight can therefore rank above one that was used 500
-            times.
+            use a feature: a word that was used once with a large weight can therefore have a higher value than one that
+            was used 500 times. By default nothing is hidden, but features that few explanations use, fewer than 5 or a
+            hundredth of those of the group, are listed after the others; see `Importance.top`. With 1, all are listed
+            by their value.
         shrink : bool, default False
             Shrinks the value of each feature toward those of features of the group that are used about as often, by
             empirical Bayes: the noisier a value, the more it moves. Values stay as they are in a group in which no
@@ -173,6 +208,12 @@ class ImportanceStatistics(Saved):
         TypeError
             If `min_count` is not an integer, or `shrink` not a bool.
 
+        Warns
+        -----
+        UserWarning
+            If all weights of a group are so small, below about 1e-145, that their squares underflow: its "l2" is then
+            too small. Standard errors are NaN wherever squares underflow.
+
         References
         ----------
         For `shrink`: Fay and Herriot, "Estimates of income for small places", Journal of the American Statistical
@@ -190,42 +231,74 @@ class ImportanceStatistics(Saved):
         >>> statistics.importance(min_count=2).values
         array([0.   , 2.125])
         """
-        min_count, formula = as_count(min_count, "min_count"), as_formula(kind, sign, shrink)
+        result = self._importance(kind, sign, min_count, shrink)
+        self._warn_of_small(_FORMULAS[kind])
+        return result
+
+    def _importance(self, kind: Kind, sign: Sign, min_count: int | None = None, shrink: bool = False) -> Importance:
+        """`importance`, without a warning."""
+        min_count, formula = as_min_count(min_count), as_formula(kind, sign, shrink)
         used = [float(sign != "negative"), float(sign != "positive")]
         totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
         counts = totals[..., _COUNT]
         if formula.signed or sign == "net":
             used[1] = -used[1]
         values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
+        if self.group_weights is not None and not formula.over:
+            values = values * (self.explanations.sum() / self.group_weights[:, 0].sum())  # of a mean weight of 1
         if formula.root:
             values = np.sqrt(values)
         stderr, skewness, explanations = None, None, as_counts(self.explanations, "explanations")
+        effective = None
         if formula.over and formula.powers:
             n = counts if formula.over == "weights" else np.broadcast_to(explanations[:, None], counts.shape)
             squares, cubes = formula.powers
-            cubed = np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
-            values, stderr, skewness = _mean_and_spread(values, totals[..., squares], cubed, n)
+            squared, cubed = totals[..., squares], np.tensordot(used, self.sums[..., cubes], axes=(0, 1))
+            if self.row_weights is not None and self.group_weights is not None:
+                of_group = np.broadcast_to(self.group_weights[:, None], (*counts.shape, 2))
+                of_weights = np.tensordot(np.abs(used), self.row_weights, axes=(0, 1))
+                n, factor = _effective(of_weights if formula.over == "weights" else of_group)
+                values, squared, cubed, effective = values * factor, squared * factor, cubed * factor, n
+            values, stderr, skewness = _mean_and_spread(values, squared, cubed, n)
+            lost = (totals[..., formula.powers] < _UNDERFLOWN) & (counts > 0)[..., None]
+            stderr, skewness = np.where(lost[..., 0], np.nan, stderr), np.where(lost[..., 1], np.nan, skewness)
             if shrink:
                 skewness = None
-                for row, of_group in enumerate(zip(values, stderr, counts, strict=True)):
-                    values[row], stderr[row] = shrunk(*of_group)
-        if min_count > 1:
+                for row, of_each in enumerate(zip(values, stderr, n, strict=True)):
+                    values[row], stderr[row] = shrunk(*of_each)
+        if min_count is not None and min_count > 1:
             hidden = counts < min_count
             values = np.where(hidden, 0.0, values)
             stderr, skewness = (None if a is None else np.where(hidden, np.nan, a) for a in (stderr, skewness))
         if self.groups is None:
             values, counts, explanations = values[0], counts[0], explanations.reshape(())
-            stderr, skewness = (None if a is None else a[0] for a in (stderr, skewness))
+            stderr, skewness, effective = (None if a is None else a[0] for a in (stderr, skewness, effective))
         counts = counts.astype(np.int64)
-        fields = self.groups, self.feature_names, kind, sign, min_count
-        result = Importance(values, counts, stderr, explanations, *fields, skewness, bool(shrink), self.of)
-        return replace(result, unexplained_names=self.unexplained_names)
+        asked = kind, sign, min_count
+        spread = skewness, bool(shrink), self.of, effective
+        fields = self.groups, self.feature_names, *asked, *spread, self.unexplained_names
+        return Importance(values, counts, stderr, explanations, *fields)
+
+    def _warn_of_small(self, formula: _Formula) -> None:
+        """Warn of groups in which the squares that a kind needs underflow for all features."""
+        squares = formula.powers[0] if formula.powers else formula.sum
+        if squares not in (_NORMALISED_SQUARED, _SQUARED):
+            return
+        used = self.sums[..., _COUNT].any(axis=(1, 2))
+        small = np.flatnonzero(used & (self.sums[..., squares].sum(axis=1) < _UNDERFLOWN).all(axis=1))
+        if small.size:
+            where = "" if self.groups is None else f" of group {short_repr(self.groups[small[0]], str)}"
+            where += f" and {small.size - 1} more" if small.size > 1 else ""
+            lost = "l2 is too small" if formula.root else "standard errors are NaN"
+            text = f"squares of the weights{where} underflow: {lost}; rescale the model's output"
+            warnings.warn(text, stacklevel=outer_level())
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        arrays = {"sums": self.sums, "explanations": self.explanations, "groups": groups}
+        arrays = {name: getattr(self, name) for name in ("sums", "explanations", "row_weights", "group_weights")}
+        unit = None if self.unit == 1.0 else np.array(self.unit)
         header = {name: getattr(self, name) for name in ("feature_names", "of", "unexplained_names")}
-        return arrays, {"groups": labels, **header}
+        return arrays | {"groups": groups, "unit": unit}, {"groups": labels, **header}
 
     def _validate(self) -> None:
         validate_statistics(self)
@@ -236,7 +309,8 @@ class ImportanceStatistics(Saved):
         if version == 1:
             unknown = np.where(arrays["sums"][..., :1] > 0, np.nan, 0.0)
             arrays["sums"] = np.concatenate([arrays["sums"], unknown, unknown], axis=-1)
-        result = cls(**arrays, groups=groups, **header)
+        unit = arrays.pop("unit", None)
+        result = cls(**arrays, groups=groups, unit=1.0 if unit is None else float(unit), **header)
         result._validate()
         return replace(result, explanations=as_counts(result.explanations, "explanations"))
 
@@ -276,20 +350,36 @@ def _mean_and_spread(total: Array, squares: Array, cubes: Array, n: Array) -> tu
     return mean, np.sqrt(variance), np.where(flat & (n > 2), 0.0, np.clip(skewness, -np.sqrt(n), np.sqrt(n)))
 
 
+def _effective(sums: Array) -> tuple[Array, Array]:
+    """Effective number of explanations from sums (..., 2) of their weights v and of v^2, and its quotient by sum v."""
+    total, squares = sums[..., 0], sums[..., 1]
+    n = np.divide(total * total, squares, out=np.zeros_like(total), where=squares > 0)
+    return n, np.divide(n, total, out=np.zeros_like(total), where=total > 0)
+
+
 @ignoring_float_errors
 def aggregate(
-    weights: Any, groups: ArrayLike | None = None, *, feature_names: Iterable[str] | None = None
+    local_weights: Any,
+    groups: ArrayLike | None = None,
+    *,
+    feature_names: Iterable[str] | None = None,
+    weights: ArrayLike | None = None,
 ) -> ImportanceStatistics:
     """Sum the weights of local explanations in one pass (Eq. 3, 4, 6 and 9).
 
     Parameters
     ----------
-    weights : csr_array of shape (n, d), or anything csr_array takes
-        One row per explanation. Zeros, stored or not, are features that the explanation does not use.
+    local_weights : csr_array of shape (n, d), or anything csr_array takes
+        Weights of the features, one row per explanation. Zeros, stored or not, are features that the explanation does
+        not use.
     groups : array_like of shape (n,), optional
         A label for every explanation, such as the class that it explains.
     feature_names : iterable of str, optional
         Names of the d columns.
+    weights : array_like of shape (n,), optional
+        How much each explanation counts, such as the survey weight or the exposure of its row: at least 0, and not all
+        0. Means become weighted means, and their standard errors and intervals are those of the effective number of
+        explanations, (sum v)^2 / sum v^2 (Kish). Only ratios matter: weights that are all equal give the same as none.
 
     Returns
     -------
@@ -298,8 +388,9 @@ def aggregate(
     Raises
     ------
     TypeError, ValueError
-        If the weights are not a finite 2-D matrix of numbers below 1e100, `groups` has another length, or the sums,
-        112 bytes per column and group, would be very large compared with the weights.
+        If `local_weights` is not a finite 2-D matrix of numbers below 1e100, `groups` or `weights` has another length,
+        `weights` are negative or all 0, or the sums, 112 bytes per column and group, would be very large compared with
+        the matrix.
 
     References
     ----------
@@ -311,17 +402,22 @@ def aggregate(
     >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().values
     array([0.25 , 2.125])
     """
-    matrix = _as_csr(weights)
+    matrix = _as_csr(local_weights)
     names = None if feature_names is None else tuple(map(str, feature_names))
     labels = None if groups is None else as_labels(groups, "groups", matrix.shape[0], "explanation")
-    return sum_weights(matrix, labels, names)
+    return sum_weights(
+        matrix, labels, names, None if weights is None else as_row_weights(weights, matrix.shape[0], "explanation")
+    )
 
 
 @ignoring_float_errors
 def sum_weights(
-    matrix: "csr_array", groups: Array | None, names: tuple[str, ...] | None = None
+    matrix: "csr_array",
+    groups: Array | None,
+    names: tuple[str, ...] | None = None,
+    row_weights: Array | None = None,
 ) -> ImportanceStatistics:
-    """`aggregate` a matrix that is known to hold numbers, with one sortable label per row."""
+    """`aggregate` a matrix that is known to hold numbers, with one sortable label, and weight if any, per row."""
     n, d = matrix.shape
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
@@ -331,14 +427,18 @@ def sum_weights(
         labels, codes, explanations = _coded(groups)
     check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
     matrix, columns = narrowed(matrix)
-    sums = _summed(matrix, codes, len(explanations))
+    unit = 1.0 if row_weights is None else float(row_weights.max()) or 1.0
+    if row_weights is None or (row_weights == unit).all():
+        sums, of_groups = _summed(matrix, codes, len(explanations)), None
+    else:
+        sums, of_groups = _weighted_sums(matrix, codes, len(explanations), row_weights / unit)
     if columns is not None:
-        narrow, sums = (
-            sums,
-            np.zeros((*sums.shape[:2], d, aggregation.SUMS)),
-        )  # unwritten pages take no memory
+        narrow, sums = sums, np.zeros((*sums.shape[:2], d, sums.shape[3]))  # unwritten pages take no memory
         sums[:, :, columns] = narrow[:, :, :-1]
-    return ImportanceStatistics(sums, explanations, labels, names)
+    if of_groups is None:
+        return ImportanceStatistics(sums, explanations, labels, names, unit=unit)
+    sums, of_rows = (np.ascontiguousarray(part) for part in np.split(sums, [aggregation.SUMS], axis=-1))
+    return ImportanceStatistics(sums, explanations, labels, names, "weights", of_rows, of_groups, unit)
 
 
 def _coded(groups: Array) -> tuple[Array, Array, Array]:
@@ -367,6 +467,24 @@ def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
     if status == aggregation.LARGE:
         _check_size(matrix.data)
     return sums
+
+
+def _weighted_sums(matrix: "csr_array", codes: Array, n_groups: int, row_weights: Array) -> tuple[Array, Array]:
+    """Sums (n_groups, 2, d, 9): those of `_summed` with weights v of the rows, then of v and v^2; and both by group."""
+    n, d = matrix.shape
+    matrix = _tidied(matrix)
+    matrix.eliminate_zeros()
+    if matrix.nnz:
+        _check_size(matrix.data)
+    row = np.repeat(np.arange(n), np.diff(matrix.indptr))
+    cell = (2 * codes[row] + (matrix.data < 0)) * d + matrix.indices
+    size, v = np.abs(matrix.data), row_weights[row]
+    gamma = size / np.bincount(row, size, n)[row]
+    terms = [gamma * size, (gamma * size) ** 2, size, size**2, (gamma * size) ** 3, size**3, np.ones_like(size), v]
+    table = [np.bincount(cell, v * term, n_groups * 2 * d) for term in terms]
+    counts = np.bincount(cell, v > 0, n_groups * 2 * d)
+    of_groups = [np.bincount(codes, term, n_groups) for term in (row_weights, row_weights**2)]
+    return np.stack([counts, *table], axis=-1).reshape(n_groups, 2, d, -1), np.stack(of_groups, axis=-1)
 
 
 def _tidied(matrix: "csr_array") -> "csr_array":

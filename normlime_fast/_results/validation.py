@@ -104,13 +104,18 @@ def validate_importance(result: "Importance") -> None:
         raise ValueError(
             f"shrink needs kind normlime, a sign other than net and no skewness, got {result.kind!r}, {result.sign!r}"
         )
+    if result.effective is not None and (result.stderr is None or result.effective.shape != result.values.shape):
+        raise ValueError(f"effective must have the shape of values, {result.values.shape}, where there is stderr")
+    if result.effective is not None and not ((result.effective >= 0) & (result.effective < np.inf)).all():
+        raise ValueError("effective must be finite and at least 0")
     if np.isnan(result.values).any():
         raise ValueError("values must not be NaN")
     if not ((result.counts >= 0) & (result.counts <= result.explanations[..., None])).all():
         raise ValueError("counts must be from 0 to the number of explanations")
     as_counts(result.explanations, "explanations")
-    hidden = result.counts < result.min_count
-    if result.min_count > 1 and (
+    least = result.min_count or 1
+    hidden = result.counts < least
+    if least > 1 and (
         result.values[hidden].any() or (result.stderr is not None and (result.stderr[hidden] >= 0).any())
     ):
         raise ValueError("values must be 0, and stderr NaN, where counts are below min_count")
@@ -137,6 +142,14 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
         raise ValueError(f"feature_names must have {result.sums.shape[2]} names, got {len(result.feature_names)}")
     if not ((result.sums >= 0) | (np.isnan(result.sums) & (np.arange(result.sums.shape[3]) >= 5))).all():
         raise ValueError("sums must be at least 0")
+    if (result.row_weights is None) != (result.group_weights is None):
+        raise ValueError("row_weights and group_weights must both be there, or neither")
+    if not 0.0 < result.unit < np.inf:
+        raise ValueError(f"unit must be finite and larger than 0, got {result.unit}")
+    for name in ("row_weights", "group_weights"):
+        array = getattr(result, name)
+        if array is not None and not ((array >= 0) & (array < np.inf)).all():
+            raise ValueError(f"{name} must be finite and at least 0")
     as_counts(result.explanations, "explanations")
     counts = result.sums[..., 0]
     if (counts != np.floor(counts)).any() or not (counts.sum(axis=1) <= result.explanations[:, None]).all():

@@ -2,7 +2,7 @@
 
 The functions take results of this package or (except for intervals) plain arrays of others, and models as callables.
 Each returns a small frozen object of arrays with `to_frame()` and (except for intervals) `summary()`. Features are
-ranked by |value|, as in `Importance.top`; a value of 0 means that no explanation uses the feature.
+ranked by |value|, as in `Importance.top` with ``min_count=1``; a value of 0 means that no explanation uses the feature.
 """
 
 from normlime_fast.evaluation._ablation import Ablation, class_ablation

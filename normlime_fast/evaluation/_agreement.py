@@ -240,7 +240,7 @@ def split_half(
             order = order[np.argsort(first[order], kind="stable")]
             half = np.empty_like(order)
             half[order] = np.arange(len(order)) % 2
-            importance = sum_weights(weights, half[position] * len(groups) + codes).importance(kind, sign, min_count)
+            importance = sum_weights(weights, half[position] * len(groups) + codes)._importance(kind, sign, min_count)
             values = np.full((2 * len(groups), weights.shape[1]), np.nan)  # NaN for a group missing from a half
             values[importance.groups] = np.abs(importance.values)
             yield values.reshape(2, len(groups), -1)

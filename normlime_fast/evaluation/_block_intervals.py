@@ -55,7 +55,7 @@ class BlockIntervals:
         -------
         pandas.DataFrame
             With the columns ``group`` (if there are groups), ``feature``, ``value``, ``count``, ``blocks``, ``stderr``
-            by blocks, ``low`` and ``high``.
+            by blocks, ``low``, ``high`` and ``few``.
 
         Raises
         ------
@@ -63,7 +63,8 @@ class BlockIntervals:
             If pandas is not installed.
         """
         frame = self.importance.to_frame().drop(columns="stderr", errors="ignore")
-        return frame.assign(**{name: getattr(self, name).ravel() for name in ("blocks", "stderr", "low", "high")})
+        few, names = frame.pop("few"), ("blocks", "stderr", "low", "high")
+        return frame.assign(**{name: getattr(self, name).ravel()[frame.index] for name in names}, few=few)
 
     def __repr__(self) -> str:
         n_blocks = counted(int(self.blocks.max()), "block")
@@ -77,7 +78,7 @@ def interval_by_blocks(
     *,
     kind: Kind = "normlime",
     sign: Sign = "absolute",
-    min_count: int = 1,
+    min_count: int | None = None,
 ) -> BlockIntervals:
     """Return confidence intervals of the importance of all blocks, assuming only that blocks are independent.
 
@@ -143,7 +144,7 @@ def interval_by_blocks(
     if kind in _ROOTS:
         low, high = np.sqrt(np.maximum(low, 0.0)), np.sqrt(np.maximum(high, 0.0))
         stderr = stderr / (2 * np.sqrt(mean * merged.explanations[:, None]))
-    hidden = (n_blocks < 2) | (counts.sum(axis=0) < importance.min_count)
+    hidden = (n_blocks < 2) | (counts.sum(axis=0) < (importance.min_count or 1))
     low, high, stderr, freedom = (np.where(hidden, np.nan, a) for a in (low, high, stderr, freedom))
     if merged.groups is None:
         low, high, stderr, n_blocks, freedom = (a[0] for a in (low, high, stderr, n_blocks, freedom))
@@ -158,6 +159,8 @@ def _as_blocks(blocks: Any) -> list[ImportanceStatistics]:
     for i, part in enumerate(parts):
         if not isinstance(part, ImportanceStatistics):
             raise TypeError(f"blocks[{i}] {expected}, got {short_repr(part)}")
+        if part.row_weights is not None or part.unit != parts[0].unit:
+            raise ValueError(f"blocks must not have weights of rows, got some in blocks[{i}]")
     if not parts:
         raise ValueError("blocks must be at least 1, better 10, got 0")
     return parts
@@ -169,7 +172,7 @@ def _by_block(
     """Return numerator, denominator and number of explanations in use, for every block, group and feature."""
     explanations = np.concatenate([part.explanations for part in parts])
     sums, rows = np.concatenate([part.sums for part in parts]), np.arange(len(explanations))
-    result = ImportanceStatistics(sums, explanations, rows).importance(kind, sign)  # one group per block and group
+    result = ImportanceStatistics(sums, explanations, rows)._importance(kind, sign)  # one group per block and group
     size = result.counts if kind == "normlime" else np.broadcast_to(explanations[:, None], result.counts.shape)
     total = result.values**2 if kind in _ROOTS else result.values if result.stderr is None else result.values * size
     labels = np.array([0]) if merged.groups is None else merged.groups
@@ -192,6 +195,8 @@ def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
     shares = sizes / np.where(size > 0, size, 1.0)
     mean = totals.sum(axis=0) / np.where(size > 0, size, 1.0)
     residuals = totals / np.where(size > 0, size, 1.0) - mean * shares
+    largest = np.frexp(np.abs(residuals).max(axis=0))[1]
+    residuals = np.ldexp(residuals, -largest)  # exact, so that squares of tiny ones do not underflow
     squares = shares**2
     sum_of_squares = squares.sum(axis=0)
     others = np.maximum(sum_of_squares - squares, 0.0)  # rounding can make it slightly negative
@@ -202,4 +207,4 @@ def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
     third = (residuals**3).sum(axis=0) / np.where(spread > 0, spread, 1.0) ** 1.5
     factor = np.sqrt(n * (n - 1.0)) / np.maximum(n - 2.0, 1.0)  # as in the adjusted skewness G_1
     skew = np.where(n > 3.0 - 1e-9, np.clip(factor * third, -1.0, 1.0), 0.0)  # n = 3 may be rounded down
-    return mean, np.sqrt(variance), n - 1.0, skew
+    return mean, np.ldexp(np.sqrt(variance), largest), n - 1.0, skew

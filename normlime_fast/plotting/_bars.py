@@ -7,6 +7,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, as_count, short_repr
 from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.export import rests_on_few
 from normlime_fast._results.importance import Importance
 from normlime_fast._types import Kind
 from normlime_fast.plotting import _common
@@ -48,12 +49,12 @@ def bars(importance: Importance, k: int = 10, ax: "Axes | None" = None) -> "Axes
     """
     _common.require_importance(importance, "bars", False, "group_bars")
     k = as_count(k, "k")
-    columns = _common.used_columns(importance.values, importance.counts, importance.min_count, k)
+    columns, few = _common.ranked_columns(importance, k)
     ax = _common.axes_for(ax, len(columns))
     low, high = _common.interval_of(importance)
     _common.draw_bars(ax, importance.values[columns], low[columns], high[columns])
-    axis = _common.how_many(len(columns), importance.values.size)
-    _common.name_rows(ax, _common.labels_of(importance.feature_names, columns), axis)
+    axis = _common.how_many(len(columns), importance.values.size, few)
+    _common.name_rows(ax, _common.labels_of(importance.feature_names, columns, few=few), axis)
     n = int(importance.explanations)
     _write_counts(ax, importance.counts[columns], f"uses in {n:,} explanation{'s' * (n != 1)}")
     ax.set_xlabel(_common.quantity_of(importance, lines=True))
@@ -103,11 +104,13 @@ def group_bars(
     if not isinstance(features, str) or features not in ("shared", "own"):
         raise ValueError(f'features must be "shared" or "own", got {short_repr(features)}')
     groups = _common.groups_of(importance)
-    values, counts, min_count = importance.values, importance.counts, importance.min_count
+    values, counts = importance.values, importance.counts
     if features == "shared":
-        columns = [_common.used_columns(values, counts, min_count, k)] * len(groups)
+        chosen = [_common.ranked_columns(importance, k)] * len(groups)
     else:
-        columns = [_common.used_columns(*of_group, min_count, k) for of_group in zip(values, counts, strict=True)]
+        used = counts >= (importance.min_count or 1), rests_on_few(importance)
+        chosen = [_common.largest_columns(*of_group, k) for of_group in zip(values, *used, strict=True)]
+    columns = [of_group for of_group, _ in chosen]
     panels = _common.as_many_axes(axes, len(groups), "group")
     per_row, made = len(groups), panels is None
     if panels is None:
@@ -117,12 +120,12 @@ def group_bars(
         _common.check_unshared(panels, "axes", panels if features == "shared" else ())
     low, high = _common.interval_of(importance)
     limits = _limits(values, low, high, columns)
-    for number, (ax, group, shown_columns) in enumerate(zip(panels, groups, columns, strict=True)):
+    for number, (ax, group, (shown_columns, few)) in enumerate(zip(panels, groups, chosen, strict=True)):
         _common.draw_bars(ax, values[number, shown_columns], low[number, shown_columns], high[number, shown_columns])
         shared = len(ax.get_shared_y_axes().get_siblings(ax)) > 1  # then the figure hides the inner labels
         outer = features == "own" or number % per_row == 0
-        labels = _common.labels_of(importance.feature_names, shown_columns)
-        axis = _common.how_many(len(shown_columns), values.shape[1])
+        labels = _common.labels_of(importance.feature_names, shown_columns, few=few)
+        axis = _common.how_many(len(shown_columns), values.shape[1], few)
         _common.name_rows(ax, labels if outer or shared else [""] * len(labels), axis if outer else None, 3)
         _write_counts(ax, counts[number, shown_columns], None)
         title = f"{group}\nn = {importance.explanations[number]:,}"
@@ -143,7 +146,7 @@ def compare_kinds(
     k: int = 10,
     ax: "Axes | None" = None,
     *,
-    min_count: int = 1,
+    min_count: int | None = None,
 ) -> "Axes":
     """Draw several kinds of importance of the same explanations, each scaled to its largest |value|.
 
@@ -156,8 +159,8 @@ def compare_kinds(
         Number of features: those with the largest scaled |value| in any kind.
     ax : matplotlib Axes, optional
         By default those of a new figure.
-    min_count : int, default 1
-        Hides features that fewer explanations use.
+    min_count : int, optional
+        Hides features that fewer explanations use. By default those that few use come after the others.
 
     Returns
     -------
@@ -191,15 +194,15 @@ def compare_kinds(
     _common.require_importance(results[0], "compare_kinds", None)
     sizes = np.array([np.abs(result.values).max() for result in results])
     scaled = np.array([result.values for result in results]) / np.where(sizes > 0, sizes, 1.0)[:, None]
-    columns = _common.used_columns(scaled, results[0].counts, min_count, k)
+    columns, few = _common.ranked_columns(results[0], k, scaled)
     height = 0.8 / len(kinds)
     ax = _common.axes_for(ax, len(columns) * max(1.0, len(kinds) / 3))
     for number, kind in enumerate(kinds):
         rows = np.arange(len(columns)) - 0.4 + (number + 0.5) * height
         ax.barh(rows, scaled[number, columns], height, color=_common.COLOURS[number], label=kind)
     ax.axvline(0, color=ax.yaxis.label.get_color(), linewidth=0.8)
-    axis = _common.how_many(len(columns), scaled.shape[1])
-    _common.name_rows(ax, _common.labels_of(results[0].feature_names, columns), axis)
+    axis = _common.how_many(len(columns), scaled.shape[1], few)
+    _common.name_rows(ax, _common.labels_of(results[0].feature_names, columns, few=few), axis)
     ax.set_xlabel("importance, divided by the largest |value| of its kind")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="kind")
     return ax

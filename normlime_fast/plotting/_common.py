@@ -3,6 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from normlime_fast._checks import Array, import_optional, short_repr
 from normlime_fast._results import display
 from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.export import NOTE, rests_on_few
 from normlime_fast._results.importance import Importance
 
 if TYPE_CHECKING:
@@ -50,8 +52,9 @@ def require_importance(result: object, function: str, grouped: bool | None, othe
         raise ValueError(f"{function} needs an importance without groups, got {len(result.groups)}; use {other}")
     if grouped and result.groups is None:
         raise ValueError(f"{function} needs an importance with groups, as from by=, got none; use {other}")
-    if not (result.counts >= result.min_count).any():
-        users = "1 explanation uses" if result.min_count == 1 else f"{result.min_count} explanations use"
+    least = result.min_count or 1
+    if not (result.counts >= least).any():
+        users = "1 explanation uses" if least == 1 else f"{least} explanations use"
         raise ValueError(f"{function} needs a feature that at least {users}, got none")
 
 
@@ -71,13 +74,14 @@ def flat(text: object, limit: int = 28) -> str:
     return f"{line[: limit - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{line[-tail:]}"
 
 
-def labels_of(names: tuple[str, ...] | None, columns: Iterable[int], limit: int = 28) -> list[str]:
-    """Return the labels of these features on axes."""
+def labels_of(
+    names: tuple[str, ...] | None, columns: Iterable[int], limit: int = 28, few: Iterable[bool] = ()
+) -> list[str]:
+    """Return the labels of these features on axes; those that rest on `few` explanations are marked."""
     numbers = list(columns)
-    if names is None:
-        return [f"feature {j}" for j in numbers]
-    labels = _distinct_labels([names[j] for j in numbers], numbers, limit)
-    return [label or f"feature {j}" for label, j in zip(labels, numbers, strict=True)]
+    labels = _distinct_labels(["" if names is None else names[j] for j in numbers], numbers, limit)
+    labels = [label or f"feature {j}" for label, j in zip(labels, numbers, strict=True)]
+    return [f"{label}{'*' * mark}" for label, mark in zip_longest(labels, few, fillvalue=False)]
 
 
 def groups_of(importance: Importance, limit: int = 18) -> list[str]:
@@ -97,9 +101,10 @@ def _distinct_labels(texts: list[str], numbers: Sequence[int], limit: int) -> li
     return labels
 
 
-def how_many(drawn: int, d: int) -> str:
-    """Return the number of features drawn, as a label."""
-    return f"{drawn:,} of {d:,} features" if drawn < d else f"all {d:,} features" if d > 1 else "1 feature"
+def how_many(drawn: int, d: int, few: Iterable[bool] = ()) -> str:
+    """Return the number of features drawn, as a label, with a note if some rest on `few` explanations."""
+    text = f"{drawn:,} of {d:,} features" if drawn < d else f"all {d:,} features" if d > 1 else "1 feature"
+    return text + f"\n{NOTE}" * any(few)
 
 
 def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights") -> str:
@@ -152,13 +157,27 @@ def is_signed(result: Importance) -> bool:
     return result.kind in ("mean", "sum") or result.sign == "net"
 
 
-def used_columns(values: Array, counts: Array, min_count: int, k: int) -> Array:
-    """Return the k features in use with the largest |value| in any group, in descending order."""
-    used = counts >= min_count
-    sizes = np.where(used, np.abs(values), -1.0).reshape(-1, values.shape[-1]).max(axis=0)
-    order = np.argsort(-sizes, kind="stable")[:k]
-    columns: Array = order[sizes[order] >= 0]
-    return columns
+def ranked_columns(result: Importance, k: int, values: Array | None = None) -> tuple[Array, list[bool]]:
+    """Return `largest_columns` of the features in use, by their values or others."""
+    used, few = result.counts >= (result.min_count or 1), rests_on_few(result)
+    return largest_columns(result.values if values is None else values, used, few, k)
+
+
+def largest_columns(values: Array, used: Array, few: Array, k: int) -> tuple[Array, list[bool]]:
+    """Return the k columns in use with the largest |value| in any group, in descending order, and which rest on few.
+
+    Those that rest on few explanations in all groups come after the others.
+    """
+
+    def sizes(among: Array) -> Array:
+        largest: Array = np.where(among, np.abs(values), -1.0).reshape(-1, values.shape[-1]).max(axis=0)
+        return largest
+
+    of_many, of_all = sizes(used & ~few), sizes(used & np.ones_like(few))
+    last = of_many < 0
+    order = np.lexsort((-np.where(last, of_all, of_many), last))[:k]
+    order = order[of_all[order] >= 0]
+    return order, last[order].tolist()
 
 
 def as_axes(ax: Any, name: str = "ax") -> "Axes":

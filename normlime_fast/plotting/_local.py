@@ -79,7 +79,7 @@ def local_bars(
     k = as_count(k, "k")
     row = _row_of(local, instance, target)
     weights = local.weights[[row]].toarray()[0]
-    columns = _common.used_columns(weights, weights != 0, 1, k)
+    columns, _ = _common.largest_columns(weights, weights != 0, np.zeros(len(weights), bool), k)
     if not columns.size:
         raise ValueError(
             f"local_bars needs weights, got none for instance {instance}: its status is {local.status[row]}"
@@ -108,7 +108,7 @@ def strip(
     *,
     target: int | str | None = None,
     kind: Kind = "normlime",
-    min_count: int = 1,
+    min_count: int | None = None,
     categorical: Any = (),
 ) -> "Axes":
     """Draw the weights of the k most important features as points, one per explanation that uses the feature.
@@ -164,7 +164,7 @@ def strip(
         rows &= local.target == _as_target(local, target)
     feature_values = _Values(X, local, categorical)
     importance = _ranking(local, rows, kind, min_count)
-    columns = _common.used_columns(importance.values, importance.counts, min_count, k)
+    columns, few = _common.ranked_columns(importance, k)
     ax = _common.axes_for(ax, len(columns))
     clouds = [_points(local, rows, j) for j in columns.tolist()]
     span = np.concatenate([weights for _, weights in clouds])
@@ -176,7 +176,7 @@ def strip(
         grey = grey or (shades is not None and bool(np.isnan(shades).any()))
         _draw_points(ax, weights, row + _spread(weights, edges), shades, len(span))
     names, d = local.feature_names, importance.values.size
-    _common.name_rows(ax, _common.labels_of(names, columns), _common.how_many(len(columns), d))
+    _common.name_rows(ax, _common.labels_of(names, columns, few=few), _common.how_many(len(columns), d, few))
     n_points = int(importance.counts[columns].max())
     cut = f"\nat most {MOST_POINTS:,} of up to {n_points:,} points per feature" if n_points > MOST_POINTS else ""
     ax.set_xlabel(f"{_common.WEIGHT}{cut}")
@@ -260,7 +260,7 @@ def _value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else _common.flat(value, 12)
 
 
-def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int) -> Importance:
+def _ranking(local: LocalExplanations, rows: Array, kind: Kind, min_count: int | None) -> Importance:
     """Return the importance computed from these explanations."""
     if not rows.any():
         raise ValueError("strip needs explanations, but all of those selected have status 6 to 9")

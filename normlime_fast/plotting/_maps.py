@@ -46,12 +46,12 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
     """
     _common.require_importance(importance, "heatmap", True, "bars")
     k = as_count(k, "k")
-    columns = _common.used_columns(importance.values, importance.counts, importance.min_count, k)
+    columns, few = _common.ranked_columns(importance, k)
     groups = _common.groups_of(importance)
     ax = _common.axes_for(ax, len(columns), 0.25 * len(groups))
     image = ax.imshow(importance.values.T[columns], aspect="auto", interpolation="nearest", **_scale(importance))
-    axis = _common.how_many(len(columns), importance.values.shape[1])
-    _common.name_rows(ax, _common.labels_of(importance.feature_names, columns), axis)
+    axis = _common.how_many(len(columns), importance.values.shape[1], few)
+    _common.name_rows(ax, _common.labels_of(importance.feature_names, columns, few=few), axis)
     upright = sum(map(len, groups)) > 40
     ax.set_xticks(range(len(groups)), labels=groups, rotation=90 if upright else 0, **_common.PLAIN)
     ax.set_xlabel(f"{len(groups):,} groups" if len(groups) > 1 else "1 group")

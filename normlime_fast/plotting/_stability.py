@@ -6,6 +6,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, as_count, as_seed, short_repr
 from normlime_fast._results.explanations import LocalExplanations
+from normlime_fast._results.export import NOTE, rests_on_few
 from normlime_fast._results.groups import is_counted
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import sum_weights
@@ -27,7 +28,7 @@ def stability(
     ax: "Axes | None" = None,
     *,
     quantity: Literal["value", "rank"] = "value",
-    min_count: int = 1,
+    min_count: int | None = None,
     rng: Any = 0,
 ) -> "Axes":
     """Draw the importance from the first 2, 4, 8 ... explanations, in random order, of the k top features overall.
@@ -46,8 +47,9 @@ def stability(
         that are possible if each value is anywhere in its interval: below all features whose intervals lie wholly above
         its own, above all whose intervals lie wholly below. The value of a feature that only one explanation uses is
         unbounded. Kinds that are not a mean have no band.
-    min_count : int, default 1
-        Hides features that fewer of all explanations use.
+    min_count : int, optional
+        Hides features that fewer of all explanations use. By default those that few use come after the others, also in
+        ranks, which then have no band.
     rng : None, int or numpy Generator, default 0
         Source of the random order.
 
@@ -89,38 +91,39 @@ def stability(
     last = every[-1].importance(kind, min_count=min_count)
     _common.require_importance(last, "stability", None)
     results = [statistics.importance(kind) for statistics in every[:-1]] + [last]
-    columns = _common.used_columns(last.values, last.counts, min_count, k)
+    columns, few = _common.ranked_columns(last, k)
     if quantity == "value":
         drawn = np.array([_values(result, columns) for result in results])
     else:
-        drawn = np.array([_ranks(result, columns, last.counts >= min_count) for result in results])
+        among = last.counts >= (last.min_count or 1)
+        drawn = np.array([_ranks(result, columns, among, rests_on_few(last)) for result in results])
     ax = _common.axes_for(ax, 1, named=False)
-    _draw(ax, sizes, drawn, _common.labels_of(last.feature_names, columns, 20))
+    _draw(ax, sizes, drawn, _common.labels_of(last.feature_names, columns, 20, few))
     _limit(ax, drawn, [8 * size >= sizes[-1] for size in sizes], quantity == "rank")
     label = _common.quantity(kind, "absolute")
     ax.set_ylabel(label if quantity == "value" else f"rank by {kind}, 1 = most important")
     band = f"; bands: {_common.LEVEL:.0%} intervals" * (last.stderr is not None)
-    ax.set_xlabel(f"number of explanations{band}")
+    ax.set_xlabel(f"number of explanations{band}" + f"\n{NOTE}" * any(few))
     return ax
 
 
 def _values(result: Importance, columns: Array) -> Array:
     """Return value, low and high of these features, NaN where unknown."""
     low, high = _common.interval_of(result)
-    values = np.where(result.counts >= result.min_count, result.values, np.nan)
+    values = np.where(result.counts >= (result.min_count or 1), result.values, np.nan)
     return np.array([values, low, high])[:, columns]
 
 
-def _ranks(result: Importance, columns: Array, among: Array) -> Array:
-    """Return rank, best and worst possible rank of these features within the mask `among`, NaN where unknown."""
-    used = among & (result.counts >= result.min_count)
+def _ranks(result: Importance, columns: Array, among: Array, few: Array) -> Array:
+    """Return rank, best and worst possible rank of these features within `among`, `few` last, NaN where unknown."""
+    used = among & (result.counts >= (result.min_count or 1))
     sizes = np.where(used, np.abs(result.values), -1.0)
     rank = np.empty(len(sizes))
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+    rank[np.lexsort((-sizes, few | ~used))] = np.arange(1, len(sizes) + 1)
     low, high = _common.interval_of(result)
     low, high = np.where(low * high > 0, np.minimum(abs(low), abs(high)), 0.0), np.maximum(abs(low), abs(high))
     high = np.where(np.isnan(high), np.inf, high)  # a single explanation has an unknown spread
-    bound = used & _common.has_interval(result)
+    bound = used & ~few & _common.has_interval(result)
     best = 1 + (low[bound] > high[columns, None]).sum(axis=1)
     worst = (high[bound] >= low[columns, None]).sum(axis=1)
     known = bound[columns]

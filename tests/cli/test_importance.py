@@ -217,6 +217,51 @@ def test_few_of_many_columns_take_the_memory_of_few(capsys, tmp_path, monkeypatc
     assert peak < 1e8  # a byte for each column would be 4.6e18; most of it is what the first command imports
 
 
+def test_what_rests_on_few_explanations_is_listed_last(local, capsys):
+    weights = csr_array(np.where(np.arange(50)[:, None] < [50, 3, 50], [1.0, 9.0, 2.0], 0.0))
+    names = ("a", "b", "c")
+    replace(local, weights=weights, contributions=None, stderr=None, feature_names=names).save("few.npz")
+    code, out, _ = run(capsys, "importance", "few.npz", "--kind", "sum")
+    lines = ["sum, of 50 explanations", "  feature  sum  stderr  count", "  c        100             50"]
+    lines += [
+        "  a         50             50",
+        "  b         27              3*",
+        "* few explanations use it; listed last",
+    ]
+    assert (code, out.splitlines()) == (0, lines)
+    for option in ("--csv", "--json"):
+        out = run(capsys, "importance", "few.npz", option)[1]
+        assert re.findall(r'^(?: *"feature": ")?([abc])\b', out, re.MULTILINE) == ["c", "a", "b"]
+    alike = run(capsys, "importance", "few.npz", "--kind", "mean_abs", "--min-count", 1, "--csv")[1]
+    assert [row["feature"] for row in csv.DictReader(io.StringIO(alike))] == ["c", "a", "b"]
+    alike = run(capsys, "importance", "few.npz", "--min-count", 1)[1]
+    assert [line.split()[0] for line in alike.splitlines()[2:]] == ["b", "c", "a"]
+
+
+def test_groups_of_columns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X = pd.DataFrame(np.eye(4)[np.arange(40) % 4], columns=["A", "B", "C", "=D"])
+    explainer = nlf.NormLIME(lambda X: X @ [0.0, 1.0, 2.0, 4.0], nlf.Binned.from_data(X), n_features=4, rng=0)
+    local = explainer.explain(X)
+    local.save("local.npz")
+    code, out, err = run(
+        capsys, "importance", "local.npz", "--group", "x=A", "--group", "y==D", "--group", "x=B", "--json"
+    )
+    assert (code, err) == (0, "")
+    expected = local.grouped({"x": ["A", "B"], "y": ["=D"]}).importance().to_dict(20)
+    assert json.loads(out) == json.loads(json.dumps(expected))
+    assert [row["feature"] for row in expected["groups"][0]["features"]] == ["y", "C", "x"]
+    for group, message in {
+        "x=A,b": "error: there is no feature 'b'; did you mean 'B'?\n",
+        "x": "--group: must be a name and columns, such as city=city_A,city_B, got 'x'; see normlime-fast importance"
+        " --help\n",
+        "C=A,B": "error: groups must have names that no other column has, got 'C'\n",
+    }.items():
+        code, out, err = run(capsys, "importance", "local.npz", "--group", group)
+        assert (code, out) == (2, "")
+        assert err.endswith(message)
+
+
 @pytest.mark.parametrize("option", [[], ["--csv"]])
 def test_names_on_a_stdout_without_their_letters(local, option):
     """A table has escapes for them; CSV is for a file, in UTF-8 wherever it is written."""

@@ -194,14 +194,31 @@ def test_frame_and_repr():
     for kind in ("normlime", "l2"):
         found = interval_by_blocks(parts, kind=kind)
         frame = found.to_frame()
-        assert frame.columns.tolist() == ["group", "feature", "value", "count", "blocks", "stderr", "low", "high"]
+        assert frame.columns.tolist() == [
+            *("group", "feature", "value", "count", "blocks", "stderr", "low", "high", "few")
+        ]
         assert frame["feature"].tolist() == ["a", "b"] * 2
         for name in ("blocks", "stderr", "low", "high"):
             np.testing.assert_array_equal(frame[name], getattr(found, name).ravel())
+    rare = [aggregate(np.where(np.arange(9)[:, None] < [1, 9], part.sums[0, 0, 0, 0] + 1, 0.0)) for part in parts]
+    found = interval_by_blocks(rare)
+    assert found.to_frame()["feature"].tolist() == [1, 0]  # few explanations use the first
+    for name in ("blocks", "stderr", "low", "high"):
+        np.testing.assert_array_equal(found.to_frame().sort_index()[name], getattr(found, name))
     said = repr(interval_by_blocks(parts, 0.95))
     assert said.startswith(
         "<BlockIntervals: 0.95 of up to 3 blocks; normlime, absolute, 12 explanations, 2 features, 2"
     )
+
+
+@pytest.mark.filterwarnings("ignore:squares of the weights underflow")
+@pytest.mark.parametrize("kind", ["normlime", "mean_abs", "mean", "sum"])
+def test_squares_of_tiny_values_do_not_underflow(kind):
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(6, 40, 3)) * (rng.random((6, 40, 3)) < 0.6)
+    expected, found = (interval_by_blocks([aggregate(block * unit) for block in W], kind=kind) for unit in (1, 2**-560))
+    for name in ("low", "high", "stderr"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name) * 2.0**-560)
 
 
 def test_numpy_set_to_raise_changes_nothing():

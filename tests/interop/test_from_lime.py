@@ -36,7 +36,7 @@ def of_texts(texts):
 
 
 def of_images(images):
-    return np.stack([images[:, :4].mean((1, 2, 3)), images[:, -1, -1, 0]], axis=1)
+    return np.stack([(images[:, :4] ** 2).mean((1, 2, 3)), images[:, -1, -1, 0]], axis=1)
 
 
 @cache
@@ -307,6 +307,33 @@ def test_targets_by_name():
     made = [made_of(tabular()[0], {1: [(0, 1.0)], 0: [(1, 1.0)]}, class_names=["no", "yes"])]
     for targets, numbers in (("yes", [1]), (["no"], [0]), (["yes", "no"], [1, 0])):
         assert from_lime(made, targets=targets).target.tolist() == numbers
+
+
+def test_weights_that_are_rounding_do_not_count():
+    made = [made_of(tabular()[0], {1: some}) for some in ([(0, 1e-33), (1, -1e-18)], [(0, 1e-170), (1, -2.0)])]
+    made += [made_of(tabular()[0], {1: [(0, 1e-15), (1, 2e-15)]}, intercept={1: 1e-16}, predict_proba=np.zeros(3))]
+    local = from_lime(made)
+    assert local.status.tolist() == [2, 0, 0]
+    assert_array_equal(local.weights.toarray()[:, :2], [[0, 0], [0, -2], [1e-15, 2e-15]])
+
+
+@pytest.mark.filterwarnings("ignore:squares of the weights underflow")
+@pytest.mark.parametrize("unit", [1.0, 1e-170, 1e90])
+def test_a_flat_model_uses_no_feature(unit):
+    """The true slope is 1 beyond 0.8 and 0 before, where a narrow neighborhood is flat: its weights are rounding."""
+    explainer = LimeTabularExplainer(
+        TABLE[:, :3], "regression", discretize_continuous=False, sample_around_instance=True, random_state=0
+    )
+    explainer.scaler.scale_ = 0.1 * np.ones(3)
+    rows = np.array([[x, 0.0, 0.0] for x in (-1.0, 0.0, 0.2, 1.3, 1.5)])
+
+    def model(X):
+        return (np.maximum(X[:, 0] - 0.8, 0.0) + 0.3) * unit
+
+    local = from_lime([explainer.explain_instance(row, model, num_features=2, num_samples=500) for row in rows])
+    assert local.status.tolist() == [2, 2, 2, 0, 0]
+    assert local.importance().counts[0] == 2
+    assert local.importance().values[0] / unit == pytest.approx(0.1, rel=0.05)  # per unit of 0.1
 
 
 def test_class_names_that_are_too_few_are_none():

@@ -252,6 +252,15 @@ def test_what_one_explanation_uses_can_have_any_rank():
     weights[np.random.default_rng(as_seed(0)).permutation(50)[0], 2] = 5.0  # the first that is looked at
     local = changed(explanations(3, 50), weights=sparse.csr_array(weights))
     ax = plotting.stability(local, 3, quantity="rank")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        *names(local, [0, 1]),
+        f"{names(local, [2])[0]}*",
+    ]
+    assert [line.get_ydata()[-1] for line in ax.lines] == [1, 2, 3]
+    ends = [band.get_paths()[0].vertices for band in ax.collections[:2]]
+    assert [(y.min(), y.max()) for y in (xy[xy[:, 0] == 50][:, 1] for xy in ends)] == [(1, 1), (2, 2)]
+    assert not ax.collections[2].get_paths()  # it is last whatever its value
+    ax = plotting.stability(local, 3, quantity="rank", min_count=1)
     assert [line.get_ydata()[-1] for line in ax.lines] == [1, 2, 3]
     ends = [band.get_paths()[0].vertices for band in ax.collections]
     ends = [xy[xy[:, 0] == 50][:, 1] for xy in ends]

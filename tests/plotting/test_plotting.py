@@ -1,5 +1,6 @@
 """Pictures: what is drawn are the values, in order, with labels that can be read."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import matplotlib as mpl
@@ -200,6 +201,41 @@ def test_shortened_names_can_be_told_apart():
     assert len(set(groups)) == len(groups) == 5
 
 
+def rare():
+    """Feature 1 is used by 3 of 20 explanations, and has the largest value; 2 is not used."""
+    W = np.zeros((20, 4))
+    W[:, 0], W[:3, 1], W[:, 3] = 1.0, 9.0, -2.0
+    return W
+
+
+@pytest.mark.parametrize("kind", ["normlime", "l2"])
+def test_what_rests_on_few_explanations_is_drawn_last_and_marked(kind):
+    importance = nlf.aggregate(rare(), feature_names=list("abcd")).importance(kind)
+    ax = plotting.bars(importance)
+    assert shown(ax) == ["d", "a", "b*"]
+    assert widths(ax) == importance.values[[3, 0, 1]].tolist()
+    assert ax.get_ylabel() == "3 of 4 features\n* few explanations use it; listed last"
+    check_readable(ax.figure)
+    ax = plotting.bars(replace(importance, min_count=1))
+    assert sorted(shown(ax)) == ["a", "b", "d"]
+    assert ax.get_ylabel() == "3 of 4 features"
+
+
+def test_what_rests_on_few_explanations_of_every_group_is_drawn_last():
+    W = np.concatenate([rare(), rare()])
+    W[20:, 1] = 9.0
+    groups, names = np.repeat(["x", "y"], 20), list("abcd")
+    importance = nlf.aggregate(W, groups, feature_names=names).importance("mean")
+    for axes in (plotting.group_bars(importance)[0], plotting.heatmap(importance)):
+        assert shown(axes) == ["b", "d", "a"]  # many of y use b
+    own = plotting.group_bars(importance, features="own")
+    assert [shown(ax) for ax in own] == [["d", "a", "b*"], ["b", "d", "a"]]
+    only = nlf.aggregate(rare(), groups[::2], feature_names=names).importance("mean")
+    assert only.counts[:, 1].tolist() == [3, 0]
+    assert shown(plotting.heatmap(only)) == ["d", "a", "b*"]
+    check_readable(own[0].figure)
+
+
 # --- groups
 
 
@@ -207,7 +243,7 @@ def test_shortened_names_can_be_told_apart():
 @pytest.mark.parametrize("d", D)
 def test_group_bars(d, features):
     local = explanations(d, targets=2)
-    importance = local.importance("mean", by=np.repeat(["a", "b", "c"], 10))
+    importance = local.importance("mean", by=np.repeat(["a", "b", "c"], 10), min_count=1)
     axes = plotting.group_bars(importance, 5, features=features)
     assert axes.shape == (3,)
     largest = np.argsort(-np.abs(importance.values).max(axis=0))[:5]
@@ -273,7 +309,7 @@ def test_a_grid_that_is_asked_for_stays_out_of_images():
 @pytest.mark.parametrize("kind", ["normlime", "mean"])
 def test_heatmap(kind, d):
     local = explanations(d, targets=2)
-    importance = local.importance(kind, by="target")
+    importance = local.importance(kind, by="target", min_count=1)
     ax = plotting.heatmap(importance, 12)
     largest = np.abs(importance.values).max(axis=0)
     columns = np.argsort(-largest, kind="stable")[:12]

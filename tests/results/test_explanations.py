@@ -273,6 +273,7 @@ def test_unknown_ones_are_no_support():
 # --- whatever the caller has set
 
 
+@pytest.mark.filterwarnings("ignore:squares of the weights of group")
 def test_numpy_set_to_raise_changes_nothing():
     weights = csr_array(np.array([[1e100, 1e-200, 0.0], [5e-324, -1e-310, 0.0], [0.0, 0.0, 0.0]]))
     nan, number = np.array([0.0, 1e-310, np.nan]), np.arange(3)
@@ -404,3 +405,14 @@ def test_importance_that_is_large_beside_the_weights_is_refused(by):
             WIDE.importance(by=by)
 
     assert peak_of(refuse)[1] < 1e6
+
+
+def test_small_outputs_are_warned_of_where_they_are_aggregated():
+    explainer = nlf.NormLIME(lambda X: 1e-170 * X @ [1.0, -2.0], nlf.Gaussian(1.0), n_features=2, rng=0)
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    local = explainer.explain(X)
+    for compute in (local.importance, lambda: explainer.importance([X])):
+        with pytest.warns(UserWarning, match="^squares of the weights underflow: standard errors are NaN") as caught:
+            importance = compute()
+        assert [warning.filename for warning in caught] == [__file__]
+        np.testing.assert_allclose(importance.values / 1e-170, [1 / 3, 4 / 3])

@@ -214,6 +214,24 @@ def test_bars_are_as_long_as_the_values():
     assert colours == tuple(display.COLOURS[b.value < 0] for b in best)
 
 
+def test_what_rests_on_few_explanations_is_last_and_marked_in_html():
+    W = np.zeros((20, 4))
+    W[:, 0], W[:3, 1], W[:, 3] = 1.0, 9.0, -2.0
+    importance = nlf.aggregate(W, feature_names=list("abcd")).importance("l2")
+    text = importance._repr_html_()
+    assert [(row[0], row[-1]) for row in Table(text.partition("</table>")[0]).rows[1:]] == [
+        ("d", "20"),
+        ("a", "20"),
+        ("b", "3*"),
+    ]
+    assert text.endswith("</table>\n<p>* few explanations use it; listed last</p>")
+    assert repr(importance).endswith("first d (8.94), a (4.47), b (15.6)>")
+    alike = nlf.aggregate(W, feature_names=list("abcd")).importance("l2", min_count=1)
+    assert [(row[0], row[-1]) for row in Table(alike._repr_html_()).rows[1:]] == [("b", "3"), ("d", "20"), ("a", "20")]
+    assert "few" not in alike._repr_html_()
+    assert [row["feature"] for row in importance.to_dict(2)["groups"][0]["features"]] == ["d", "a"]
+
+
 def test_html_of_many_groups_is_small():
     labels, d = np.arange(30), 50
     importance = nlf.aggregate(np.random.default_rng(0).normal(size=(30, d)), labels).importance()

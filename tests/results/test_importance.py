@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse, stats
 
@@ -48,16 +49,16 @@ def test_top_where_there_is_nothing():
 
 def test_frame():
     frame = aggregate(SMALL, feature_names=("a", "b", "c")).importance().to_frame()
-    assert frame.columns.tolist() == ["feature", "value", "count", "stderr"]
+    assert frame.columns.tolist() == ["feature", "value", "count", "stderr", "few"]
     assert frame["feature"].tolist() == ["a", "b", "c"]
     assert frame["count"].tolist() == [2, 1, 2]
-    assert aggregate(SMALL).importance("l2").to_frame().columns.tolist() == ["feature", "value", "count"]
+    assert aggregate(SMALL).importance("l2").to_frame().columns.tolist() == ["feature", "value", "count", "few"]
 
 
 def test_frame_of_groups():
     result = aggregate(SMALL, ["x", "y", "y", "x"]).importance("mean_abs")
     frame = result.to_frame()
-    assert frame.columns.tolist() == ["group", "feature", "value", "count", "stderr"]
+    assert frame.columns.tolist() == ["group", "feature", "value", "count", "stderr", "few"]
     assert frame["group"].tolist() == ["x"] * 3 + ["y"] * 3
     assert frame["feature"].tolist() == [0, 1, 2] * 2
     for column, array in (("value", result.values), ("count", result.counts), ("stderr", result.stderr)):
@@ -82,6 +83,41 @@ def test_what_min_count_hides():
             for ours, theirs in zip((one.stderr, *one.interval()), (plain.stderr, *plain.interval()), strict=True):
                 np.testing.assert_array_equal(ours, [*theirs[:2], np.nan, np.nan, np.nan])
     assert aggregate(W).importance("sum", min_count=5).top() == []
+
+
+@pytest.mark.parametrize("n", [30, 499, 500, 501, 2000])
+@pytest.mark.parametrize("kind", ["normlime", "mean_abs", "mean", "l2", "sum"])
+def test_what_rests_on_few_explanations_is_listed_last(n, kind):
+    """Few are below 5 or a hundredth of the explanations. Only the order differs from that of min_count=1."""
+    least = 5 if n <= 500 else -(-n // 100)
+    counts = np.array([least - 1, n // 2, least, 1, n, 0, least - 1, n - 1])
+    W = np.where(np.arange(n)[:, None] < counts, np.random.default_rng(n).normal(size=8), 0.0)
+    W *= 100.0 / np.maximum(counts, 1)  # the fewer, the larger
+    result, alike = aggregate(W).importance(kind), aggregate(W).importance(kind, min_count=1)
+    for name in ("values", "counts", "stderr", "skewness"):
+        np.testing.assert_array_equal(getattr(result, name), getattr(alike, name))
+    sizes = np.abs(result.values)
+    many, few = ([j for j in np.argsort(-sizes) if (counts[j] >= least) == large] for large in (True, False))
+    assert [row.feature for row in result.top()] == [*many, *(j for j in few if j != 5)]
+    assert [row.feature for row in alike.top()] == [j for j in np.argsort(-sizes) if j != 5]
+    assert [row.feature for row in result.top(2)] == many[:2]
+    frame = result.to_frame()
+    assert frame["feature"].tolist() == [*sorted(many), *sorted(few)]
+    assert frame["few"].tolist() == [False] * 4 + [True] * 4
+    pd.testing.assert_frame_equal(frame.sort_index().drop(columns="few"), alike.to_frame().drop(columns="few"))
+    assert not alike.to_frame()["few"].any()
+    assert result.to_dict() == alike.to_dict()
+    again = nlf.Importance._from_bytes(result._to_bytes(), "file")
+    assert [row.feature for row in again.top()] == [row.feature for row in result.top()]
+
+
+def test_few_are_those_of_the_group():
+    W = np.array([[1.0, 9.0]] * 4 + [[1.0, 0.0]] * 2 + [[1.0, 9.0]] * 5 + [[1.0, 9.0]])
+    groups = ["a"] * 6 + ["b"] * 5 + ["c"]
+    frame = aggregate(W, groups).importance().to_frame()
+    assert frame["feature"].tolist() == [0, 1] * 3
+    assert frame["few"].tolist() == [False, True] + [False] * 4  # in c, both rest on one: there are no others
+    assert [row.feature for row in aggregate(W, groups).importance().top(1)] == [0, 1, 1]
 
 
 def test_top_of_groups_by_the_counts_of_each():

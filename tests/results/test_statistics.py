@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,13 @@ PAIRS = [(kind, sign) for kind in KINDS for sign in SIGNS if not (kind in ("l2",
 
 # gamma:               [1/4, 0, 3/4]   [2/3, 1/3, 0]    [0, 0, 1]        none
 SMALL = np.array([[1.0, 0.0, -3.0], [2.0, 1.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
+
+
+def summed(arguments):
+    """`aggregate` of SMALL, or of other weights, with these arguments."""
+    return aggregate(
+        arguments.get("weights", SMALL), **{name: arguments[name] for name in arguments if name != "weights"}
+    )
 
 
 def sparse_weights(n=400, d=12, seed=0):
@@ -149,7 +157,8 @@ def test_min_count_of_hand_made_weights(kind, sign, min_count, values):
 def test_min_count_keeps_a_word_used_once_from_coming_first():
     W = np.zeros((501, 2))
     W[0, 0], W[1:, 1] = 9.0, 1.0
-    assert [row.feature for row in aggregate(W).importance().top()] == [0, 1]
+    assert [row.feature for row in aggregate(W).importance().top()] == [1, 0]
+    assert [row.feature for row in aggregate(W).importance(min_count=1).top()] == [0, 1]
     assert [row.feature for row in aggregate(W).importance(min_count=2).top()] == [1]
 
 
@@ -359,7 +368,7 @@ def test_merged_labels_are_of_one_dtype_that_holds_them_exactly(one, other, grou
 )
 def test_statistics_that_do_not_merge(one, other, message):
     with pytest.raises(ValueError, match=message):
-        aggregate(**{"weights": SMALL} | one).merge(aggregate(**{"weights": SMALL} | other))
+        summed(one).merge(summed(other))
 
 
 @pytest.mark.parametrize("other", ["x", None, aggregate(SMALL).importance()])
@@ -446,17 +455,37 @@ def test_masked_weights_are_refused():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"weights": [[1.0, np.nan], [np.inf, 0]]}, ValueError, r"^weights must be finite, got 2 NaN or infinite"),
-        ({"weights": np.zeros((0, 3))}, ValueError, r"^weights must be \(n explanations, d features\), got shape"),
-        ({"weights": np.zeros((3, 0))}, ValueError, r"^weights must be \(n explanations, d features\), got shape"),
-        ({"weights": [1.0, 2.0]}, ValueError, r"^weights must be \(n explanations, d features\), got shape \(2,\)$"),
+        (
+            {"weights": [[1.0, np.nan], [np.inf, 0]]},
+            ValueError,
+            r"^weights must be finite, got 2 NaN or infinite",
+        ),
+        (
+            {"weights": np.zeros((0, 3))},
+            ValueError,
+            r"^weights must be \(n explanations, d features\), got shape",
+        ),
+        (
+            {"weights": np.zeros((3, 0))},
+            ValueError,
+            r"^weights must be \(n explanations, d features\), got shape",
+        ),
+        (
+            {"weights": [1.0, 2.0]},
+            ValueError,
+            r"^weights must be \(n explanations, d features\), got shape \(2,\)$",
+        ),
         ({"weights": np.zeros((2, 2, 2))}, (TypeError, ValueError), r"^weights must be "),
         ({"weights": 3.0}, (TypeError, ValueError), r"^weights must be "),
         ({"weights": "weights"}, TypeError, r"^weights must "),
         ({"weights": None}, TypeError, r"^weights must "),
         ({"weights": [["a", "b"]]}, TypeError, r"^weights must "),
         ({"weights": [[1j, 2.0]]}, TypeError, r"^weights must hold real numbers, got dtype complex128$"),
-        ({"weights": [[1.1e100, 2.0]]}, ValueError, r"^weights must be at most 1e\+100, .* got 1.1e\+100; rescale"),
+        (
+            {"weights": [[1.1e100, 2.0]]},
+            ValueError,
+            r"^weights must be at most 1e\+100, .* got 1.1e\+100; rescale",
+        ),
         (
             {"groups": [0, 1]},
             ValueError,
@@ -472,7 +501,7 @@ def test_masked_weights_are_refused():
 )
 def test_bad_input_of_aggregate(change, error, message):
     with pytest.raises(error, match=message) as raised:
-        aggregate(**{"weights": SMALL} | change)
+        summed(change)
     assert "\n" not in str(raised.value)
 
 
@@ -503,7 +532,6 @@ def test_bad_sparse_weights(indptr, indices, data, message):
         (("l2", "absolute", -3), r"^min_count must be at least 1, got -3$"),
         (("mean", "absolute", 1.5), r"^min_count must be an integer, got 1.5$"),
         (("mean", "absolute", True), r"^min_count must be an integer, got True$"),
-        (("mean", "absolute", None), r"^min_count must be an integer, got None$"),
         (("mean", "absolute", "2"), r"^min_count must be an integer, got '2'$"),
         (("mean_square",), r"^kind must be one of normlime, l2, sp_lime, mean_abs, mean, sum, got 'mean_square'$"),
         (("normlime", "signed"), r"^sign must be one of absolute, positive, negative, net, got 'signed'$"),
@@ -514,3 +542,47 @@ def test_bad_sparse_weights(indptr, indices, data, message):
 def test_bad_input_of_importance(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         aggregate(SMALL).importance(*arguments)
+
+
+# --- weights whose squares underflow
+
+
+TINY = 2.0**-560  # 2.6e-169
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_whose_squares_underflow(kind):
+    """Values are those of weights 2^560 times larger, exactly; what needs squares is unknown, and a warning says so."""
+    W = sparse_weights()
+    expected, uses_squares = aggregate(W).importance(kind), kind in ("normlime", "mean_abs", "mean", "l2")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = aggregate(W * TINY).importance(kind)
+    assert [warning.filename for warning in caught] == [__file__] * uses_squares
+    if kind != "l2":
+        np.testing.assert_array_equal(result.values, expected.values * TINY ** (0.5 if kind == "sp_lime" else 1.0))
+    if expected.stderr is not None:
+        known = (result.counts == 0) & (kind != "normlime")
+        np.testing.assert_array_equal(np.isnan(result.stderr), ~known)
+        assert np.isnan(result.interval()[0]).all()
+
+
+def test_the_warning_names_the_groups_whose_squares_underflow():
+    W, groups = sparse_weights(), np.arange(400) % 3
+    W[groups == 1] *= TINY
+    W[groups == 2] *= 1e-140  # squares have all digits, cubes do not
+    with pytest.warns(UserWarning, match=r"^squares of the weights of group 1 underflow: standard errors are NaN; res"):
+        result = aggregate(W, groups).importance()
+    expected = aggregate(W[groups == 2] * 1e140).importance()
+    np.testing.assert_allclose(result.stderr[2] * 1e140, expected.stderr, rtol=1e-12)
+    assert np.isnan(result.skewness[2]).all()
+    with pytest.warns(UserWarning, match=r"^squares of the weights of group 1 and 1 more underflow: l2 is too small; "):
+        aggregate(W * TINY, np.minimum(groups + 1, 2)).importance("l2")
+
+
+def test_one_feature_whose_squares_underflow_does_not_warn():
+    W = np.array([[1.0, TINY], [2.0, 0.0], [1.5, 2 * TINY]])
+    result = aggregate(W).importance()
+    assert np.isnan(result.stderr).tolist() == [False, True]
+    shrunk = aggregate(W).importance(shrink=True)
+    np.testing.assert_array_equal(shrunk.values[1], result.values[1])

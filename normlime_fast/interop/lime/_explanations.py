@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_index, as_targets, ignoring_float_errors, is_sparse, short_repr
+from normlime_fast._kernels.surrogate import EQUAL
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._status import Status
 
@@ -48,9 +49,10 @@ def from_lime(
         In the order given, targets ascending. `intercept` is the surrogate's value at the instance, as in all results
         of this package; lime's intercept is its value where all of lime's features are 0. `r2` is lime's score, or NaN
         if lime did not keep it: lime 0.2.0.1 keeps only that of the last label. `prediction` is NaN for images,
-        `effective_samples` is always NaN. `status` is 0; if all weights are 0, it is 2, and `r2` is 0. Several targets
-        of an instance count as several explanations, though they are not independent: choose one, or aggregate
-        ``by="target"``.
+        `effective_samples` is always NaN. `status` is 0; if all weights are 0, it is 2, and `r2` is 0. Weights that are
+        only rounding errors of the output, or of the largest weight, count as 0: lime has them where the output is
+        constant. Several targets of an instance count as several explanations, though they are not independent: choose
+        one, or aggregate ``by="target"``.
 
     Raises
     ------
@@ -172,7 +174,9 @@ class _Explained:
             else:
                 key = int(feature)
             total[key] = total.get(key, 0.0) + float(weight)
-        return {key: weight for key, weight in total.items() if weight}
+        sizes = [self._explanation.intercept[self._label(target)], self.prediction(target), *total.values()]
+        rounding = EQUAL * max(abs(float(size)) for size in sizes if not math.isnan(size))  # NaN: unknown
+        return {key: weight for key, weight in total.items() if abs(weight) > rounding}
 
     def at_instance(self, target: int) -> float:
         """Return the value of the surrogate at the instance."""
