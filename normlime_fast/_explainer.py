@@ -87,8 +87,8 @@ class NormLIME:
     n_features : int or None, default 10
         Largest number of features in an explanation (K of K-LASSO); None means all.
     n_samples : int, default 5000
-        Number of perturbed samples, which are rows for the model, per instance; with a `Pool` or `Binned`, for all
-        instances together.
+        Number of perturbed samples, which are rows for the model, per instance; with a `Pool` or `Binned`, for each of
+        the sets that instances share, 8 by default.
     selection : {"lasso_path", "highest_weights"}, default "lasso_path"
         How the features of an explanation are selected: by K-LASSO, or by the largest weights of a ridge regression on
         all features, which is lime's default for more than 6 features; see `fit_surrogates`.
@@ -123,8 +123,8 @@ class NormLIME:
         Number of consecutive rows that share one set of random samples: with 50, rows 0 to 49 share one set, rows 50 to
         99 the next. That makes their explanations comparable sample by sample and several times cheaper, most of all
         if a batch of `batch_size` rows holds a whole set. But their errors are then no longer independent: they do not
-        average out over the rows of a set. The standard error of an importance assumes independence;
-        `evaluation.interval_by_blocks` does not. `Pool` and `Binned` ignore it: all rows share their points.
+        average out over the rows of a set, and the standard error of an importance is that of sets. `Pool` and `Binned`
+        ignore it: they have sets of their own.
     n_jobs : int or None, default None
         Threads for the library's own work: None means 1, the caller's own; -1 means all cores. With more than one, they
         also work while the model is called.
@@ -418,7 +418,8 @@ class NormLIME:
                     blocks = blocks_of_batches(batches, by, first, size, as_rows, skip, weights)
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
-            statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, options)
+            numbers = None if total is None else range(first, first + total)
+            statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, options, numbers)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
             warn_of_units(self.predict, settings.targets, summed.n_outputs, stacklevel=2)

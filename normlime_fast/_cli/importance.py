@@ -24,7 +24,7 @@ from normlime_fast._cli.errors import (
 )
 from normlime_fast._cli.process import tell
 from normlime_fast._results.archive import write_atomically
-from normlime_fast._results.display import unexplained
+from normlime_fast._results.display import remarks
 from normlime_fast._results.export import NOTE, ranked_features
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
@@ -114,7 +114,7 @@ def _print_table(result: Importance, top: int | None) -> None:
             print()
     if any(few for of_group in best for *_, few in of_group):
         print(NOTE)
-    for text in unexplained(result.unexplained_names):
+    for text in remarks(result):
         print(f"\n{text}")
 
 

@@ -104,6 +104,7 @@ def failed_explanations(
         instance=np.repeat(instance_ids, len(targets)),
         target=np.tile(targets, len(instance_ids)),
         effective_samples=np.zeros(count),
+        sample_set=settings.shared_sets(np.repeat(instance_ids, len(targets))),
     )
 
 
@@ -221,7 +222,8 @@ class _BlockExplainer:
         """Return the k-th batch of `size` instances, which is empty after the last instance."""
         rows = slice(k * size, (k + 1) * size)
         instance_ids = self.instance_ids[rows]
-        sets = instance_ids.astype(np.uint64) // np.uint64(min(self.settings.shared_samples, 2**64 - 1))
+        shared = self.settings.shared_sets(instance_ids)
+        sets = (instance_ids if shared is None else shared).astype(np.uint64)
         is_first = np.append(True, sets[1:] != sets[:-1])[: len(sets)]
         if not self.sampler.shares_sets:
             is_first[:] = True
@@ -326,6 +328,7 @@ class _BlockExplainer:
             instance=np.repeat(self.instance_ids[:done], t),
             target=self.targets[:done].ravel(),
             effective_samples=np.where(failed, 0.0, summaries["effective"]),
+            sample_set=self.settings.shared_sets(np.repeat(self.instance_ids[:done], t)),
             feature_names=feature_names,
             target_names=self.target_names,
         )

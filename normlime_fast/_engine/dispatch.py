@@ -130,19 +130,19 @@ def _as_rows(settings: Settings, rows: Any, skip: bool) -> Rows:
     return usable_rows(checked, rows, n_first=None) if skip else checked(rows)
 
 
-def prepared(settings: Settings, options: Options) -> Settings:
-    """Return settings whose neighborhood has the model's outputs for the points that all instances share, if any.
+def prepared(settings: Settings, options: Options, instance_ids: Array | range | None) -> Settings:
+    """Return settings whose neighborhood has the model's outputs for the points that instances share, if any.
 
-    The points are predicted in one call, on the executor if there is one. No error is skipped: without the points,
-    nothing can be explained.
+    Each set of points is predicted in one call, on the executor if there is one. No error is skipped: without the
+    points, nothing can be explained. `instance_ids` are the numbers of the rows to explain, None if unknown.
     """
 
     def predict(points: Rows) -> Array:
         block = Block(points, np.arange(points.count))
         return outputs_of(settings, block, options._replace(skip=False), owner="point")
 
-    neighborhood = settings.neighborhood._prepare(settings.seed, settings.n_samples, settings.n_features, predict)
-    return replace(settings, neighborhood=neighborhood)
+    how = settings.seed, settings.n_samples, settings.n_features
+    return replace(settings, neighborhood=settings.neighborhood._prepare(*how, predict, instance_ids))
 
 
 def outputs_checker() -> Callable[[int | None], int | None]:

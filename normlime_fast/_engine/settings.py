@@ -29,6 +29,10 @@ class Settings:
     target_names: tuple[str, ...] | None  # given by the user, for models that have none
     feature_names: tuple[str, ...] | None
 
+    def shared_sets(self, instance_ids: Array) -> Array | None:
+        """Return the number of the set of samples of each instance; None if every instance has samples of its own."""
+        return self.neighborhood._shared_sets(instance_ids, self.shared_samples)
+
     def features(self, rows: Rows) -> Features:
         """Return the features of rows, by the names given for those that have none."""
         count, names = self.neighborhood._features(rows)

@@ -33,9 +33,17 @@ class Summed(NamedTuple):
 
 
 def sum_stream(
-    settings: Settings, blocks: Iterable[Block], by_target: bool, of: Of, options: Options
+    settings: Settings,
+    blocks: Iterable[Block],
+    by_target: bool,
+    of: Of,
+    options: Options,
+    instance_ids: range | None,
 ) -> tuple[ImportanceStatistics, Summed]:
-    """Explain blocks and return their sums, added in the order of the blocks, and all counts."""
+    """Explain blocks and return their sums, added in the order of the blocks, and all counts.
+
+    `instance_ids` are the numbers of all rows, None if unknown.
+    """
     total: Summed | None = None
     waiting: dict[int, Summed] = {}
     following = 0
@@ -54,7 +62,7 @@ def sum_stream(
         first = next(blocks)  # read it before the model is called
         if settings.feature_names is not None and isinstance(first.rows, Rows):
             settings.features(first.rows)
-        settings = prepared(settings, options)
+        settings = prepared(settings, options, instance_ids)
         explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target, of=of), options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:

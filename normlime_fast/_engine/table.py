@@ -62,7 +62,7 @@ def explain_table(
         options.progress(before)
     try:
         if todo:
-            settings = prepared(settings, options)
+            settings = prepared(settings, options, np.concatenate([instance_ids[slices[k]] for k in todo]))
         explain_blocks(settings, blocks, _whole, options._replace(progress=progress), take)
     except BaseException as error:
         parts = [finished[k] for k in sorted(finished)] + [getattr(error, "finished", None)]

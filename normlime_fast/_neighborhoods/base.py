@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     rows: slice  # of the block
     instance_ids: Array  # (instances,)
-    set_ids: Array  # (m,) uint64: numbers of the sets of samples, which key their random numbers
+    set_ids: Array  # (m,) uint64: numbers of the sets of samples, which key their random numbers or name their points
     starts: Array  # (m + 1,): position in the batch of the first instance of each set, and the end of the last set
 
 
@@ -173,9 +173,23 @@ class Neighborhood(ABC):
         """Return the points that all instances share; None if every instance, or set of instances, has its own."""
         return None
 
-    def _prepare(self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows) -> "Neighborhood":
-        """Return the neighborhood after work that is done once per call, before any row is explained."""
+    def _prepare(
+        self,
+        seed: np.uint64,
+        n_samples: int,
+        n_features: int | None,
+        predict: PredictRows,
+        instance_ids: Array | range | None = None,
+    ) -> "Neighborhood":
+        """Return the neighborhood after work that is done once per call, before any row is explained.
+
+        `instance_ids` are the numbers of the rows that will be explained; None if they are not known yet.
+        """
         return self
+
+    def _shared_sets(self, instance_ids: Array, shared_samples: int) -> Array | None:
+        """Return the number of the set of samples of each row; None if every row has samples of its own."""
+        return None if shared_samples == 1 else instance_ids.astype(np.uint64) // np.uint64(min(shared_samples, 2**63))
 
     _centred: ClassVar[bool] = False  # if the samples vary around the instance: then nothing contributes to its output
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, ignoring_float_errors, short_repr
+from normlime_fast._checks import Array, as_count, ignoring_float_errors, short_repr
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows
 from normlime_fast._neighborhoods.base import Features
@@ -22,7 +22,7 @@ class Binned(SharedPoints):
 
     This is lime's default for tables. Points are drawn column by column: a bin or category by its share of the training
     data, and a value in a bin from a truncated normal with the mean and standard deviation of the bin's data. They do
-    not depend on the instance, so that all instances share one set of `n_samples` points, as in `Pool`. The feature of
+    not depend on the instance, so that instances share a few sets of `n_samples` points, as in `Pool`. The feature of
     a column is 0 if the point is in the instance's bin, otherwise -1: its weight is the effect of being in the
     instance's bin. Made by `from_data`.
 
@@ -34,12 +34,15 @@ class Binned(SharedPoints):
         Whether weights are reported for columns or for bins.
     proximity : Proximity
         The kernel and its width.
+    n_sets : int
+        Number of sets of points.
     """
 
     bins: Bins
     features: Literal["column", "bin"]
     proximity: Proximity
     _data: Rows = field(repr=False)  # one row, for the type, dtypes and names of rows
+    n_sets: int = 8
 
     @classmethod
     @ignoring_float_errors
@@ -53,6 +56,7 @@ class Binned(SharedPoints):
         features: Literal["column", "bin"] = "column",
         width: float | Literal["auto"] | None = None,
         kernel: Kernel = "exponential",
+        n_sets: int = 8,
     ) -> "Binned":
         """Learn bins from data.
 
@@ -72,6 +76,8 @@ class Binned(SharedPoints):
             instance has one per column. Then the importance is that of bins, with the names of `describe`.
         width, kernel
             See `Pool.from_data`; the defaults are lime's. A distance is the root of the number of columns that differ.
+        n_sets : int, default 8
+            Number of sets of points; see `Pool`. 1 is lime's way.
 
         Returns
         -------
@@ -97,7 +103,7 @@ class Binned(SharedPoints):
         categories = Categories.from_data(X, categorical)
         rows = as_rows(X, categories=categories)
         bins = Bins.from_data(rows, quantiles=quantiles, edges=edges)
-        return cls(bins, features, proximity, rows.take(slice(1)))
+        return cls(bins, features, proximity, rows.take(slice(1)), as_count(n_sets, "n_sets"))
 
     def describe(self, X: ArrayLike) -> list[list[str]]:
         """Describe the features of rows: the bin or category of each column.

@@ -1,4 +1,4 @@
-"""SharedPoints: points that are chosen and predicted once, and weighted anew for every instance."""
+"""SharedPoints: sets of points that are chosen and predicted once, and weighted anew for every instance."""
 
 from abc import abstractmethod
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_array, ignoring_float_errors, short_repr
+from normlime_fast._checks import Array, as_array, as_count, ignoring_float_errors, short_repr
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
@@ -18,11 +18,15 @@ from normlime_fast._status import RARE
 
 
 class SharedPoints(Neighborhood):
-    """Share one set of points between all instances; base class of `Pool`, `Binned` and your own classes.
+    """Share a few sets of points between all instances; base class of `Pool`, `Binned` and your own classes.
 
     The model predicts the points once. The features of a point are its differences from the instance in the coordinates
     that `_coordinates` returns, and `proximity` computes weights from the distances. The instance itself is one more
     point, with weight 1.
+
+    There are `n_sets` sets, 8 by default: a row with the number i uses set ``i % n_sets``, and only sets in use are
+    chosen. Explanations with the same points share their errors; several sets show how large these are, which gives
+    importances a standard error. With one set it is NaN.
 
     A subclass has an attribute `proximity`, a `Proximity`, and implements `_points` and `_coordinates`, with the same
     names of arguments. Both must depend only on their arguments and the object's fields. The rest has defaults. See
@@ -47,6 +51,9 @@ class SharedPoints(Neighborhood):
         See `Neighborhood`. An X that is unlike the points is refused in any case.
     _categorical(d: int) -> ndarray
         Which coordinates are categories, (d,) bool: two of them are at a distance of 1. By default none.
+    _draws(n_samples: int) -> bool
+        Whether the points depend on the seed; by default they do. If not, one set of points is all that there is, and
+        its explanations count as independent.
     _without_data() -> SharedPoints
         A copy without what `_points` alone needs: it is pickled for executors. By default the object itself.
 
@@ -74,6 +81,7 @@ class SharedPoints(Neighborhood):
     """
 
     proximity: Proximity
+    n_sets: int = 8
     _counted: ClassVar[str] = "the number of points"  # its name in an error about too few points
 
     @abstractmethod
@@ -99,15 +107,40 @@ class SharedPoints(Neighborhood):
         """Return the ascending positions of rows' features among `_features`, (m, d); None if they are the same."""
         return None
 
+    def _draws(self, n_samples: int) -> bool:
+        """Return whether the points depend on the seed."""
+        return True
+
     def _without_data(self) -> "SharedPoints":
         """Return the object without data that is not needed once the points are chosen, for other processes."""
         return self
 
     @ignoring_float_errors
     def _prepare(
-        self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows
+        self,
+        seed: np.uint64,
+        n_samples: int,
+        n_features: int | None,
+        predict: PredictRows,
+        instance_ids: Array | range | None = None,
     ) -> "PredictedPoints":
-        """Choose the points and call the model for them."""
+        """Choose the points of the sets that these instances use, and call the model for them."""
+        n_sets = as_count(self.n_sets, "n_sets") if self._draws(n_samples) else 1
+        if instance_ids is None or isinstance(instance_ids, range):
+            instance_ids = (instance_ids or range(n_sets))[:n_sets]
+        used = np.unique(np.asarray(instance_ids, np.uint64) % np.uint64(n_sets)).tolist()
+        sets = {number: self._predicted(_seed_of(seed, number), n_samples, n_features, predict) for number in used}
+        first = sets[used[0]]
+        for points in sets.values():
+            if points.coordinates.shape != first.coordinates.shape or len(points.outputs) != len(first.outputs):
+                expected = "_points must return as many rows for every seed"
+                raise ValueError(
+                    f"{expected}, got {len(first.coordinates)} and {len(points.coordinates)}; or set n_sets = 1"
+                )
+        return PredictedPoints(self._without_data(), sets, n_sets, self._draws(n_samples))
+
+    def _predicted(self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows) -> "PointSet":
+        """Choose a set of points, and call the model for them."""
         points = checked_points(self, seed, n_samples)
         coordinates = self._located(points)
         d = coordinates.shape[1]
@@ -120,7 +153,7 @@ class SharedPoints(Neighborhood):
         name = "nearest" if nearest < points.count else "n_samples" if points.count == n_samples else self._counted
         check_samples(min(points.count, nearest), n_features, d, name)
         outputs = np.ascontiguousarray(predict(points).T)
-        return PredictedPoints(self._without_data(), coordinates, categorical, outputs, points.take(slice(1)))
+        return PointSet(coordinates, categorical, outputs, points.take(slice(1)))
 
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
         """Raise an error: the points must be predicted first."""
@@ -170,14 +203,41 @@ class SharedPoints(Neighborhood):
 
 
 @dataclass(frozen=True, eq=False)
+class PointSet:
+    """Points with the model's outputs for them."""
+
+    coordinates: Array  # (n, d)
+    categorical: Array  # (d,) bool
+    outputs: Array  # (n_outputs, n)
+    like: Rows  # one of the points, as the model got it
+
+    @cached_property
+    def columns(self) -> Array:
+        """The coordinates column by column, (d, n)."""
+        return np.ascontiguousarray(self.coordinates.T)
+
+    @cached_property
+    def counts(self) -> dict[int, tuple[Array, Array]]:
+        """The categories of each categorical coordinate, sorted, and how many points have each."""
+        return {int(j): np.unique(self.columns[j], return_counts=True) for j in np.flatnonzero(self.categorical)}
+
+    def has_rare_category(self, instances: Array) -> Array:
+        """Return which instances have a category that fewer than `RARE` points have."""
+        rare = np.zeros(len(instances), bool)
+        for j, (categories, counts) in self.counts.items():
+            position = np.searchsorted(categories, instances[:, j]).clip(max=len(categories) - 1)
+            rare |= (categories[position] != instances[:, j]) | (counts[position] < RARE)
+        return rare
+
+
+@dataclass(frozen=True, eq=False)
 class PredictedPoints(Neighborhood):
     """A neighborhood whose points are chosen, with the model's outputs for them."""
 
     source: SharedPoints  # without the data that it no longer needs
-    points: Array  # (n, d) coordinates
-    categorical: Array  # (d,) bool
-    outputs: Array  # (n_outputs, n)
-    like: Rows  # one of the points, as the model got it
+    sets: dict[int, PointSet]  # those in use, by number, with equally many points
+    n_sets: int
+    drawn: bool  # whether the points depend on the seed
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return self.source._rows(X, name)
@@ -188,24 +248,28 @@ class PredictedPoints(Neighborhood):
     def _check(self, rows: Rows) -> None:
         self.source._check(rows)
 
+    def _shared_sets(self, instance_ids: Array, shared_samples: int) -> Array | None:
+        """Return the number of the set of points of each row; None if the points do not vary, and so have no error."""
+        return (instance_ids.astype(np.uint64) % np.uint64(self.n_sets)).astype(np.int64) if self.drawn else None
+
     def _sampler(self, seed: np.uint64, n_samples: int, rows: Rows) -> PointSampler:
-        """Return the sampler that compares these rows with the points."""
-        check_alike(rows, self.like)
-        count, d = self.points.shape
+        """Return the sampler that compares these rows with the points of their sets."""
+        first = next(iter(self.sets.values()))
+        check_alike(rows, first.like)
+        count, d = first.coordinates.shape
         instances = self.source._located(rows, d)
         apart = self.source._differs_from_constant(_read_only(rows.values))
         proximity = self.source.proximity
-        columns = np.ascontiguousarray(self.points.T)
         everything = np.arange(count)
         n_nearest = count if proximity.nearest is None else min(proximity.nearest, count)
         is_subset = n_nearest < count
 
-        def compare(row: int, Z: Array, weights: Array) -> Array | None:
-            x = instances[row]
+        def compare(number: int, row: int, Z: Array, weights: Array) -> Array | None:
+            points, x = self.sets[number], instances[row]
             squares = np.empty(count)
-            distances.squared_distances(columns, self.categorical, x, squares)
+            distances.squared_distances(points.columns, points.categorical, x, squares)
             nearest = np.sort(np.argpartition(squares, n_nearest - 1)[:n_nearest]) if is_subset else everything
-            distances.relative_features(self.points, self.categorical, x, nearest, Z)
+            distances.relative_features(points.coordinates, points.categorical, x, nearest, Z)
             weights[:] = proximity.weights(np.append(0.0, squares[nearest] if is_subset else squares), d)
             if apart[row]:  # the points do not show the effect of the column in which it differs
                 weights[0] = 0.0
@@ -214,25 +278,18 @@ class PredictedPoints(Neighborhood):
         places = self.source._checked_places(instances, rows)
         return PointSampler(
             compare,
-            self.outputs,
+            {number: points.outputs for number, points in self.sets.items()},
+            self.n_sets,
             n_samples=1 + n_nearest,
             n_features=d,
+            rare={number: points.has_rare_category(instances) for number, points in self.sets.items()},
             columns=None if places is None else places.__getitem__,
-            rare=self._has_rare_category(instances),
         )
 
-    @cached_property
-    def _counts(self) -> dict[int, tuple[Array, Array]]:
-        """The categories of each categorical coordinate, sorted, and how many points have each."""
-        return {int(j): np.unique(self.points[:, j], return_counts=True) for j in np.flatnonzero(self.categorical)}
 
-    def _has_rare_category(self, instances: Array) -> Array | None:
-        """Return which instances have a category that fewer than `RARE` points have; None if none has."""
-        rare = np.zeros(len(instances), bool)
-        for j, (categories, counts) in self._counts.items():
-            position = np.searchsorted(categories, instances[:, j]).clip(max=len(categories) - 1)
-            rare |= (categories[position] != instances[:, j]) | (counts[position] < RARE)
-        return rare if rare.any() else None
+def _seed_of(seed: np.uint64, number: int) -> np.uint64:
+    """Return the seed of a set of points; that of the first is the explainer's."""
+    return np.random.SeedSequence(int(seed), spawn_key=(number,)).generate_state(1, np.uint64)[0] if number else seed
 
 
 def checked_points(neighborhood: SharedPoints, seed: np.uint64, n_samples: int) -> Rows:

@@ -1,4 +1,4 @@
-"""Pool: one set of points, predicted once and shared by all instances."""
+"""Pool: a few sets of points, predicted once and shared by all instances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from normlime_fast._checks import Array, as_numbers, ignoring_float_errors
+from normlime_fast._checks import Array, as_count, as_numbers, ignoring_float_errors
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows, check_names, names_of
 from normlime_fast._kernels import gaussian
@@ -18,14 +18,17 @@ from normlime_fast._neighborhoods.proximity import Kernel, Proximity
 
 @dataclass(frozen=True, eq=False)
 class Pool(SharedPoints):
-    """Weight one set of points anew for every instance, instead of drawing new ones for the model.
+    """Weight a few sets of points anew for every instance, instead of drawing new ones for the model.
 
-    N instances then cost n_samples + N model rows instead of N times n_samples. Made by `from_data`, from your rows, or
-    by `gaussian`. The features of a point are its differences from the instance, column by column, in standard
+    N instances then cost 8 n_samples + N model rows instead of N times n_samples. Made by `from_data`, from your rows,
+    or by `gaussian`. The features of a point are its differences from the instance, column by column, in standard
     deviations; for a categorical column, 0 for the instance's category and -1 for another. The instance itself is one
-    more point, with weight 1, unless it differs from all points in a column that is constant among them. All instances
-    share the errors of the points: more instances do not average them out, and the standard error of an importance,
-    which assumes independent explanations, does not include them; `evaluation.interval_by_blocks` does.
+    more point, with weight 1, unless it differs from all points in a column that is constant among them.
+
+    Instances with the same points share their errors, and more instances do not average them out. So there are `n_sets`
+    sets of `n_samples` points each, 8 by default: row i uses set ``i % n_sets``, and the standard error of an
+    importance is that of independent sets, which is unknown, NaN, if there is one set. A pool that uses all its rows
+    draws nothing: then one set is all there is, and the standard error tells only how much instances vary.
 
     Attributes
     ----------
@@ -35,6 +38,8 @@ class Pool(SharedPoints):
         The kernel, width, nearest and share.
     drawn : bool
         Whether it was made by `gaussian`.
+    n_sets : int
+        Number of sets of points.
     """
 
     center: Array
@@ -42,6 +47,7 @@ class Pool(SharedPoints):
     proximity: Proximity
     _data: Rows = field(repr=False)  # rows to choose from; if points are drawn, one row of the same kind
     drawn: bool = False
+    n_sets: int = 8
     _counted: ClassVar[str] = "the number of points of the pool"
 
     @classmethod
@@ -55,8 +61,9 @@ class Pool(SharedPoints):
         nearest: int | None = None,
         share: float | None = None,
         categorical: Sequence[int | str] = (),
+        n_sets: int = 8,
     ) -> "Pool":
-        """Take the points from data: `n_samples` of its rows without replacement, or all if there are fewer.
+        """Take the points from data: sets of `n_samples` of its rows without replacement, or all if there are fewer.
 
         "We first sample from our dataset according to a Gaussian probability distribution centred around x0" (Ahern et
         al.): the weights have the effect of such a distribution.
@@ -81,6 +88,8 @@ class Pool(SharedPoints):
         categorical : sequence of int or str, optional
             Columns, by position or name, that hold categories: numbers, or strings in a DataFrame. Two different
             categories are at a distance of 1.
+        n_sets : int, default 8
+            Number of sets of points. The model predicts only sets in use.
 
         Returns
         -------
@@ -107,7 +116,7 @@ class Pool(SharedPoints):
         center = data.values.mean(axis=0, dtype=np.float64)
         plain = list(categories.columns)
         center[plain], scale = 0.0, np.where(categories.mask(len(center)), 1.0, scale)
-        return cls(center, scale, proximity, data)
+        return cls(center, scale, proximity, data, n_sets=as_count(n_sets, "n_sets"))
 
     @classmethod
     @ignoring_float_errors
@@ -120,8 +129,9 @@ class Pool(SharedPoints):
         kernel: Kernel = "gaussian",
         nearest: int | None = None,
         share: float | None = None,
+        n_sets: int = 8,
     ) -> "Pool":
-        """Draw `n_samples` points from independent normal distributions, as lime does around the training mean.
+        """Draw sets of `n_samples` points from independent normal distributions, as lime does around the training mean.
 
         Parameters
         ----------
@@ -129,7 +139,7 @@ class Pool(SharedPoints):
             Means and standard deviations of the columns, such as ``X_train.mean(axis=0)`` and ``X_train.std(axis=0)``.
             The model gets a DataFrame if `mean` is a pandas Series, whose index has the names of the columns, and
             float32 if `mean` is float32.
-        width, kernel, nearest, share
+        width, kernel, nearest, share, n_sets
             See `from_data`.
 
         Returns
@@ -162,7 +172,7 @@ class Pool(SharedPoints):
         row = center[None] if to_frame is None else to_frame().T.astype(center.dtype)
         data = as_rows(row, "mean")
         Gaussian(spread)._check(data)
-        return cls(center.astype(np.float64), spread, proximity, data, drawn=True)
+        return cls(center.astype(np.float64), spread, proximity, data, True, as_count(n_sets, "n_sets"))
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self._data.categories)
@@ -193,6 +203,9 @@ class Pool(SharedPoints):
             return replace(self._data, values=values.astype(self._data.values.dtype))
         keys = np.random.Philox(key=int(seed)).random_raw(self._data.count)
         return self._data.take(np.sort(np.argsort(keys, kind="stable")[:n_samples]))
+
+    def _draws(self, n_samples: int) -> bool:
+        return self.drawn or n_samples < self._data.count
 
     def _without_data(self) -> "Pool":
         return replace(self, _data=self._data.take(slice(1)))

@@ -3,7 +3,7 @@
 They follow the protocols in `base`. A further kind needs a further pair of classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -187,25 +187,32 @@ class InstanceBuffer:
 
 @dataclass(frozen=True)
 class PointSampler:
-    """Points that all instances share, with the model's outputs for them.
+    """Sets of points that instances share, with the model's outputs for them.
 
-    compare(row, Z, weights) fills Z (n, d) float32 and weights (n,) for a row of the block, with the instance itself
-    first and points after it; it returns the numbers of these points (n - 1,), or None for all points.
+    The set of an instance is `Batch.set_ids` modulo n_sets.
+    compare(number of the set, row, Z, weights) fills Z (n, d) float32 and weights (n,) for a row of the block, with the
+    instance itself first and points after it; it returns the numbers of these points (n - 1,), or None for all points.
     """
 
-    compare: Callable[[int, Array, Array], Array | None]
-    predicted: Array  # (n_outputs, points)
+    compare: Callable[[int, int, Array, Array], Array | None]
+    predicted: Mapping[int, Array]  # number of the set -> (n_outputs, points)
+    n_sets: int
     n_samples: int
     n_features: int
+    rare: Mapping[int, Array]  # number of the set -> (rows of the block,) bool: see `Samples`
     columns: Callable[[slice], Array] | None = None  # rows of the block -> (m, d) ascending positions of their
     # features; None: they are the same for all
-    rare: Array | None = None  # (rows of the block,) bool: see `Samples`
     shares_sets: ClassVar[bool] = False
 
     @property
     def n_outputs(self) -> int:
         """Number of the model's outputs."""
-        return len(self.predicted)
+        return len(next(iter(self.predicted.values())))
+
+    def sets(self, batch: Batch) -> list[int]:
+        """Return the number of the set of each instance of a batch."""
+        numbers: list[int] = (batch.set_ids % np.uint64(self.n_sets)).tolist()
+        return numbers
 
     def check(self, n_features: int | None) -> None:
         """Refuse fewer points than a fit needs."""
@@ -228,8 +235,10 @@ class PointBuffer:
     def draw(self, batch: Batch, piece: slice) -> None:
         """Compare some instances of a batch with the points."""
         _, stop, Z, weights, _ = _samples(self.Z, self.weights, batch, piece)
+        sets = self.sampler.sets(batch)
         for k in range(piece.start, stop):
-            self.points[k] = self.sampler.compare(batch.rows.start + k, Z[k - piece.start], weights[k - piece.start])
+            which = sets[k], batch.rows.start + k
+            self.points[k] = self.sampler.compare(*which, Z[k - piece.start], weights[k - piece.start])
 
     def inputs(self, batch: Batch) -> None:
         """Return None: the model's outputs are known."""
@@ -239,15 +248,17 @@ class PointBuffer:
         m, t = targets.shape
         Y = np.empty((m, t, self.sampler.n_samples))
         Y[:, :, 0] = own
-        for k in range(m):
-            outputs, points = self.sampler.predicted[targets[k]], self.points[k]
+        for k, number in enumerate(self.sampler.sets(batch)):
+            outputs, points = self.sampler.predicted[number][targets[k]], self.points[k]
             Y[k, :, 1:] = outputs if points is None else outputs[:, points]
         return Y.reshape(m * t, -1)
 
     def fits(self, batch: Batch, piece: slice) -> Iterator[Samples]:
         """Yield the samples to fit of some instances of a batch."""
-        rare, samples = self.sampler.rare, _samples(self.Z, self.weights, batch, piece)
-        yield samples._replace(rare=None if rare is None else rare[batch.rows][samples.first : samples.stop])
+        samples = _samples(self.Z, self.weights, batch, piece)
+        sets = self.sampler.sets(batch)[samples.first : samples.stop]
+        first = batch.rows.start + samples.first
+        yield samples._replace(rare=np.array([self.sampler.rare[number][first + k] for k, number in enumerate(sets)]))
 
     def most_features(self, batch: Batch) -> int:
         """Return the number of features of an instance."""

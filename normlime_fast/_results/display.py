@@ -37,7 +37,7 @@ def importance_line(result: "Importance") -> str:
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)
     features = ", ".join(f"{_feature_text(row)} ({row.value:.3g})" for row in first)
     features = features or f"none, since no feature is used by {counted(result.min_count or 1, 'explanation')}"
-    return f"{', '.join(parts + _groups(result.groups) + unexplained(result.unexplained_names))}; first {features}"
+    return f"{', '.join(parts + _groups(result.groups) + remarks(result))}; first {features}"
 
 
 def _feature_text(row: Ranked) -> str:
@@ -56,6 +56,16 @@ def unexplained(names: tuple[str, ...]) -> list[str]:
     """Return a text that names targets without explanations, in a list, which is empty if there are none."""
     first = ", ".join(map(_text, names[:3]))
     return [f"no explanations of {first}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"] if names else []
+
+
+def remarks(result: "Importance") -> list[str]:
+    """Return what a reader of an Importance must know: targets without explanations, and why errors are unknown."""
+    texts = unexplained(result.unexplained_names)
+    if result.sets is not None and result.stderr is not None:
+        alone = np.atleast_1d(result.sets) < 2
+        where = "" if alone.all() else f" in {counted(int(alone.sum()), 'group')}"
+        texts += [f"no standard errors{where}, since all explanations share one set of samples"] * bool(alone.any())
+    return texts
 
 
 @ignoring_float_errors
@@ -96,6 +106,7 @@ def html(line: str, result: "Importance | None", caption: str = "") -> str:
         lines.append(_row("td", cells))
     lines.append("</tbody></table>")
     lines += [f"<p>{NOTE}</p>"] * any(few for _, few in rows)
+    lines += [f"<p>{escape(text)}</p>" for text in remarks(result) if text not in line]
     if result.groups is not None and len(result.groups) > HTML_ROWS:
         lines.append(f"<p>and {counted(len(result.groups) - HTML_ROWS, 'group')} more</p>")
     return "\n".join(lines)

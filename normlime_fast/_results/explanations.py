@@ -78,6 +78,9 @@ class LocalExplanations(Saved):
         that did not store it.
     feature_names, target_names : tuple of str, or None
         Names, if the data or the model had them.
+    sample_set : ndarray of int of shape (n_explanations,), or None
+        Number of the set of samples behind each explanation: those with the same number share samples, and so their
+        errors, which the standard errors of importances take into account. None if no two instances share samples.
 
     Examples
     --------
@@ -108,6 +111,7 @@ class LocalExplanations(Saved):
     target_names: tuple[str, ...] | None = None
     contributions: "csr_array | None" = None
     stderr: "csr_array | None" = None
+    sample_set: Array | None = None
 
     __contains__ = None  # membership is undefined: iterating yields new objects each time
 
@@ -151,6 +155,7 @@ class LocalExplanations(Saved):
         for name in _OTHERS:
             matrix = getattr(self, name)
             fields[name] = None if matrix is None else matrix[places]
+        fields["sample_set"] = None if self.sample_set is None else self.sample_set[places].copy()
         return replace(self, weights=self.weights[places], **fields)
 
     def __iter__(self) -> "Iterator[LocalExplanations]":
@@ -531,10 +536,12 @@ class LocalExplanations(Saved):
         row_weights = None if weights is None else weights[by_instance(self.instance)[1]]
         if not counted.any():
             return None
+        sets = self.sample_set
         if not counted.all():
+            of_rows = groups, row_weights, sets
+            groups, row_weights, sets = (None if array is None else array[counted] for array in of_rows)
             terms = terms[counted]
-            groups, row_weights = (None if array is None else array[counted] for array in (groups, row_weights))
-        return replace(sum_weights(terms, groups, self.feature_names, row_weights), of=of)
+        return replace(sum_weights(terms, groups, self.feature_names, row_weights, sets), of=of)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":
@@ -571,6 +578,9 @@ class LocalExplanations(Saved):
         for name in ("weights", *_OTHERS):
             matrices = [getattr(part, name) for part in parts]
             joined[name] = None if any(matrix is None for matrix in matrices) else _stacked(matrices)
+        if any(part.sample_set is not None for part in parts):  # whatever is in one set, sets stay independent
+            sets = [part.instance if part.sample_set is None else part.sample_set for part in parts]
+            joined["sample_set"] = _joined("sample_set", sets)
         return replace(parts[0], **joined)
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
@@ -582,7 +592,7 @@ class LocalExplanations(Saved):
         others = {name: getattr(getattr(self, name), "data", None) for name in _OTHERS}
         names = {"feature_names": self.feature_names, "target_names": self.target_names}
         header = {"columns": int(self.weights.shape[1]), **names}
-        return parts | others | {name: getattr(self, name) for name in COLUMNS}, header
+        return parts | others | {name: getattr(self, name) for name in (*COLUMNS, "sample_set")}, header
 
     def _validate(self) -> None:
         validate_local(self)

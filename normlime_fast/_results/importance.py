@@ -49,10 +49,15 @@ class Importance(Saved):
         Whether the values are shrunk. `stderr` is then approximately the square root of their mean squared error under
         the model of the shrinkage; `skewness` is None.
     effective : ndarray, same shape, or None
-        Effective number of explanations behind each mean, if they have different weights: (sum v)^2 / sum v^2.
+        Effective number of explanations behind each mean, if they have different weights: (sum v)^2 / sum v^2. If they
+        share sets of samples, effective number of sets: 1 / sum p^2 of the sets' shares p of the explanations, and 2 or
+        more.
     unexplained_names : tuple of str
         Names of targets without explanations, if the groups are targets with names: such as classes that the model
         never predicts, which are in no group.
+    sets : ndarray of int of shape () or (n_groups,), or None
+        If the explanations share samples, as with `Pool` and `Binned`: number of the sets of samples in use. `stderr`
+        is then that of the mean of independent sets, and NaN with one set. None if no explanations share samples.
     """
 
     _kind: ClassVar[str] = "Importance"
@@ -71,6 +76,7 @@ class Importance(Saved):
     of: str = "weights"
     effective: Array | None = None
     unexplained_names: tuple[str, ...] = ()
+    sets: Array | None = None
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
@@ -121,9 +127,13 @@ class Importance(Saved):
         A value is the mean of a sample: for "normlime" the explanations that use the feature, with count - 1 degrees of
         freedom; for "mean_abs" and "mean" all explanations of the group. Such samples have a long tail of large
         contributions, for which Student's intervals are too low; Hall's transformation of t corrects them for
-        skewness. Each interval covers its own feature, not all features jointly, and assumes independent explanations;
-        use `evaluation.interval_by_blocks` for dependent ones. If explanations have different weights, their effective
-        number takes the place of their number.
+        skewness. Each interval covers its own feature, not all features jointly. If explanations have different
+        weights, their effective number takes the place of their number.
+
+        Explanations that share samples, as with `Pool` and `Binned`, share their errors. There the sets of samples are
+        the independent parts: the degrees of freedom are their effective number - 1, without a correction, and
+        intervals are NaN with one set. Explanations that depend on each other in another way, such as those of rows of
+        one customer, need `evaluation.interval_by_blocks`.
 
         Parameters
         ----------
@@ -134,11 +144,13 @@ class Importance(Saved):
         Returns
         -------
         low, high : ndarrays of the shape of `values`
-            NaN where fewer than two explanations, or fewer than `min_count`, use the feature. Without correction where
-            there are two, or if the skewness is unknown, as in the files of older releases.
+            NaN where fewer than two explanations, or fewer than `min_count`, or those of only one set of samples, use
+            the feature. Without correction where there are two, or if the skewness is unknown, as in the files of older
+            releases.
 
         References
         ----------
+        Cochran, "Sampling Techniques" (1977), on ratios of clusters, for explanations that share samples.
         Hall, "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54 (1992).
 
         Raises
@@ -308,7 +320,7 @@ class Importance(Saved):
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        scores = ("values", "counts", "stderr", "explanations", "skewness", "effective")
+        scores = ("values", "counts", "stderr", "explanations", "skewness", "effective", "sets")
         names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names")
         arrays, header = ({name: getattr(self, name) for name in fields} for fields in (scores, names))
         return arrays | {"groups": groups}, {"groups": labels, **header}

@@ -67,7 +67,9 @@ _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
 
-_ROW_WEIGHTS = {
+_SUMMED_3 = {
+    "set_sums": Field(_FLOAT, (("groups", "sets", 2, "features", 3),), optional=True),
+    "set_explanations": Field(_FLOAT, (("groups", "sets"),), optional=True),
     "row_weights": Field(_FLOAT, (("groups", 2, "features", 2),), optional=True),
     "group_weights": Field(_FLOAT, (("groups", 2),), optional=True),
     "unit": Field(_FLOAT, ((),), optional=True),
@@ -116,7 +118,15 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
     "LocalExplanations": {
         1: _LOCAL_1,
         2: _LOCAL_2,
-        3: _extended(_LOCAL_2, {"contributions": _TERMS, "stderr": _TERMS}, {}),
+        3: _extended(
+            _LOCAL_2,
+            {
+                "contributions": _TERMS,
+                "stderr": _TERMS,
+                "sample_set": Field(_INTEGER, (("explanations",),), optional=True),
+            },
+            {},
+        ),
     },
     "Importance": {
         1: _IMPORTANCE_1,
@@ -124,7 +134,10 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         3: _IMPORTANCE_3,
         4: _extended(
             _IMPORTANCE_3,
-            {"effective": Field(_FLOAT, _SCORES, optional=True)},
+            {
+                "effective": Field(_FLOAT, _SCORES, optional=True),
+                "sets": Field(_INTEGER, ((), ("groups",)), optional=True),
+            },
             {"min_count": _is_positive_or_none, **_OF},
         ),
     },
@@ -138,6 +151,6 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _ROW_WEIGHTS, _OF))
+        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _SUMMED_3, _OF))
     },
 }

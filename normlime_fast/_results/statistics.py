@@ -27,6 +27,7 @@ from normlime_fast._results import display
 from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.columns import check_columns, check_width, narrowed
 from normlime_fast._results.importance import Importance
+from normlime_fast._results.ratio import ratio
 from normlime_fast._results.shrinkage import shrunk
 from normlime_fast._results.validation import as_counts, validate_statistics
 from normlime_fast._types import Kind, Of, Sign
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED, _CUBED = range(aggregation.SUMS)
 _UNDERFLOWN = 1e-290  # sums of squares and cubes below it have lost digits, since their terms may be subnormal or 0
+_OF_SETS = _COUNT, _NORMALISED, _ABSOLUTE  # sums that are also kept for each set of samples
+_MOST_SETS = 32  # sets of samples that are told apart; of more, some are taken as one
 _SKEWED = 1e-8  # variance over mean square; below it, sums of cubes are only rounding errors
 
 
@@ -87,6 +90,11 @@ class ImportanceStatistics(Saved):
         What v is divided by: the largest v so far; 1 if explanations have no weights of their own.
     unexplained_names : tuple of str
         Names of targets without explanations, if the groups are targets with names.
+    set_sums : ndarray of shape (n_groups, n_sets, 2, d, 3), or None
+        If explanations share sets of samples: for each set, the number of weights, sum of gamma |w| and of |w|, or with
+        weights v of the explanations, sum of v and of v times these. Sets 32, 64 ... are added to set 0, and so on.
+    set_explanations : ndarray of shape (n_groups, n_sets), or None
+        Number of explanations with each set, or sum of their v.
     """
 
     _kind: ClassVar[str] = "ImportanceStatistics"
@@ -100,6 +108,8 @@ class ImportanceStatistics(Saved):
     group_weights: Array | None = None
     unit: float = 1.0
     unexplained_names: tuple[str, ...] = ()
+    set_sums: Array | None = None
+    set_explanations: Array | None = None
 
     def __repr__(self) -> str:
         return f"<ImportanceStatistics: {display.statistics_line(self)}>"
@@ -116,7 +126,8 @@ class ImportanceStatistics(Saved):
 
         Notes
         -----
-        Explanations without weights of their own have the weight 1 beside those that have.
+        Explanations without weights of their own have the weight 1 beside those that have. Explanations with samples of
+        their own count as one set beside those that share sets of samples.
 
         Examples
         --------
@@ -155,6 +166,7 @@ class ImportanceStatistics(Saved):
     def _totals(self, other: "ImportanceStatistics") -> dict[str, Any]:
         """Return what a merge with `other` adds: sums with the weights of rows in one unit, unless all are equal."""
         totals = {"sums": self.sums, "explanations": as_counts(self.explanations, "explanations")}
+        totals |= self._totals_of_sets(other)
         if self.row_weights is None and other.row_weights is None and self.unit == other.unit:
             return totals
         factor = self.unit / max(self.unit, other.unit)
@@ -164,7 +176,25 @@ class ImportanceStatistics(Saved):
         sums = self.sums * factor
         sums[..., _COUNT] = self.sums[..., _COUNT]
         powers = np.array([factor, factor * factor])
+        totals |= {name: totals[name] * factor for name in ("set_sums", "set_explanations") if name in totals}
         return totals | {"sums": sums, "row_weights": row_weights * powers, "group_weights": group_weights * powers}
+
+    def _totals_of_sets(self, other: "ImportanceStatistics") -> dict[str, Any]:
+        """Return the sums of sets, if one of both has some, for as many sets as the other has."""
+        sums, explanations = self.set_sums, self.set_explanations
+        if sums is None or explanations is None:
+            if other.set_sums is None:
+                return {}
+            sums, explanations = self.sums[..., _OF_SETS], self.explanations.astype(np.float64)
+            if self.row_weights is not None and self.group_weights is not None:
+                sums[..., 0], explanations = self.row_weights[..., 0], self.group_weights[:, 0]
+            sums, explanations = sums[:, None], explanations[:, None]
+        missing = 0 if other.set_sums is None else max(0, other.set_sums.shape[1] - sums.shape[1])
+        padding = (0, 0), (0, missing)
+        return {
+            "set_sums": np.pad(sums, (*padding, (0, 0), (0, 0), (0, 0))),
+            "set_explanations": np.pad(explanations, padding),
+        }
 
     @ignoring_float_errors
     def importance(
@@ -260,6 +290,10 @@ class ImportanceStatistics(Saved):
                 n, factor = _effective(of_weights if formula.over == "weights" else of_group)
                 values, squared, cubed, effective = values * factor, squared * factor, cubed * factor, n
             values, stderr, skewness = _mean_and_spread(values, squared, cubed, n)
+            of_sets = self._spread_of_sets(used, formula)
+            if of_sets is not None:
+                stderr, effective = of_sets
+                skewness = np.full_like(stderr, np.nan)
             lost = (totals[..., formula.powers] < _UNDERFLOWN) & (counts > 0)[..., None]
             stderr, skewness = np.where(lost[..., 0], np.nan, stderr), np.where(lost[..., 1], np.nan, skewness)
             if shrink:
@@ -276,8 +310,26 @@ class ImportanceStatistics(Saved):
         counts = counts.astype(np.int64)
         asked = kind, sign, min_count
         spread = skewness, bool(shrink), self.of, effective
-        fields = self.groups, self.feature_names, *asked, *spread, self.unexplained_names
+        fields = self.groups, self.feature_names, *asked, *spread, self.unexplained_names, self._sets()
         return Importance(values, counts, stderr, explanations, *fields)
+
+    def _spread_of_sets(self, used: list[float], formula: _Formula) -> tuple[Array, Array] | None:
+        """Return standard errors of means, and effective numbers of sets; None if explanations share no samples."""
+        if self.set_sums is None or self.set_explanations is None:
+            return None
+        totals = np.tensordot(used, self.set_sums[..., _OF_SETS.index(formula.sum)], axes=(0, 2))
+        sizes = np.tensordot(np.abs(used), self.set_sums[..., 0], axes=(0, 2))  # (n_groups, n_sets, d)
+        if formula.over == "explanations":
+            sizes = np.broadcast_to(self.set_explanations[..., None], sizes.shape)
+        _, stderr, freedom, _ = ratio(totals.swapaxes(0, 1), sizes.swapaxes(0, 1))
+        return stderr, np.where(sizes.any(axis=1), freedom + 1.0, 0.0)
+
+    def _sets(self) -> Array | None:
+        """Return the number of sets of samples in use, by group if there are groups; None if none are shared."""
+        if self.set_explanations is None:
+            return None
+        sets = np.asarray(np.count_nonzero(self.set_explanations, axis=1))
+        return sets if self.groups is not None else sets.reshape(())
 
     def _warn_of_small(self, formula: _Formula) -> None:
         """Warn of groups in which the squares that a kind needs underflow for all features."""
@@ -295,7 +347,8 @@ class ImportanceStatistics(Saved):
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        arrays = {name: getattr(self, name) for name in ("sums", "explanations", "row_weights", "group_weights")}
+        names = ("sums", "explanations", "row_weights", "group_weights", "set_sums", "set_explanations")
+        arrays = {name: getattr(self, name) for name in names}
         unit = None if self.unit == 1.0 else np.array(self.unit)
         header = {name: getattr(self, name) for name in ("feature_names", "of", "unexplained_names")}
         return arrays | {"groups": groups, "unit": unit}, {"groups": labels, **header}
@@ -416,8 +469,12 @@ def sum_weights(
     groups: Array | None,
     names: tuple[str, ...] | None = None,
     row_weights: Array | None = None,
+    sets: Array | None = None,
 ) -> ImportanceStatistics:
-    """`aggregate` a matrix that is known to hold numbers, with one sortable label, and weight if any, per row."""
+    """`aggregate` a matrix that is known to hold numbers.
+
+    Every row has one sortable label, a weight if any have one, and the number of its set of samples if some share one.
+    """
     n, d = matrix.shape
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names must have {d} names, one per column of weights, got {len(names)}")
@@ -425,20 +482,42 @@ def sum_weights(
         labels, codes, explanations = None, np.zeros(n, np.int64), np.array([n])
     else:
         labels, codes, explanations = _coded(groups)
-    check_width(matrix, len(explanations), "sums", 2 * 8 * aggregation.SUMS)
+    n_groups, n_sets, numbers = len(explanations), 1, np.zeros(1, np.int64)
+    if sets is not None:
+        numbers = (sets % _MOST_SETS).astype(np.int64)
+        n_sets = int(numbers.max()) + 1
+    check_width(matrix, n_groups * n_sets, "sums", 2 * 8 * aggregation.SUMS)
     matrix, columns = narrowed(matrix)
     unit = 1.0 if row_weights is None else float(row_weights.max()) or 1.0
+    codes = codes * n_sets + numbers
     if row_weights is None or (row_weights == unit).all():
-        sums, of_groups = _summed(matrix, codes, len(explanations)), None
+        sums, of_groups = _summed(matrix, codes, n_groups * n_sets), None
+        of_sets = np.bincount(codes, minlength=n_groups * n_sets).astype(np.float64)
     else:
-        sums, of_groups = _weighted_sums(matrix, codes, len(explanations), row_weights / unit)
-    if columns is not None:
-        narrow, sums = sums, np.zeros((*sums.shape[:2], d, sums.shape[3]))  # unwritten pages take no memory
-        sums[:, :, columns] = narrow[:, :, :-1]
+        sums, of_groups = _weighted_sums(matrix, codes, n_groups * n_sets, row_weights / unit)
+        of_sets = of_groups[:, 0]
+        of_groups = of_groups.reshape(n_groups, n_sets, -1).sum(axis=1)
+    by_set = sums.reshape(n_groups, n_sets, *sums.shape[1:])
+    sums = by_set.sum(axis=1)
+    arrays = {"sums": sums[..., : aggregation.SUMS], "row_weights": sums[..., aggregation.SUMS :]}
     if of_groups is None:
-        return ImportanceStatistics(sums, explanations, labels, names, unit=unit)
-    sums, of_rows = (np.ascontiguousarray(part) for part in np.split(sums, [aggregation.SUMS], axis=-1))
-    return ImportanceStatistics(sums, explanations, labels, names, "weights", of_rows, of_groups, unit)
+        del arrays["row_weights"]
+    if sets is not None:
+        arrays["set_sums"] = by_set[..., [_COUNT if of_groups is None else aggregation.SUMS, *_OF_SETS[1:]]]
+    if columns is not None:
+        arrays = {name: _widened(array, columns, d) for name, array in arrays.items()}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    if sets is not None:
+        arrays["set_explanations"] = of_sets.reshape(n_groups, n_sets)
+    sums = arrays.pop("sums")
+    return ImportanceStatistics(sums, explanations, labels, names, group_weights=of_groups, unit=unit, **arrays)
+
+
+def _widened(narrow: Array, columns: Array, d: int) -> Array:
+    """Return sums of all d columns from those of the columns that `narrowed` keeps, and of one for the others."""
+    wide = np.zeros((*narrow.shape[:-2], d, narrow.shape[-1]))  # unwritten pages take no memory
+    wide[..., columns, :] = narrow[..., :-1, :]
+    return wide
 
 
 def _coded(groups: Array) -> tuple[Array, Array, Array]:

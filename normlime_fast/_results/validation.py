@@ -47,6 +47,8 @@ def validate_local(local: "LocalExplanations") -> None:
             raise ValueError(f"{name} must be finite")
     if local.stderr is not None and (local.stderr.data < 0).any():
         raise ValueError("stderr must be at least 0")
+    if local.sample_set is not None and not (local.sample_set >= 0).all():
+        raise ValueError("sample_set must be at least 0")
     _check_rows(local)
 
 
@@ -108,6 +110,8 @@ def validate_importance(result: "Importance") -> None:
         raise ValueError(f"effective must have the shape of values, {result.values.shape}, where there is stderr")
     if result.effective is not None and not ((result.effective >= 0) & (result.effective < np.inf)).all():
         raise ValueError("effective must be finite and at least 0")
+    if result.sets is not None and (result.sets.shape != shape or not (result.sets >= 0).all()):
+        raise ValueError(f"sets must have the shape of explanations, {shape}, and be at least 0")
     if np.isnan(result.values).any():
         raise ValueError("values must not be NaN")
     if not ((result.counts >= 0) & (result.counts <= result.explanations[..., None])).all():
@@ -146,7 +150,9 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
         raise ValueError("row_weights and group_weights must both be there, or neither")
     if not 0.0 < result.unit < np.inf:
         raise ValueError(f"unit must be finite and larger than 0, got {result.unit}")
-    for name in ("row_weights", "group_weights"):
+    if (result.set_sums is None) != (result.set_explanations is None):
+        raise ValueError("set_sums and set_explanations must both be there, or neither")
+    for name in ("row_weights", "group_weights", "set_sums", "set_explanations"):
         array = getattr(result, name)
         if array is not None and not ((array >= 0) & (array < np.inf)).all():
             raise ValueError(f"{name} must be finite and at least 0")

@@ -10,6 +10,7 @@ import numpy as np
 from normlime_fast._checks import Array, as_probability, ignoring_float_errors, short_repr
 from normlime_fast._results.display import counted, importance_line
 from normlime_fast._results.importance import Importance, without_skew
+from normlime_fast._results.ratio import ratio
 from normlime_fast._results.statistics import ImportanceStatistics
 from normlime_fast._types import Kind, Sign
 
@@ -26,7 +27,8 @@ class BlockIntervals:
     Attributes
     ----------
     importance : Importance
-        Importance of all blocks together. Its own `stderr` and `interval` assume independent explanations.
+        Importance of all blocks together. Its own `stderr` and `interval` assume independent explanations
+        or sets of samples.
     low, high : ndarray of shape (d,) or (n_groups, d), as for all arrays that follow
         Ends of the intervals; NaN where fewer than two blocks or `min_count` explanations use the feature.
     stderr : ndarray
@@ -82,10 +84,10 @@ def interval_by_blocks(
 ) -> BlockIntervals:
     """Return confidence intervals of the importance of all blocks, assuming only that blocks are independent.
 
-    Explanations that share samples share their errors: those of one run with a `Pool` or `Binned`, and those of one set
-    of `shared_samples`. So do the targets of one instance, and instances from one source. `Importance.interval` assumes
-    that all are independent, and is then too short. This function assumes only independent blocks, and computes the
-    variance between them.
+    The targets of one instance share their errors, and so do instances from one source, such as the orders of one
+    customer. `Importance.interval` takes account of samples that are shared, as with `Pool` and `Binned`, but otherwise
+    assumes independent explanations, and is then too short. This function assumes only independent blocks, and computes
+    the variance between them.
 
     An importance is a ratio S = sum(T) / sum(N) of sums over blocks, or a function of one. Its variance is that of the
     residuals T - S N, with a factor that makes it unbiased if all variation is between blocks. Student's t has one
@@ -133,7 +135,7 @@ def interval_by_blocks(
     importance = merged.importance(kind, sign, min_count)
     totals, sizes, counts = _by_block(parts, merged, kind, sign)
     n_blocks = (counts > 0).sum(axis=0)
-    mean, stderr, freedom, skew = _ratio(totals, sizes)
+    mean, stderr, freedom, skew = ratio(totals, sizes)
 
     from scipy.special import stdtrit  # imported here: at the top, most of the time of `import normlime_fast`
 
@@ -181,30 +183,3 @@ def _by_block(
     table = np.zeros((3, len(parts), len(labels), result.values.shape[1]))
     table[:, block, group] = total, size, result.counts
     return table[0], table[1], table[2]
-
-
-def _ratio(totals: Array, sizes: Array) -> tuple[Array, Array, Array, Array]:
-    """Return sum(totals) / sum(sizes) over the first axis, its standard error, degrees of freedom and skewness.
-
-    With shares h = sizes / sum(sizes), the ratio is the sum of h x, and a residual is h (x - ratio). If all x have the
-    variance v, the ratio has the variance v sum(h^2), and the expected sum of the squared residuals is
-    v sum(h^2 ((1 - h)^2 + sum of the other h^2)); for C equal shares, the quotient of the two is C / (C - 1). The
-    number of blocks is the effective one of Kish, 1 / sum(h^2).
-    """
-    size = sizes.sum(axis=0)
-    shares = sizes / np.where(size > 0, size, 1.0)
-    mean = totals.sum(axis=0) / np.where(size > 0, size, 1.0)
-    residuals = totals / np.where(size > 0, size, 1.0) - mean * shares
-    largest = np.frexp(np.abs(residuals).max(axis=0))[1]
-    residuals = np.ldexp(residuals, -largest)  # exact, so that squares of tiny ones do not underflow
-    squares = shares**2
-    sum_of_squares = squares.sum(axis=0)
-    others = np.maximum(sum_of_squares - squares, 0.0)  # rounding can make it slightly negative
-    expected = (squares * ((1.0 - shares) ** 2 + others)).sum(axis=0)
-    spread = (residuals**2).sum(axis=0)
-    variance = sum_of_squares / expected * spread  # NaN for one block
-    n = np.maximum(1.0 / sum_of_squares, 2.0)
-    third = (residuals**3).sum(axis=0) / np.where(spread > 0, spread, 1.0) ** 1.5
-    factor = np.sqrt(n * (n - 1.0)) / np.maximum(n - 2.0, 1.0)  # as in the adjusted skewness G_1
-    skew = np.where(n > 3.0 - 1e-9, np.clip(factor * third, -1.0, 1.0), 0.0)  # n = 3 may be rounded down
-    return mean, np.ldexp(np.sqrt(variance), largest), n - 1.0, skew

@@ -87,7 +87,8 @@ def stability(
         raise ValueError(f"stability needs at least 2 explanations, got {len(counted)}")
     order = np.random.default_rng(as_seed(rng)).permutation(counted)
     sizes = [2**power for power in range(1, 64) if 2**power * 1.4 <= len(order)] + [len(order)]
-    every = [sum_weights(local.weights[order[:size]], None, local.feature_names) for size in sizes]
+    some = [local[order[:size]] for size in sizes]
+    every = [sum_weights(part.weights, None, local.feature_names, sets=part.sample_set) for part in some]
     last = every[-1].importance(kind, min_count=min_count)
     _common.require_importance(last, "stability", None)
     results = [statistics.importance(kind) for statistics in every[:-1]] + [last]

@@ -89,7 +89,7 @@ def test_points_are_drawn_by_frequency_and_asked_about_once():
         asked.append(rows.copy())
         return frame_model(rows)
 
-    binned = nlf.Binned.from_data(FRAME, **CATEGORICAL)
+    binned = nlf.Binned.from_data(FRAME, **CATEGORICAL, n_sets=1)
     local = explain(binned, FRAME[:7], recorded, n_samples=3000, n_jobs=2)
     points = asked[0]
     assert [len(rows) for rows in asked] == [3000, 7]

@@ -91,7 +91,7 @@ def test_weights_are_limes_on_the_points_that_lime_draws(categorical, selection,
 @pytest.mark.parametrize("options", [{}, {"n_jobs": 2}, {"batch_size": 7}, {"block_size": 2, "n_jobs": 2}], ids=str)
 def test_the_model_is_asked_about_the_points_once_and_about_every_instance(options):
     recorded = Recorded(model)
-    explain(nlf.Pool.from_data(DATA), predict=recorded, **options)
+    explain(nlf.Pool.from_data(DATA, n_sets=1), predict=recorded, **options)
     asked = np.concatenate(recorded.asked)
     assert max(map(len, recorded.asked)) <= options.get("batch_size", 300)
     assert_array_equal(asked[300:], X)

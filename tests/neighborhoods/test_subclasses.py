@@ -41,6 +41,9 @@ class Given(nlf.SharedPoints):
     def _points(self, seed, n_samples):
         return self._rows(self.data[:n_samples])
 
+    def _draws(self, n_samples):
+        return False
+
     def _coordinates(self, values):
         return (values - self.center) / self.scale
 
@@ -495,8 +498,8 @@ def test_a_sampler_of_its_own_is_probed():
     ("neighborhood", "names"),
     [
         (nlf.Gaussian(1.0), {"scale", "sampling", "categories", "keep", "from_data"}),
-        (nlf.Pool.from_data(DATA), {"center", "scale", "proximity", "drawn", "from_data", "gaussian"}),
-        (nlf.Binned.from_data(DATA), {"bins", "features", "proximity", "describe", "from_data"}),
+        (nlf.Pool.from_data(DATA), {"center", "scale", "proximity", "drawn", "n_sets", "from_data", "gaussian"}),
+        (nlf.Binned.from_data(DATA), {"bins", "features", "proximity", "n_sets", "describe", "from_data"}),
         (
             nlf.Mask(),
             {"baseline", "segments", "render", "probability", "scheme", "kernel", "width", "feature_names"}

@@ -81,7 +81,7 @@ def test_the_base_value_is_the_mean_output_of_the_samples():
         asked.append(rows.copy())
         return numbers(rows)
 
-    binned = nlf.Binned.from_data(TABLE, kernel=np.ones_like)
+    binned = nlf.Binned.from_data(TABLE, kernel=np.ones_like, n_sets=1)
     local = nlf.NormLIME(model, binned, **OPTIONS).explain(TABLE[:3])
     points = max(asked, key=len)
     outputs = numbers(points).sum(axis=0) + numbers(TABLE[:3])
