@@ -176,7 +176,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
 # Exactly what numpy writes. numpy evaluates the header as a Python literal; untrusted text is only matched here.
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '(?P<dtype>[^'\\]{2,30})', 'fortran_order': False,"
-    rb" 'shape': \((?P<shape>|\d{1,18},|\d{1,18}(?:, \d{1,18}){1,3})\), \} *\n",
+    rb" 'shape': \((?P<shape>|\d{1,18},|\d{1,18}(?:, \d{1,18}){1,4})\), \} *\n",
     re.DOTALL,
 )
 

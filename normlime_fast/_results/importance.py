@@ -44,7 +44,8 @@ class Importance(Saved):
         Values of features with lower `counts` are hidden. None: no value is hidden, but features that few explanations
         use are listed after the others; see `top`.
     skewness : ndarray, same shape, or None
-        Skewness of the sample behind each mean (adjusted Fisher-Pearson, G_1), for `interval`; NaN if unknown.
+        Skewness of the sample behind each mean (adjusted Fisher-Pearson, G_1), for `interval`; NaN if unknown. If
+        explanations share samples, that of the means of sets.
     shrink : bool
         Whether the values are shrunk. `stderr` is then approximately the square root of their mean squared error under
         the model of the shrinkage; `skewness` is None.
@@ -131,9 +132,9 @@ class Importance(Saved):
         weights, their effective number takes the place of their number.
 
         Explanations that share samples, as with `Pool` and `Binned`, share their errors. There the sets of samples are
-        the independent parts: the degrees of freedom are their effective number - 1, without a correction, and
-        intervals are NaN with one set. Explanations that depend on each other in another way, such as those of rows of
-        one customer, need `evaluation.interval_by_blocks`.
+        the independent parts: skewness is that of the sets' means, the degrees of freedom are the effective number of
+        sets - 1, and intervals are NaN with one set. Explanations that depend on each other in another way, such as
+        those of the orders of one customer, need `evaluation.interval_by_blocks`.
 
         Parameters
         ----------

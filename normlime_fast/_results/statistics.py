@@ -292,8 +292,7 @@ class ImportanceStatistics(Saved):
             values, stderr, skewness = _mean_and_spread(values, squared, cubed, n)
             of_sets = self._spread_of_sets(used, formula)
             if of_sets is not None:
-                stderr, effective = of_sets
-                skewness = np.full_like(stderr, np.nan)
+                stderr, effective, skewness = of_sets
             lost = (totals[..., formula.powers] < _UNDERFLOWN) & (counts > 0)[..., None]
             stderr, skewness = np.where(lost[..., 0], np.nan, stderr), np.where(lost[..., 1], np.nan, skewness)
             if shrink:
@@ -313,16 +312,17 @@ class ImportanceStatistics(Saved):
         fields = self.groups, self.feature_names, *asked, *spread, self.unexplained_names, self._sets()
         return Importance(values, counts, stderr, explanations, *fields)
 
-    def _spread_of_sets(self, used: list[float], formula: _Formula) -> tuple[Array, Array] | None:
-        """Return standard errors of means, and effective numbers of sets; None if explanations share no samples."""
+    def _spread_of_sets(self, used: list[float], formula: _Formula) -> tuple[Array, Array, Array] | None:
+        """Return standard error, effective number and skewness of sets; None if explanations share no samples."""
         if self.set_sums is None or self.set_explanations is None:
             return None
         totals = np.tensordot(used, self.set_sums[..., _OF_SETS.index(formula.sum)], axes=(0, 2))
         sizes = np.tensordot(np.abs(used), self.set_sums[..., 0], axes=(0, 2))  # (n_groups, n_sets, d)
         if formula.over == "explanations":
             sizes = np.broadcast_to(self.set_explanations[..., None], sizes.shape)
-        _, stderr, freedom, _ = ratio(totals.swapaxes(0, 1), sizes.swapaxes(0, 1))
-        return stderr, np.where(sizes.any(axis=1), freedom + 1.0, 0.0)
+        _, stderr, freedom, skew = ratio(totals.swapaxes(0, 1), sizes.swapaxes(0, 1))
+        effective = np.where(sizes.any(axis=1), freedom + 1.0, 0.0)
+        return stderr, effective, skew * np.sqrt(effective)
 
     def _sets(self) -> Array | None:
         """Return the number of sets of samples in use, by group if there are groups; None if none are shared."""

@@ -183,7 +183,8 @@ def split_half(
     """Split the instances at random into halves and compare the importances of the two, several times.
 
     All explanations of an instance are in the same half. With groups, the halves of each group are of equal size (or
-    differ by one); the group of an instance is that of its first explanation.
+    differ by one); the group of an instance is that of its first explanation. If instances share several sets of samples,
+    as with `Pool` and `Binned`, whole sets are in the same half: halves with the same samples would agree too well.
 
     Parameters
     ----------
@@ -223,20 +224,23 @@ def split_half(
         raise TypeError(f"split_half needs LocalExplanations, got a {type(local).__name__}")
     k, n_splits, drop = as_count(k, "k"), as_count(n_splits, "n_splits"), _as_drop(unused)
     in_use = is_counted(local.status)
-    weights, (instances, position) = local.weights[in_use], by_instance(local.instance[in_use])
-    if len(instances) < 2:
-        raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(instances)}")
+    weights, (parts, position) = local.weights[in_use], by_instance(local.instance[in_use])
+    if len(parts) < 2:
+        raise ValueError(f"split_half needs explanations of at least 2 instances, got {len(parts)}")
     labels = grouped(local.instance, local.target, by)
     groups, codes = _coded(None if labels is None else labels[in_use], len(position))
     sum_weights(weights[:1], None).importance(
         kind, sign, as_count(min_count, "min_count")
     )  # raises on invalid arguments
     first = codes[np.unique(position, return_index=True)[1]]  # group of each instance's first explanation
+    if local.sample_set is not None and np.ptp(local.sample_set[in_use]):
+        parts, position = np.unique(local.sample_set[in_use], return_inverse=True)
+        first = np.zeros(len(parts), np.int64)
     generator = np.random.default_rng(as_seed(rng))
 
     def halves() -> Iterator[Array]:
         for _ in range(n_splits):
-            order = generator.permutation(len(instances))
+            order = generator.permutation(len(parts))
             order = order[np.argsort(first[order], kind="stable")]
             half = np.empty_like(order)
             half[order] = np.arange(len(order)) % 2

@@ -206,6 +206,21 @@ def test_halves_share_no_instance():
     assert (found.top_sizes == 5).all()
 
 
+def test_halves_share_no_samples():
+    """Two sets, so that there is one split; halves of instances with one set are those of independent ones."""
+    table = np.random.default_rng(0).normal(size=(30, 3))
+    for n_sets in (1, 2):
+        pool = nlf.Pool.from_data(table, n_sets=n_sets)
+        local = nlf.NormLIME(lambda X: X[:, 0] ** 2 + X[:, 1], pool, n_features=2, n_samples=20, rng=0).explain(table)
+        found = split_half(local, k=2, n_splits=4)
+        if n_sets == 1:
+            expected = split_half(replace(local, sample_set=None), k=2, n_splits=4)
+        else:
+            expected = agreement([local[s::2].importance() for s in (0, 1)], k=2)
+        assert np.unique(found.spearman).tolist() == np.unique(expected.spearman).tolist()
+        assert np.unique(found.kendall).tolist() == np.unique(expected.kendall).tolist()
+
+
 def test_splits_are_random_and_can_be_repeated():
     local = explained(np.random.default_rng(0).standard_normal((40, 9)))
     first, again, other = (split_half(local, rng=rng).pearson for rng in (0, 0, 1))
