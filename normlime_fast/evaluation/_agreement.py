@@ -183,8 +183,9 @@ def split_half(
     """Split the instances at random into halves and compare the importances of the two, several times.
 
     All explanations of an instance are in the same half. With groups, the halves of each group are of equal size (or
-    differ by one); the group of an instance is that of its first explanation. If instances share several sets of samples,
-    as with `Pool` and `Binned`, whole sets are in the same half: halves with the same samples would agree too well.
+    differ by one); the group of an instance is that of its first explanation. If instances share several sets of
+    samples, as with `Pool` and `Binned`, all instances of a set are in the same half: halves with the same samples
+    would agree too well.
 
     Parameters
     ----------

@@ -210,7 +210,7 @@ def test_halves_share_no_samples():
     """Two sets, so that there is one split; halves of instances with one set are those of independent ones."""
     table = np.random.default_rng(0).normal(size=(30, 3))
     for n_sets in (1, 2):
-        pool = nlf.Pool.from_data(table, n_sets=n_sets)
+        pool = nlf.Pool.from_data(table, n_sets=n_sets, share=0.8)
         local = nlf.NormLIME(lambda X: X[:, 0] ** 2 + X[:, 1], pool, n_features=2, n_samples=20, rng=0).explain(table)
         found = split_half(local, k=2, n_splits=4)
         if n_sets == 1:
