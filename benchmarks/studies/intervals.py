@@ -7,7 +7,8 @@ an explanation may have, so that some are in few explanations. Their S, and S_y 
 2,000 times, some of them are drawn with replacement, and the intervals of what is drawn cover the truth or not. Those
 are counted by how many of the drawn explanations use the feature. Before that counts, the truth must be Eq. 3.
 
-Where explanations share samples, blocks of them are drawn: each block has a pool, or a set of normals, of its own.
+Where explanations share samples, blocks of them are drawn: each block has a pool, or a set of normals, of its own. And
+`Pool` and `Binned` are asked as a user does, with other points and rows each time: the truth is what many sets give.
 
 The |weight| of a feature that the model does not use is not 0 but noise. It is measured beside what it is in theory.
 """
@@ -39,13 +40,15 @@ class Plan(NamedTuple):
     n_samples: int = 200
     blocks: int = 1000
     drawn: tuple[int, ...] = (5, 10, 40)  # blocks
+    runs: int = 400  # with sets of points
+    run_size: int = 400  # rows, and points of a set
     null_instances: int = 2000
     null_fits: tuple[tuple[int, int | None], ...] = tuple(  # n_samples, K
         (n, k) for n in (100, 400, 1600, 6400) for k in (None, 6, 4)
     )
 
 
-QUICK = Plan(20_000, 300, (10, 100), 100, 200, (5, 10), 400, ((100, None), (400, None), (400, 4)))
+QUICK = Plan(20_000, 300, (10, 100), 100, 200, (5, 10), 100, 200, 400, ((100, None), (400, None), (400, 4)))
 
 
 class Covered(NamedTuple):
@@ -86,6 +89,18 @@ class CoveredByBlocks(NamedTuple):
     intervals: int
     naive: float
     by_blocks: float
+
+
+class CoveredBySets(NamedTuple):
+    """Intervals of runs of one model and neighborhood."""
+
+    model: str
+    neighborhood: str
+    of: str
+    intervals: int
+    one_set: float  # as if explanations were independent
+    by_sets: float
+    worst: float  # of by_sets, of one feature
 
 
 class Null(NamedTuple):
@@ -157,7 +172,7 @@ def _covers(one: nlf.Importance, truth: np.ndarray) -> np.ndarray:
 def blocks_of(name: str, shared: Shared, plan: Plan, seed: int = 0) -> list[nlf.LocalExplanations]:
     """Return the explanations of each block: of one explainer, whose rows have all samples in common."""
     rng = np.random.default_rng(seed)  # which gives every explainer another seed
-    neighborhood = nlf.Pool.gaussian(np.zeros(D), np.ones(D)) if shared.pool else nlf.Gaussian(0.5)
+    neighborhood = nlf.Pool.gaussian(np.zeros(D), np.ones(D), n_sets=1) if shared.pool else nlf.Gaussian(0.5)
     options = {"n_features": K, "n_samples": shared.n_samples, "shared_samples": shared.most}
     sizes = rng.integers(shared.fewest, shared.most + 1, plan.blocks)
     return [
@@ -190,6 +205,46 @@ def coverage_by_blocks(name: str, shared: Shared, plan: Plan, seed: int = 0) -> 
         both = np.concatenate(hits, axis=1)
         limits = f"{BLOCKS[k - 1]} to {BLOCKS[k] - 1}"
         results.append(CoveredByBlocks(name, shared.name, by, limits, both.shape[1], *both.mean(axis=1).tolist()))
+    return results
+
+
+TABLE = np.random.default_rng(0).normal(size=(3000, D))
+WITH_SETS: dict[str, Callable[[int], nlf.SharedPoints]] = {
+    "Pool": lambda n_sets: nlf.Pool.gaussian(np.zeros(D), np.ones(D), n_sets=n_sets),
+    "Binned": lambda n_sets: nlf.Binned.from_data(TABLE, n_sets=n_sets),
+}
+MANY = 32 * 8  # sets of the truth, whose error is then sqrt(32) times smaller than that of a run
+OF = {"weights": "normlime", "contributions": "mean_abs"}
+
+
+def coverage_of_sets(name: str, neighborhood: str, plan: Plan, seed: int = 0) -> list[CoveredBySets]:
+    """Of S and of the mean size of contributions, of one model and neighborhood."""
+    rng = np.random.default_rng(seed)
+
+    def explained(n_sets: int, rows: int) -> nlf.LocalExplanations:
+        made = WITH_SETS[neighborhood](n_sets)
+        explainer = nlf.NormLIME(
+            MODELS[name], made, n_features=K, n_samples=plan.run_size, targets=1, rng=int(rng.integers(2**60))
+        )
+        return explainer.explain(rng.normal(size=(rows, D)))
+
+    many = explained(MANY, 32 * plan.run_size)
+    truth = {of: many.importance(kind, of=of).values for of, kind in OF.items()}
+    np.testing.assert_allclose(truth["weights"], by_hand(many, None), rtol=1e5 * 2**-52)
+    hits: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
+    for _ in range(plan.runs):
+        for n_sets in (1, 8):
+            local = explained(n_sets, plan.run_size)
+            for of, kind in OF.items():
+                terms = local if n_sets > 1 else replace(local, sample_set=None)
+                one = terms.importance(kind, of=of)
+                hits[of, n_sets].append(np.where(np.isnan(one.interval(LEVEL)[0]), np.nan, _covers(one, truth[of])))
+    results = []
+    for of in OF:
+        naive, by_sets = (np.array(hits[of, n_sets]) for n_sets in (1, 8))
+        often = np.count_nonzero(np.isfinite(by_sets), axis=0) >= plan.runs / 2  # features that have intervals
+        shares = np.nanmean(naive[:, often]), np.nanmean(by_sets[:, often]), np.nanmean(by_sets[:, often], axis=0).min()
+        results.append(CoveredBySets(name, neighborhood, of, int(np.isfinite(by_sets[:, often]).sum()), *shares))
     return results
 
 
@@ -254,6 +309,15 @@ Shares of 90 % intervals that cover the importance of {blocks:,} blocks of expla
 
 {by_blocks}
 
+## Sets of points
+
+Shares of 90 % intervals of `Importance.interval` that cover the importance of {many} sets of points and {many_rows:,}
+rows, over {runs} runs with {run_size} other rows, {run_size} points a set and at most {k} of {d} features each: with 8
+sets, and with one set, if explanations are taken for independent. Of S, and of the mean size of contributions
+("mean_abs"). "Lowest" is the coverage of the feature that is covered least often.
+
+{by_sets}
+
 ## Features that the model does not use
 
 The model is linear in {used} of {d} features, with ripples, 0.5 cos(20 x). These are noise to an explanation, with a
@@ -278,6 +342,13 @@ def _shared(plan: Plan) -> str:
     heads = ["model", "share", "of", "blocks that have the feature", "intervals", "as if independent", "by blocks"]
     cells = [[*row[:4], f"{row.intervals:,}", f"{row.naive:.1%}", f"{row.by_blocks:.1%}"] for row in rows]
     return table(heads, cells, right=range(4, 7))
+
+
+def _sets(plan: Plan) -> str:
+    rows = [one for name in MODELS for made in WITH_SETS for one in coverage_of_sets(name, made, plan)]
+    heads = ["model", "neighborhood", "of", "intervals", "one set, as if independent", "8 sets", "lowest"]
+    cells = [[*row[:3], f"{row.intervals:,}", *(f"{share:.1%}" for share in row[4:])] for row in rows]
+    return table(heads, cells, right=range(3, 7))
 
 
 def _null(plan: Plan) -> str:
@@ -309,15 +380,15 @@ def main() -> None:
     quick = parser.parse_args().quick
     plan = QUICK if quick else Plan()
     tables = []
-    for part in (_independent, _shared, _null):
+    for part in (_independent, _shared, _sets, _null):
         with warnings.catch_warnings(action="ignore"):  # of explanations where the model is flat
             tables.append(part(plan))
         print(tables[-1], end="\n\n", flush=True)
     if not quick:
         sizes, drawn = (", ".join(f"{size:,}" for size in one) for one in (plan.sizes, plan.drawn))
-        about = plan._asdict() | {"sizes": sizes, "drawn": drawn, "d": D, "k": K, "used": USED}
-        about |= {"left_out": LEFT_OUT, "weakest": SCALE * SLOPES[-1]}
-        text = TEXT.format(**about, **dict(zip(("table", "by_blocks", "null"), tables, strict=True)))
+        about = plan._asdict() | {"sizes": sizes, "drawn": drawn, "d": D, "k": K, "used": USED, "many": MANY}
+        about |= {"left_out": LEFT_OUT, "weakest": SCALE * SLOPES[-1], "many_rows": 32 * plan.run_size}
+        text = TEXT.format(**about, **dict(zip(("table", "by_blocks", "by_sets", "null"), tables, strict=True)))
         Path(__file__).with_name("INTERVALS.md").write_text(text, encoding="utf-8")
 
 
