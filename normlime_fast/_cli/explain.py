@@ -120,9 +120,12 @@ def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> An
     if data.named:
         categorical += [column for column in data.columns if is_category(data.table[column])]
     positions = [position for position, column in enumerate(data.columns) if column in categorical]
-    width = {} if arguments.width is None else {"width": arguments.width}
+    if arguments.sets is not None and arguments.neighborhood == "gaussian":
+        raise UsageError("--sets is for --neighborhood pool or binned, whose samples rows share, got gaussian")
+    given = {"width": arguments.width, "n_sets": arguments.sets}
     kind: Any = NEIGHBORHOODS[arguments.neighborhood]
-    return kind.from_data(background.table, categorical=positions, **width)
+    options = {name: value for name, value in given.items() if value is not None}
+    return kind.from_data(background.table, categorical=positions, **options)
 
 
 def _n_features(arguments: argparse.Namespace, d: int) -> int | None:

@@ -225,8 +225,14 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
         type=_whole(1),
         default=5000,
         metavar="N",
-        help="number of samples: for each row with gaussian, for all rows together with pool and binned"
-        " (default: %(default)s)",
+        help="number of samples: for each row with gaussian, in each set with pool and binned (default: %(default)s)",
+    )
+    option(
+        "--sets",
+        type=_whole(1),
+        metavar="N",
+        help="number of sets of samples that rows share with pool and binned; with 1, the model predicts fewer, but"
+        " standard errors are unknown (default: 8)",
     )
     option("--features", type=_whole(1, "all"), metavar="K", help="most columns per explanation, or all (default: 10)")
     option(

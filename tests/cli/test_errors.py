@@ -424,6 +424,7 @@ def test_importance_refuses(here, capsys, arguments, message):
         (explain(jobs="0"), "--jobs: must be a whole number of at least 1, or -1, got '0'; see "),
         (explain(limit="0", data="nowhere.csv"), "--limit: must be a whole number of at least 1, got '0'; see "),
         (explain(limit="1.5"), "--limit: must be a whole number of at least 1, got '1.5'; see "),
+        (explain(sets="0", neighborhood="pool"), "--sets: must be "),
         (explain(neighborhood="lime"), "--neighborhood: invalid choice: 'lime'"),
         ([*explain(), "--sample", "10"], "unrecognized arguments: --sample 10; see normlime-fast --help"),
         (["importance", "good.npz", "--json", "--csv"], "--csv: not allowed with argument --json; see "),

@@ -392,3 +392,18 @@ def test_reader_that_stops_reading_is_no_error(here):
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("neighborhood", ["pool", "binned"])
+def test_sets_of_samples(here, capsys, neighborhood):
+    (here / "curved.py").write_text("def f(X): return X[:, 0] ** 2\n")
+    np.save("X.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    explain = ["explain", "--model", "curved:f", "--data", "X.npy", "--samples", 50, "--features", 1]
+    explain += ["--neighborhood", neighborhood, "--force", "--output", "local.npz"]
+    for sets, error in (([], False), (["--sets", 3], False), (["--sets", 1], True)):
+        code, _, err = run(capsys, *explain, *sets)
+        assert code == 0, err
+        local = nlf.LocalExplanations.load("local.npz")
+        assert local.sample_set.tolist() == [row % (sets or [8])[-1] for row in range(60)]
+        why = "no standard errors, since all explanations share one set of samples"
+        assert (why in run(capsys, "importance", "local.npz")[1]) == error
