@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_row_weights
+from normlime_fast._messages import Message, Term
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
@@ -15,7 +16,7 @@ from normlime_fast._results.feature_groups import as_feature_groups, summed_colu
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
-from normlime_fast._results.statistics import ImportanceStatistics, as_of, sum_weights
+from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
 from normlime_fast._types import Kind, LocalLayout, Of, Sign
@@ -31,6 +32,9 @@ _OTHERS = ("contributions", "stderr")  # matrices with the same features in each
 NO_CONTRIBUTIONS = (
     "contributions must be known, got none: samples of Gaussian have their mean at the instance, so that nothing"
     " contributes to its output, and older files do not have them; use the weights, or Pool, Binned or Mask"
+)
+NO_STDERR = (
+    "there are no standard errors of the weights in older files, in explanations of lime, and for groups of columns"
 )
 _PARTS = ("data", "indices", "indptr")
 
@@ -226,6 +230,7 @@ class LocalExplanations(Saved):
         shrink: bool = False,
         of: Of = "weights",
         weights: ArrayLike | None = None,
+        debias: bool = False,
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -251,6 +256,11 @@ class LocalExplanations(Saved):
         weights : array_like of shape (n_instances,), optional
             How much each instance counts, in the order of X, such as its survey weight or exposure; see `aggregate`.
             The index of a Series is ignored.
+        debias : bool, default False
+            Subtracts the noise of the weights, by their `stderr`: with it, all values are closer to those of infinitely
+            many samples, and those of features that the model does not use are about 0, or slightly below. Needs the
+            standard errors of all weights; see `aggregate`. Not for the kinds "mean" and "sum", which noise does not
+            bias, nor with `shrink`.
 
         Returns
         -------
@@ -260,9 +270,9 @@ class LocalExplanations(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count`, `shrink`, `of` or `weights` is invalid, there are no contributions,
-            all explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large
-            compared with the weights.
+            If `kind`, `sign`, `by`, `min_count`, `shrink`, `of`, `weights` or `debias` is invalid, there are no
+            contributions, or no standard errors for `debias`, all explanations have status 6 to 9, or the result, 32
+            bytes per column and group, would be very large compared with the weights.
 
         Examples
         --------
@@ -275,7 +285,7 @@ class LocalExplanations(Saved):
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of, weights)
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of, weights, debias)
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
@@ -493,21 +503,25 @@ class LocalExplanations(Saved):
         shrink: bool = False,
         of: Of = "weights",
         weights: ArrayLike | None = None,
+        debias: bool = False,
     ) -> tuple[Importance, Array | None]:
         """Return the importance of the columns that `narrowed` keeps, and the numbers of these columns.
 
         It ranks features as the importance of all columns does, in less memory. If features have names, all columns are
         kept.
         """
-        terms = self._terms(of)
+        as_formula(kind, sign, shrink, debias)
+        terms, errors = self._terms(of), self._errors(of) if debias else None
         terms, columns = (terms, None) if self.feature_names is not None else narrowed(terms)
+        if errors is not None and columns is not None:
+            errors = narrowed(errors)[0]  # the same columns, since it has the same features
         row_weights = None
         if weights is not None:
             instance_ids, position = by_instance(self.instance)
             row_weights = as_row_weights(weights, len(instance_ids), "instance")
             if not row_weights[position][is_counted(self.status)].any():
                 raise ValueError("weights of instances must not all be 0 where there are explanations")
-        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, row_weights)
+        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, row_weights, errors)
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
@@ -519,22 +533,42 @@ class LocalExplanations(Saved):
         return result, columns
 
     def _statistics(
-        self, groups: Array | None, of: Of = "weights", weights: Array | None = None
+        self, groups: Array | None, of: Of = "weights", weights: Array | None = None, debias: bool = False
     ) -> ImportanceStatistics | None:
         """Sum the counted explanations by group, with the weights of instances; None if none counts."""
-        return self._sums(self._terms(of), groups, of, weights)
+        return self._sums(self._terms(of), groups, of, weights, self._errors(of) if debias else None)
+
+    def _errors(self, of: Of) -> "csr_array":
+        """Return the standard errors of the terms, all of which must be known."""
+        if self.stderr is None:
+            raise ValueError(Message(Term("debias"), f" must be False, got True: {NO_STDERR}"))
+        unknown = np.unique(np.repeat(np.arange(len(self)), np.diff(self.stderr.indptr))[np.isnan(self.stderr.data)])
+        if unknown.size:
+            got = f"those of {unknown.size} of {len(self)} explanations are NaN, first at position {unknown[0]}"
+            why = "; their effective samples are too few, so use more samples or fewer features, or leave these out"
+            raise ValueError(Message(Term("debias"), f" needs the standard errors of all weights, but {got}{why}"))
+        if of == "weights":
+            return self.stderr
+        weights, parts = self.weights.data, np.abs(self._terms(of).data)
+        moved = np.divide(parts, np.abs(weights), out=np.zeros_like(parts), where=weights != 0)
+        return with_data(self.weights, moved * self.stderr.data)
 
     def _sums(
-        self, terms: "csr_array", groups: Array | None, of: Of, weights: Array | None = None
+        self,
+        terms: "csr_array",
+        groups: Array | None,
+        of: Of,
+        weights: Array | None = None,
+        errors: "csr_array | None" = None,
     ) -> ImportanceStatistics | None:
         counted = is_counted(self.status)
         row_weights = None if weights is None else weights[by_instance(self.instance)[1]]
         if not counted.any():
             return None
         if not counted.all():
-            terms = terms[counted]
+            terms, errors = terms[counted], None if errors is None else errors[counted]
             groups, row_weights = (None if array is None else array[counted] for array in (groups, row_weights))
-        return replace(sum_weights(terms, groups, self.feature_names, row_weights), of=of)
+        return replace(sum_weights(terms, groups, self.feature_names, row_weights, errors), of=of)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":

@@ -113,7 +113,7 @@ def importance_dict(importance: "Importance", k: int | None) -> dict[str, Any]:
     for label, number, rows in zip(_labels(importance.groups), explanations, top_features(importance, k), strict=True):
         features = [{name: to_json(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
         groups.append({"group": to_json(label), "explanations": number, "features": features})
-    settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink", "of")}
+    settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink", "of", "debias")}
     settings["min_count"] = importance.min_count or 1  # by default nothing is hidden, as with 1
     return settings | {"unexplained_names": list(importance.unexplained_names), "groups": groups}
 

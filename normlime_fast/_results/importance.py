@@ -53,6 +53,9 @@ class Importance(Saved):
     unexplained_names : tuple of str
         Names of targets without explanations, if the groups are targets with names: such as classes that the model
         never predicts, which are in no group.
+    debias : bool
+        Whether the noise of the weights is subtracted. Values of features with weights of about 0 may then be slightly
+        below 0.
     """
 
     _kind: ClassVar[str] = "Importance"
@@ -71,6 +74,7 @@ class Importance(Saved):
     of: str = "weights"
     effective: Array | None = None
     unexplained_names: tuple[str, ...] = ()
+    debias: bool = False
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
@@ -129,7 +133,8 @@ class Importance(Saved):
         ----------
         level : float, default 0.9
             Probability, between 0 and 1, with which an interval covers the value that infinitely many explanations of
-            rows like these would give.
+            rows like these would give: explanations of this number of samples, whose noise makes values too large; or,
+            if the importance is debiased, approximately explanations of infinitely many samples.
 
         Returns
         -------
@@ -252,9 +257,9 @@ class Importance(Saved):
         Returns
         -------
         dict
-            ``kind``, ``sign``, ``min_count``, ``shrink``, ``of``, ``unexplained_names`` and ``groups``: a list of
-            dicts with ``group`` (None if there are no groups), ``explanations`` and ``features``, a list of dicts with
-            ``feature``, ``value``, ``count`` and ``stderr`` (None if unknown).
+            ``kind``, ``sign``, ``min_count``, ``shrink``, ``of``, ``debias``, ``unexplained_names`` and ``groups``: a
+            list of dicts with ``group`` (None if there are no groups), ``explanations`` and ``features``, a list of
+            dicts with ``feature``, ``value``, ``count`` and ``stderr`` (None if unknown).
 
         Raises
         ------
@@ -309,7 +314,7 @@ class Importance(Saved):
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         scores = ("values", "counts", "stderr", "explanations", "skewness", "effective")
-        names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names")
+        names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names", "debias")
         arrays, header = ({name: getattr(self, name) for name in fields} for fields in (scores, names))
         return arrays | {"groups": groups}, {"groups": labels, **header}
 

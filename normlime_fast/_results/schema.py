@@ -67,10 +67,11 @@ _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
 
-_ROW_WEIGHTS = {
+_SINCE_3 = {
     "row_weights": Field(_FLOAT, (("groups", 2, "features", 2),), optional=True),
     "group_weights": Field(_FLOAT, (("groups", 2),), optional=True),
     "unit": Field(_FLOAT, ((),), optional=True),
+    "debiased": Field(_FLOAT, (("groups", 2, "features"),), optional=True),
 }
 
 _LOCAL_1 = FileSchema(
@@ -125,7 +126,7 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
         4: _extended(
             _IMPORTANCE_3,
             {"effective": Field(_FLOAT, _SCORES, optional=True)},
-            {"min_count": _is_positive_or_none, **_OF},
+            {"min_count": _is_positive_or_none, **_OF, "debias": _is_flag},
         ),
     },
     "ImportanceStatistics": {
@@ -138,6 +139,6 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _ROW_WEIGHTS, _OF))
+        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _SINCE_3, _OF))
     },
 }

@@ -107,16 +107,16 @@ def how_many(drawn: int, d: int, few: Iterable[bool] = ()) -> str:
     return text + f"\n{NOTE}" * any(few)
 
 
-def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights") -> str:
+def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights", debiased: bool = False) -> str:
     """Return the name and the unit of a value, in short lines."""
     symbol, unit = _TERMS[of]
     name = f"{_QUANTITIES[kind]}{_SIGNS[sign]}".format(w=symbol)
-    return f"{name}{', shrunk' * shrunk}\n({'root of the ' * (kind == 'sp_lime')}{unit})"
+    return f"{name}{', shrunk' * shrunk}{', debiased' * debiased}\n({'root of the ' * (kind == 'sp_lime')}{unit})"
 
 
 def quantity_of(result: Importance, lines: bool = False) -> str:
     """Return `quantity` for a result, with a note on the lines if they show its intervals."""
-    label = quantity(result.kind, result.sign, result.shrink, result.of)
+    label = quantity(result.kind, result.sign, result.shrink, result.of, result.debias)
     return label + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
 
 
