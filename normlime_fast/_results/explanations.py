@@ -16,6 +16,7 @@ from normlime_fast._results.feature_groups import as_feature_groups, summed_colu
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
+from normlime_fast._results.significance import samples_for, significant
 from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
@@ -336,6 +337,88 @@ class LocalExplanations(Saved):
         contributions = summed_columns(self._terms("contributions"), place, len(names))
         weights = contributions.copy()
         return replace(self[:], weights=weights, contributions=contributions, stderr=None, feature_names=names)
+
+    def significant(self, level: float = 0.05) -> "LocalExplanations":
+        """Return the explanations without the weights that are not told apart from 0.
+
+        A weight stays if |w| / s is above the quantile of Student's t distribution for a two-sided test at `level`
+        divided by d, the number of features (Bonferroni): if the output does not depend on any feature, about that
+        share of explanations keeps one, also if features were selected as the largest of all (6 to 8 % with 300
+        samples, 9 to 15 % with 60, for the level 0.05). Degrees of freedom are the effective samples less the features
+        used and 1. Weights are not fitted again.
+
+        Importances change in a way that has to be kept in mind: "normlime" is a mean over the explanations that use a
+        feature, and so becomes one over those that use it visibly, which is larger. To subtract the noise and keep all
+        explanations, use ``importance(debias=True)``.
+
+        Parameters
+        ----------
+        level : float, default 0.05
+            Probability, between 0 and 1, that an explanation keeps any feature that does not matter.
+
+        Returns
+        -------
+        LocalExplanations
+            `contributions` and `stderr` are filtered alike. The contributions of features without weight are taken off
+            `intercept`, so that `base_value`, the mean over the samples, stays. `r2` is that of the full explanation.
+            Explanations with fewer weights than before get status 1 if they had 0. Those that lose all of them still
+            count, as explanations that use no feature. Weights without a standard error (NaN) are left out.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `level` is not a number between 0 and 1, or the standard errors of the weights are not known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X[:, 0] + X[:, 0] * X[:, 1], nlf.Gaussian(1.0), n_features=3, rng=0)
+        >>> local = explainer.explain(np.zeros((20, 3)))
+        >>> local.importance().counts, local.significant().importance().counts
+        (array([20, 20, 20]), array([20,  0,  0]))
+        """
+        return significant(self, level)
+
+    def samples_for(self, error: float, n_samples: int) -> Array:
+        """Return how many samples would bring the standard errors of each explanation's leading weights to `error`.
+
+        The leading weights are those at least half as large as the largest: the ones that a reader looks at first, and
+        that count most in importances. The number is extrapolated from `stderr`: variances of weights fall as one over
+        the number of samples, less that of the features used. Use one that suffices for most explanations, such as
+        ``np.nanquantile(..., 0.9)``, or for all. If there are fewer than about 100 effective samples, their errors are
+        estimated too low, and those of the larger number come out 10 to 20 % above `error`. For Sobol samples the
+        number is too large, as their `stderr` is.
+
+        Parameters
+        ----------
+        error : float
+            The standard error wanted, in the unit of the weights.
+        n_samples : int
+            Number of samples that these explanations were made with: `n_samples` of their explainer.
+
+        Returns
+        -------
+        ndarray of shape (n_explanations,)
+            Whole numbers, as floats; NaN for explanations without weights or without standard errors.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `error` is not a number above 0, `n_samples` not an integer of at least 1, or the standard errors of the
+            weights are not known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> model = lambda X: np.sin(2 * X[:, 0]) + X[:, 1]
+        >>> explainer = nlf.NormLIME(model, nlf.Gaussian(1.0), n_features=2, n_samples=200, rng=0)
+        >>> local = explainer.explain(np.zeros((50, 2)))
+        >>> local.stderr.mean().round(3).item(), np.nanquantile(local.samples_for(0.02, 200), 0.9).round(-1).item()
+        (0.057, 1300.0)
+        """
+        return samples_for(self, error, n_samples)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.
