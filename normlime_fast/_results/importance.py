@@ -177,6 +177,8 @@ class Importance(Saved):
     def top(self, k: int = 10) -> list[export.Ranked]:
         """Return the k most important features, per group if there are groups, by descending |value|.
 
+        If the noise is subtracted, values below 0 are what is left of it, and come last, except for the sign "net".
+
         By default, features that few explanations use come after the others, whatever their value: those with a count
         below 5, or below a hundredth of the explanations of the group. The mean of so few explanations says little. So
         do all tables and plots, which mark them. ``importance(min_count=1)`` ranks all features alike.

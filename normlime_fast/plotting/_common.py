@@ -11,7 +11,7 @@ import numpy as np
 from normlime_fast._checks import Array, import_optional, short_repr
 from normlime_fast._results import display
 from normlime_fast._results.explanations import LocalExplanations
-from normlime_fast._results.export import NOTE, rests_on_few
+from normlime_fast._results.export import NOTE, rests_on_few, sizes_of
 from normlime_fast._results.importance import Importance
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def is_signed(result: Importance) -> bool:
 def ranked_columns(result: Importance, k: int, values: Array | None = None) -> tuple[Array, list[bool]]:
     """Return `largest_columns` of the features in use, by their values or others."""
     used, few = result.counts >= (result.min_count or 1), rests_on_few(result)
-    return largest_columns(result.values if values is None else values, used, few, k)
+    return largest_columns(sizes_of(result) if values is None else values, used, few, k)
 
 
 def largest_columns(values: Array, used: Array, few: Array, k: int) -> tuple[Array, list[bool]]:

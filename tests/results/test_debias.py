@@ -11,7 +11,7 @@ from scipy.stats import norm, skew
 
 import normlime_fast as nlf
 from normlime_fast import aggregate
-from normlime_fast.evaluation import interval_by_blocks
+from normlime_fast.evaluation import agreement, interval_by_blocks
 
 KINDS = ("normlime", "l2", "sp_lime", "mean_abs")
 PAIRS = [(kind, sign) for kind in KINDS for sign in ("absolute", "positive", "negative")]
@@ -249,6 +249,19 @@ def test_streams():
     assert_same(explainer.importance(X, debias=False), local.importance())
 
 
+def test_values_below_0_come_last():
+    w = np.array([[3.0, 0.1, -0.5], [3.0, 0.2, 0.5]])
+    result = aggregate(w, feature_names="abc", stderr=np.array([[0.1, 0.9, 0.1]] * 2)).importance()
+    assert -result.values[1] > result.values[2] > 0
+    assert [row.feature for row in result.top()] == ["a", "c", "b"]
+    assert [row.feature for row in replace(result, debias=False).top()] == ["a", "b", "c"]
+    assert list(agreement([result, result.values], k=2).jaccard) == [1 / 3]  # arrays have sizes only
+    assert list(agreement([result, np.array([3.0, 0.0, 0.5])], k=2).jaccard) == [1.0]
+    net = aggregate(-w, stderr=0 * w, feature_names="abc").importance(sign="net")
+    assert net.values[0] < 0
+    assert net.top(1)[0].feature == "a"
+
+
 def test_files_and_texts():
     statistics = aggregate(W, GROUPS, stderr=S)
     assert_round_trip(statistics)
@@ -280,6 +293,8 @@ def test_plots():
 
     ax = plotting.bars(aggregate(W, stderr=S).importance())
     assert ", debiased\n" in ax.get_xlabel()
+    noisy = aggregate([[3.0, 0.1, 0.5]] * 2, feature_names="abc", stderr=[[0.1, 0.9, 0.1]] * 2).importance()
+    assert [label.get_text() for label in plotting.bars(noisy).get_yticklabels()] == ["a", "c", "b"]
     assert "debiased" not in plotting.bars(aggregate(W).importance()).get_xlabel()
 
 
