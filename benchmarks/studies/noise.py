@@ -16,6 +16,7 @@ use come last.
 import argparse
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,7 +145,7 @@ def explain(case: Case, X: np.ndarray, n: int, n_features: int | None, sampling:
 
 def by_way(local: nlf.LocalExplanations, way: str, kind: str = "normlime") -> nlf.Importance:
     local = local.significant() if way == "significant" else local
-    return local.importance(kind, debias=way == "debias")
+    return local.importance(kind, debias=way in ("debias", "two sets"))
 
 
 def in_order(importance: nlf.Importance) -> np.ndarray:
@@ -174,7 +175,10 @@ def study(case: Case, plan: Plan, sampling: str = "iid") -> list[Found]:
         best = np.argsort(-places, kind="stable")[:10]
         for n in case.n_samples:
             local = explain(case, case.X, n, n_features, sampling)
-            for way in WAYS:
+            ways = dict.fromkeys(WAYS, local)
+            if sampling == "sobol":
+                ways = {"plain": local, "debias": local, "two sets": of_two_sets(case, n)}
+            for way, local in ways.items():
                 one = by_way(local, way)
                 values, error = one.values, relative_error(one.values, limit)
                 null = np.nan if case.slopes is None else np.abs(values[USED:]).mean() / limit.max()
@@ -182,6 +186,15 @@ def study(case: Case, plan: Plan, sampling: str = "iid") -> list[Found]:
                 like = spearmanr(order, places).statistic, kendalltau(order[best], places[best]).statistic
                 results.append(Found(case.name, n_features, n, sampling, way, error, null, *like, halves(local, way)))
     return results
+
+
+def of_two_sets(case: Case, n: int) -> nlf.LocalExplanations:
+    """Return means of the weights of two sets of half as many samples, and half their difference as standard errors.
+
+    So w^2 - s^2 is the product of the two, whose errors are independent: it needs no other standard errors.
+    """
+    one, other = (explain(case, case.X, n // 2, None, "sobol", seed) for seed in (2, 3))
+    return replace(one, weights=(one.weights + other.weights) / 2, stderr=abs(one.weights - other.weights) / 2)
 
 
 def relative_error(values: np.ndarray, limit: np.ndarray) -> float:
@@ -304,6 +317,8 @@ Errors of the other kinds that noise biases, K = all.
 ## Sobol samples
 
 The standard errors of Sobol samples are those of independent ones, and so too large: more is subtracted than there is.
+"Two sets" has two sets of half as many samples: means of their weights, and half their difference as the standard
+error, so that w^2 - s^2 is the product of the two weights: `aggregate((a + b) / 2, stderr=abs(a - b) / 2)`. K = all.
 
 {sobol}
 
