@@ -343,6 +343,7 @@ class NormLIME:
         on_error: Literal["raise", "skip"] = "raise",
         of: Of = "weights",
         weights: ArrayLike | Callable[[Any], ArrayLike] | None = None,
+        debias: bool = False,
     ) -> ImportanceStatistics:
         """Explain a stream of rows and keep only the sums behind importances, in memory that does not grow with it.
 
@@ -370,6 +371,8 @@ class NormLIME:
         weights : array_like of shape (n_instances,), or callable, optional
             How much each row counts, such as its survey weight or exposure; see `aggregate`. A callable returns the
             weights of a batch's rows, as in ``weights=lambda batch: batch["exposure"]``.
+        debias : bool, default False
+            Subtracts the noise of the weights; see `LocalExplanations.importance`.
 
         Returns
         -------
@@ -404,6 +407,7 @@ class NormLIME:
                     else as_count(block_size, "block_size")
                 )
                 skip = as_on_error(on_error)
+                debias = as_flag(debias, "debias")
                 if as_of(of) == "contributions" and self.neighborhood._centred:
                     raise ValueError(NO_CONTRIBUTIONS)
                 table = Partitions(batches, executor) if is_dask(batches) else None
@@ -419,7 +423,7 @@ class NormLIME:
                 report = stack.enter_context(reporter(progress, total))
             options = Options(executor, skip, lambda done: report(done, total))
             numbers = None if total is None else range(first, first + total)
-            statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, options, numbers)
+            statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, debias, options, numbers)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
             _warn(summed.statuses, summed.error, summed.fault)
             warn_of_units(self.predict, settings.targets, summed.n_outputs, stacklevel=2)
@@ -434,6 +438,7 @@ class NormLIME:
         sign: Sign = "absolute",
         min_count: int | None = None,
         shrink: bool = False,
+        debias: bool = False,
         **options: Any,
     ) -> Importance:
         """Explain a stream of rows and aggregate it on the way, in memory that does not grow with it.
@@ -444,6 +449,8 @@ class NormLIME:
             See `statistics`, also for all other options.
         kind, sign, min_count, shrink
             See `ImportanceStatistics.importance`.
+        debias : bool, default False
+            Subtracts the noise of the weights; see `LocalExplanations.importance`.
 
         Returns
         -------
@@ -464,8 +471,9 @@ class NormLIME:
         """
         with none_finished():  # refuse bad arguments before the model is called
             as_min_count(min_count)
-            as_formula(kind, sign, shrink)
-        return self.statistics(batches, by=by, **options).importance(kind, sign, min_count, shrink)
+            as_formula(kind, sign, shrink, debias)
+        statistics = self.statistics(batches, by=by, debias=debias, **options)
+        return statistics.importance(kind, sign, min_count, shrink)
 
     def probe(self, X: ArrayLike) -> Probe:
         """Call the model twice on the same perturbed rows, and once more in other batches.

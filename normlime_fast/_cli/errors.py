@@ -24,6 +24,7 @@ OPTIONS = {  # terms of the library, and those of the command line
     "n_features": "--features",
     "min_count": "--min-count",
     "shrink": "--shrink",
+    "debias": "--debias",
     "checkpoint": "--checkpoint",
     "kind": "--kind",
     "sign": "--sign",

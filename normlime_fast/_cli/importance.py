@@ -49,7 +49,11 @@ def importance(arguments: argparse.Namespace) -> None:
         local = local.grouped(groups) if groups else local
         options = arguments.kind, arguments.by, arguments.sign, arguments.min_count, arguments.shrink, arguments.of
         with_unused = arguments.plot or (arguments.json and top is None)  # which also show unused features
-        result = local.importance(*options) if with_unused else local._used_importance(*options)[0]
+        debias = arguments.debias
+        if with_unused:
+            result = local.importance(*options, debias=debias)
+        else:
+            result = local._used_importance(*options, debias=debias)[0]
     except KeyError as error:  # whose text is a repr
         raise UsageError(one_line(error.args[0])) from error
     except (TypeError, ValueError, OSError) as error:
@@ -95,7 +99,7 @@ def _print_table(result: Importance, top: int | None) -> None:
     labels = [None] if result.groups is None else result.groups.tolist()
     explanations = [int(n) for n in result.explanations.reshape(-1)]
     sign = "" if result.sign == "absolute" else f", {result.sign}"
-    sign = " of contributions" * (result.of != "weights") + sign
+    sign = " of contributions" * (result.of != "weights") + sign + ", debiased" * result.debias
     best = _best(result, top)
     for label, number, of_group in zip(labels, explanations, best, strict=True):
         group = "" if label is None else f"target {printable(str(label))}: "

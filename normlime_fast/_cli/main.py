@@ -278,6 +278,7 @@ def _add_importance(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="shrink importances that rest on few explanations toward those of comparable features",
     )
+    option("--debias", action="store_true", help="subtract the noise that few samples leave in the weights")
     option(
         "--top",
         type=_whole(1, "all"),

@@ -37,6 +37,7 @@ def sum_stream(
     blocks: Iterable[Block],
     by_target: bool,
     of: Of,
+    debias: bool,
     options: Options,
     instance_ids: range | None,
 ) -> tuple[ImportanceStatistics, Summed]:
@@ -63,7 +64,8 @@ def sum_stream(
         if settings.feature_names is not None and isinstance(first.rows, Rows):
             settings.features(first.rows)
         settings = prepared(settings, options, instance_ids)
-        explain_blocks(settings, chain([first], blocks), partial(_summed, by_target=by_target, of=of), options, take)
+        summing = partial(_summed, by_target=by_target, of=of, debias=debias)
+        explain_blocks(settings, chain([first], blocks), summing, options, take)
     except BaseException as error:
         if total is not None and total.statistics is not None:
             note = f"the sums of the first {total.n_instances} rows are this exception's .finished"
@@ -80,7 +82,7 @@ def sum_stream(
     return with_target_names(total.statistics, total.target_names), total
 
 
-def _summed(explained: Explained, block: Block, by_target: bool, of: Of) -> Summed:
+def _summed(explained: Explained, block: Block, by_target: bool, of: Of, debias: bool) -> Summed:
     local, n_outputs, error, fault, statuses = explained
     if local is None:
         assert statuses is not None
@@ -89,7 +91,7 @@ def _summed(explained: Explained, block: Block, by_target: bool, of: Of) -> Summ
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.instance_ids))
-    statistics = local._statistics(groups, of, block.weights)
+    statistics = local._statistics(groups, of, block.weights, debias)
     counts = np.bincount(local.status, minlength=len(Status))
     names = local.target_names if by_target else None
     return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)

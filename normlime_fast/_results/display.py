@@ -25,6 +25,7 @@ COLOURS = "#0072B2", "#D55E00"  # of bars at least 0, and below; Okabe and Ito's
 def statistics_line(statistics: "ImportanceStatistics") -> str:
     """Describe an ImportanceStatistics in one line."""
     parts = [counted(int(np.sum(statistics.explanations)), "explanation"), counted(statistics.sums.shape[2], "feature")]
+    parts += ["debiased"] * (statistics.debiased is not None)
     return ", ".join(parts + _groups(statistics.groups) + unexplained(statistics.unexplained_names))
 
 
@@ -32,6 +33,7 @@ def importance_line(result: "Importance") -> str:
     """Describe an Importance and its first features in one line."""
     plain = result.kind in ("mean", "sum") and result.sign == "absolute"
     parts = [result.kind] + ["of contributions"] * (result.of != "weights") + [result.sign] * (not plain)
+    parts += ["debiased"] * result.debias
     parts += ["shrunk"] * result.shrink + [f"min_count {result.min_count}"] * ((result.min_count or 1) > 1)
     parts += [counted(int(np.sum(result.explanations)), "explanation"), counted(result.values.shape[-1], "feature")]
     first = islice((row for rows in top_features(result, 3 if result.groups is None else 1) for row in rows), 3)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_row_weights
+from normlime_fast._messages import Message, Term
 from normlime_fast._results import display, export
 from normlime_fast._results.archive import Saved
 from normlime_fast._results.columns import check_width, narrowed, widened
@@ -15,7 +16,8 @@ from normlime_fast._results.feature_groups import as_feature_groups, summed_colu
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.selection import as_instance_ids, as_one_object, as_target_ids, rows_at, rows_with
-from normlime_fast._results.statistics import ImportanceStatistics, as_of, sum_weights
+from normlime_fast._results.significance import samples_for, significant
+from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of, sum_weights
 from normlime_fast._results.validation import validate_local
 from normlime_fast._status import Status
 from normlime_fast._types import Kind, LocalLayout, Of, Sign
@@ -31,6 +33,9 @@ _OTHERS = ("contributions", "stderr")  # matrices with the same features in each
 NO_CONTRIBUTIONS = (
     "contributions must be known, got none: samples of Gaussian have their mean at the instance, so that nothing"
     " contributes to its output, and older files do not have them; use the weights, or Pool, Binned or Mask"
+)
+NO_STDERR = (
+    "there are no standard errors of the weights in older files, in explanations of lime, and for groups of columns"
 )
 _PARTS = ("data", "indices", "indptr")
 
@@ -231,6 +236,7 @@ class LocalExplanations(Saved):
         shrink: bool = False,
         of: Of = "weights",
         weights: ArrayLike | None = None,
+        debias: bool = False,
     ) -> Importance:
         """Aggregate the explanations into the importance of every feature.
 
@@ -256,6 +262,11 @@ class LocalExplanations(Saved):
         weights : array_like of shape (n_instances,), optional
             How much each instance counts, in the order of X, such as its survey weight or exposure; see `aggregate`.
             The index of a Series is ignored.
+        debias : bool, default False
+            Subtracts the noise of the weights, by their `stderr`: with it, all values are closer to those of infinitely
+            many samples, and those of features that the model does not use are about 0, or slightly below. Needs the
+            standard errors of all weights; see `aggregate`. Not for the kinds "mean" and "sum", which noise does not
+            bias, nor with `shrink`.
 
         Returns
         -------
@@ -265,9 +276,9 @@ class LocalExplanations(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `kind`, `sign`, `by`, `min_count`, `shrink`, `of` or `weights` is invalid, there are no contributions,
-            all explanations have status 6 to 9, or the result, 32 bytes per column and group, would be very large
-            compared with the weights.
+            If `kind`, `sign`, `by`, `min_count`, `shrink`, `of`, `weights` or `debias` is invalid, there are no
+            contributions, or no standard errors for `debias`, all explanations have status 6 to 9, or the result, 32
+            bytes per column and group, would be very large compared with the weights.
 
         Examples
         --------
@@ -280,7 +291,7 @@ class LocalExplanations(Saved):
         >>> local.importance(by=["a", "a", "b", "b"]).groups
         array(['a', 'b'], dtype='<U1')
         """
-        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of, weights)
+        used, columns = self._used_importance(kind, by, sign, min_count, shrink, of, weights, debias)
         if columns is None:
             return used
         check_width(self.weights, used.explanations.size, "importances", 32)
@@ -331,6 +342,88 @@ class LocalExplanations(Saved):
         contributions = summed_columns(self._terms("contributions"), place, len(names))
         weights = contributions.copy()
         return replace(self[:], weights=weights, contributions=contributions, stderr=None, feature_names=names)
+
+    def significant(self, level: float = 0.05) -> "LocalExplanations":
+        """Return the explanations without the weights that are not told apart from 0.
+
+        A weight stays if |w| / s is above the quantile of Student's t distribution for a two-sided test at `level`
+        divided by d, the number of features (Bonferroni): if the output does not depend on any feature, about that
+        share of explanations keeps one, also if features were selected as the largest of all (6 to 8 % with 300
+        samples, 9 to 15 % with 60, for the level 0.05). Degrees of freedom are the effective samples less the features
+        used and 1. Weights are not fitted again.
+
+        Importances change in a way that has to be kept in mind: "normlime" is a mean over the explanations that use a
+        feature, and so becomes one over those that use it visibly, which is larger. To subtract the noise and keep all
+        explanations, use ``importance(debias=True)``.
+
+        Parameters
+        ----------
+        level : float, default 0.05
+            Probability, between 0 and 1, that an explanation keeps any feature that does not matter.
+
+        Returns
+        -------
+        LocalExplanations
+            `contributions` and `stderr` are filtered alike. The contributions of features without weight are taken off
+            `intercept`, so that `base_value`, the mean over the samples, stays. `r2` is that of the full explanation.
+            Explanations with fewer weights than before get status 1 if they had 0. Those that lose all of them still
+            count, as explanations that use no feature. Weights without a standard error (NaN) are left out.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `level` is not a number between 0 and 1, or the standard errors of the weights are not known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> explainer = nlf.NormLIME(lambda X: X[:, 0] + X[:, 0] * X[:, 1], nlf.Gaussian(1.0), n_features=3, rng=0)
+        >>> local = explainer.explain(np.zeros((20, 3)))
+        >>> local.importance().counts, local.significant().importance().counts
+        (array([20, 20, 20]), array([20,  0,  0]))
+        """
+        return significant(self, level)
+
+    def samples_for(self, error: float, n_samples: int) -> Array:
+        """Return how many samples would bring the standard errors of each explanation's leading weights to `error`.
+
+        The leading weights are those at least half as large as the largest: the ones that a reader looks at first, and
+        that count most in importances. The number is extrapolated from `stderr`: variances of weights fall as one over
+        the number of samples, less that of the features used. Use one that suffices for most explanations, such as
+        ``np.nanquantile(..., 0.9)``, or for all. If there are fewer than about 100 effective samples, their errors are
+        estimated too low, and those of the larger number come out 10 to 20 % above `error`. For Sobol samples the
+        number is too large, as their `stderr` is.
+
+        Parameters
+        ----------
+        error : float
+            The standard error wanted, in the unit of the weights.
+        n_samples : int
+            Number of samples that these explanations were made with: `n_samples` of their explainer.
+
+        Returns
+        -------
+        ndarray of shape (n_explanations,)
+            Whole numbers, as floats; NaN for explanations without weights or without standard errors.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `error` is not a number above 0, `n_samples` not an integer of at least 1, or the standard errors of the
+            weights are not known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import normlime_fast as nlf
+        >>> model = lambda X: np.sin(2 * X[:, 0]) + X[:, 1]
+        >>> explainer = nlf.NormLIME(model, nlf.Gaussian(1.0), n_features=2, n_samples=200, rng=0)
+        >>> local = explainer.explain(np.zeros((50, 2)))
+        >>> local.stderr.mean().round(3).item(), np.nanquantile(local.samples_for(0.02, 200), 0.9).round(-1).item()
+        (0.057, 1300.0)
+        """
+        return samples_for(self, error, n_samples)
 
     def to_frame(self, layout: LocalLayout = "long") -> "pandas.DataFrame":
         """Return a pandas DataFrame.
@@ -498,21 +591,25 @@ class LocalExplanations(Saved):
         shrink: bool = False,
         of: Of = "weights",
         weights: ArrayLike | None = None,
+        debias: bool = False,
     ) -> tuple[Importance, Array | None]:
         """Return the importance of the columns that `narrowed` keeps, and the numbers of these columns.
 
         It ranks features as the importance of all columns does, in less memory. If features have names, all columns are
         kept.
         """
-        terms = self._terms(of)
+        as_formula(kind, sign, shrink, debias)
+        terms, errors = self._terms(of), self._errors(of) if debias else None
         terms, columns = (terms, None) if self.feature_names is not None else narrowed(terms)
+        if errors is not None and columns is not None:
+            errors = narrowed(errors)[0]  # the same columns, since it has the same features
         row_weights = None
         if weights is not None:
             instance_ids, position = by_instance(self.instance)
             row_weights = as_row_weights(weights, len(instance_ids), "instance")
             if not row_weights[position][is_counted(self.status)].any():
                 raise ValueError("weights of instances must not all be 0 where there are explanations")
-        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, row_weights)
+        statistics = self._sums(terms, grouped(self.instance, self.target, by), of, row_weights, errors)
         if statistics is None:
             raise ValueError(f"importance needs explanations, {_why_unknown(self.status)}")
         if isinstance(by, str):
@@ -524,13 +621,33 @@ class LocalExplanations(Saved):
         return result, columns
 
     def _statistics(
-        self, groups: Array | None, of: Of = "weights", weights: Array | None = None
+        self, groups: Array | None, of: Of = "weights", weights: Array | None = None, debias: bool = False
     ) -> ImportanceStatistics | None:
         """Sum the counted explanations by group, with the weights of instances; None if none counts."""
-        return self._sums(self._terms(of), groups, of, weights)
+        return self._sums(self._terms(of), groups, of, weights, self._errors(of) if debias else None)
+
+    def _errors(self, of: Of) -> "csr_array":
+        """Return the standard errors of the terms, all of which must be known."""
+        if self.stderr is None:
+            raise ValueError(Message(Term("debias"), f" must be False, got True: {NO_STDERR}"))
+        unknown = np.unique(np.repeat(np.arange(len(self)), np.diff(self.stderr.indptr))[np.isnan(self.stderr.data)])
+        if unknown.size:
+            got = f"those of {unknown.size} of {len(self)} explanations are NaN, first at position {unknown[0]}"
+            why = "; their effective samples are too few, so use more samples or fewer features, or leave these out"
+            raise ValueError(Message(Term("debias"), f" needs the standard errors of all weights, but {got}{why}"))
+        if of == "weights":
+            return self.stderr
+        weights, parts = self.weights.data, np.abs(self._terms(of).data)
+        moved = np.divide(parts, np.abs(weights), out=np.zeros_like(parts), where=weights != 0)
+        return with_data(self.weights, moved * self.stderr.data)
 
     def _sums(
-        self, terms: "csr_array", groups: Array | None, of: Of, weights: Array | None = None
+        self,
+        terms: "csr_array",
+        groups: Array | None,
+        of: Of,
+        weights: Array | None = None,
+        errors: "csr_array | None" = None,
     ) -> ImportanceStatistics | None:
         counted = is_counted(self.status)
         row_weights = None if weights is None else weights[by_instance(self.instance)[1]]
@@ -540,8 +657,8 @@ class LocalExplanations(Saved):
         if not counted.all():
             of_rows = groups, row_weights, sets
             groups, row_weights, sets = (None if array is None else array[counted] for array in of_rows)
-            terms = terms[counted]
-        return replace(sum_weights(terms, groups, self.feature_names, row_weights, sets), of=of)
+            terms, errors = terms[counted], None if errors is None else errors[counted]
+        return replace(sum_weights(terms, groups, self.feature_names, row_weights, errors, sets), of=of)
 
     @classmethod
     def concatenate(cls, parts: "Iterable[LocalExplanations]") -> "LocalExplanations":

@@ -37,15 +37,22 @@ def top_features(importance: "Importance", k: int | None) -> Iterator[list[Ranke
 def ranked_features(importance: "Importance", k: int | None) -> Iterator[tuple[list[Ranked], list[bool]]]:
     """Yield `top_features` of every group, and for each whether `rests_on_few`."""
     errors = importance.stderr if importance.stderr is not None else np.full(importance.values.shape, None)
-    arrays = (importance.values, importance.counts, errors, rests_on_few(importance))
-    for group, *columns, few in zip(_labels(importance.groups), *map(np.atleast_2d, arrays), strict=True):
+    arrays = (importance.values, importance.counts, errors, rests_on_few(importance), sizes_of(importance))
+    for group, *columns, few, size in zip(_labels(importance.groups), *map(np.atleast_2d, arrays), strict=True):
         order = np.arange(importance.values.shape[-1])
         if k is not None:
             used = np.flatnonzero(columns[1] >= (importance.min_count or 1))
-            order = used[np.lexsort((-np.abs(columns[0][used]), few[used]))][:k]
+            order = used[np.lexsort((-size[used], few[used]))][:k]
         names = order.tolist() if importance.feature_names is None else [importance.feature_names[j] for j in order]
         cells = (column[order].tolist() for column in columns)
         yield [Ranked(group, *row) for row in zip(names, *cells, strict=True)], few[order].tolist()
+
+
+def sizes_of(importance: "Importance") -> Array:
+    """Return what features are ranked by: |values|, and 0 for values below 0 that are left of subtracted noise."""
+    if importance.debias and importance.sign != "net":
+        return np.maximum(importance.values, 0.0)
+    return np.abs(importance.values)
 
 
 def rests_on_few(importance: "Importance") -> Array:
@@ -113,7 +120,7 @@ def importance_dict(importance: "Importance", k: int | None) -> dict[str, Any]:
     for label, number, rows in zip(_labels(importance.groups), explanations, top_features(importance, k), strict=True):
         features = [{name: to_json(value) for name, value in list(row._asdict().items())[1:]} for row in rows]
         groups.append({"group": to_json(label), "explanations": number, "features": features})
-    settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink", "of")}
+    settings = {name: getattr(importance, name) for name in ("kind", "sign", "min_count", "shrink", "of", "debias")}
     settings["min_count"] = importance.min_count or 1  # by default nothing is hidden, as with 1
     return settings | {"unexplained_names": list(importance.unexplained_names), "groups": groups}
 

@@ -59,6 +59,9 @@ class Importance(Saved):
     sets : ndarray of int of shape () or (n_groups,), or None
         If the explanations share samples, as with `Pool` and `Binned`: number of the sets of samples in use. `stderr`
         is then that of the mean of independent sets, and NaN with one set. None if no explanations share samples.
+    debias : bool
+        Whether the noise of the weights is subtracted. Values of features with weights of about 0 may then be slightly
+        below 0.
     """
 
     _kind: ClassVar[str] = "Importance"
@@ -78,6 +81,7 @@ class Importance(Saved):
     effective: Array | None = None
     unexplained_names: tuple[str, ...] = ()
     sets: Array | None = None
+    debias: bool = False
 
     __iter__ = __contains__ = None  # ambiguous: a Series iterates over values, a dict over names
 
@@ -140,7 +144,8 @@ class Importance(Saved):
         ----------
         level : float, default 0.9
             Probability, between 0 and 1, with which an interval covers the value that infinitely many explanations of
-            rows like these would give.
+            rows like these would give: explanations of this number of samples, whose noise makes values too large; or,
+            if the importance is debiased, approximately explanations of infinitely many samples.
 
         Returns
         -------
@@ -184,6 +189,8 @@ class Importance(Saved):
 
     def top(self, k: int = 10) -> list[export.Ranked]:
         """Return the k most important features, per group if there are groups, by descending |value|.
+
+        If the noise is subtracted, values below 0 are what is left of it, and come last, except for the sign "net".
 
         By default, features that few explanations use come after the others, whatever their value: those with a count
         below 5, or below a hundredth of the explanations of the group. The mean of so few explanations says little. So
@@ -265,9 +272,9 @@ class Importance(Saved):
         Returns
         -------
         dict
-            ``kind``, ``sign``, ``min_count``, ``shrink``, ``of``, ``unexplained_names`` and ``groups``: a list of
-            dicts with ``group`` (None if there are no groups), ``explanations`` and ``features``, a list of dicts with
-            ``feature``, ``value``, ``count`` and ``stderr`` (None if unknown).
+            ``kind``, ``sign``, ``min_count``, ``shrink``, ``of``, ``debias``, ``unexplained_names`` and ``groups``: a
+            list of dicts with ``group`` (None if there are no groups), ``explanations`` and ``features``, a list of
+            dicts with ``feature``, ``value``, ``count`` and ``stderr`` (None if unknown).
 
         Raises
         ------
@@ -322,7 +329,7 @@ class Importance(Saved):
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
         scores = ("values", "counts", "stderr", "explanations", "skewness", "effective", "sets")
-        names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names")
+        names = ("feature_names", "kind", "sign", "min_count", "shrink", "of", "unexplained_names", "debias")
         arrays, header = ({name: getattr(self, name) for name in fields} for fields in (scores, names))
         return arrays | {"groups": groups}, {"groups": labels, **header}
 

@@ -67,7 +67,8 @@ _NUMBERS = Field(_INTEGER, (("explanations",),))
 _SCORES = (("features",), ("groups", "features"))
 _GROUPS = Field(LABEL, (("groups",),), optional=True)  # labels that are objects are stored in the header
 
-_SUMMED_3 = {
+_SINCE_3 = {
+    "debiased": Field(_FLOAT, (("groups", 2, "features"),), optional=True),
     "set_sums": Field(_FLOAT, (("groups", "sets", 2, "features", 3),), optional=True),
     "set_explanations": Field(_FLOAT, (("groups", "sets"),), optional=True),
     "row_weights": Field(_FLOAT, (("groups", 2, "features", 2),), optional=True),
@@ -138,7 +139,7 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
                 "effective": Field(_FLOAT, _SCORES, optional=True),
                 "sets": Field(_INTEGER, ((), ("groups",)), optional=True),
             },
-            {"min_count": _is_positive_or_none, **_OF},
+            {"min_count": _is_positive_or_none, **_OF, "debias": _is_flag},
         ),
     },
     "ImportanceStatistics": {
@@ -151,6 +152,6 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
             },
             {"groups": _are_labels, "feature_names": _are_names, **since},
         )
-        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _SUMMED_3, _OF))
+        for version, sums, arrays, since in ((1, 5, {}, {}), (2, 7, {}, {}), (3, 7, _SINCE_3, _OF))
     },
 }

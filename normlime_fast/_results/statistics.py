@@ -39,6 +39,7 @@ _COUNT, _NORMALISED, _NORMALISED_SQUARED, _ABSOLUTE, _SQUARED, _NORMALISED_CUBED
 _UNDERFLOWN = 1e-290  # sums of squares and cubes below it have lost digits, since their terms may be subnormal or 0
 _OF_SETS = _COUNT, _NORMALISED, _ABSOLUTE  # sums that are also kept for each set of samples
 _MOST_SETS = 32  # sets of samples that are told apart; of more, some are taken as one
+_FLOOR = 0.2  # least corrected norm, as a share of ||w||_1: else explanations that are all noise could count most
 _SKEWED = 1e-8  # variance over mean square; below it, sums of cubes are only rounding errors
 
 
@@ -95,6 +96,9 @@ class ImportanceStatistics(Saved):
         weights v of the explanations, sum of v and of v times these. Sets 32, 64 ... are added to set 0, and so on.
     set_explanations : ndarray of shape (n_groups, n_sets), or None
         Number of explanations with each set, or sum of their v.
+    debiased : ndarray of shape (n_groups, 2, d), or None
+        If the noise of the weights is subtracted: sum of w^2 - s^2. Then `sums` are those of the corrected terms, which
+        may be negative; see `aggregate`.
     """
 
     _kind: ClassVar[str] = "ImportanceStatistics"
@@ -110,6 +114,7 @@ class ImportanceStatistics(Saved):
     unexplained_names: tuple[str, ...] = ()
     set_sums: Array | None = None
     set_explanations: Array | None = None
+    debiased: Array | None = None
 
     def __repr__(self) -> str:
         return f"<ImportanceStatistics: {display.statistics_line(self)}>"
@@ -121,8 +126,8 @@ class ImportanceStatistics(Saved):
         Raises
         ------
         TypeError, ValueError
-            If `other` is of another type, the two differ in features, only one has groups, or their labels are of
-            different kinds (numbers, strings, bools, dates) or mix floats with ints above 2**53.
+            If `other` is of another type, the two differ in features, only one has groups or is debiased, or their
+            labels are of different kinds (numbers, strings, bools, dates) or mix floats with ints above 2**53.
 
         Notes
         -----
@@ -145,6 +150,8 @@ class ImportanceStatistics(Saved):
             raise ValueError("merge needs statistics of the same features, got different feature_names")
         if self.of != other.of:
             raise ValueError(f"merge needs sums of the same, got {self.of} and {other.of}")
+        if (self.debiased is None) != (other.debiased is None):
+            raise ValueError("merge needs statistics that are both debiased or both not, got one of each")
         if (self.groups is None) != (other.groups is None):
             raise ValueError("merge needs groups in both statistics or in neither, got them in one")
         parts = self._totals(other), other._totals(self)
@@ -167,6 +174,8 @@ class ImportanceStatistics(Saved):
         """Return what a merge with `other` adds: sums with the weights of rows in one unit, unless all are equal."""
         totals = {"sums": self.sums, "explanations": as_counts(self.explanations, "explanations")}
         totals |= self._totals_of_sets(other)
+        if self.debiased is not None:
+            totals["debiased"] = self.debiased * (self.unit / max(self.unit, other.unit))
         if self.row_weights is None and other.row_weights is None and self.unit == other.unit:
             return totals
         factor = self.unit / max(self.unit, other.unit)
@@ -224,7 +233,7 @@ class ImportanceStatistics(Saved):
             empirical Bayes: the noisier a value, the more it moves. Values stay as they are in a group in which no
             feature is used twice, or fewer than three are used. Only for "normlime" with a sign other than "net".
             `counts` are unchanged, and features that are not used keep the value 0. `stderr` is that of the shrunken
-            value, also for counts of 1; there is no `interval`.
+            value, also for counts of 1; there is no `interval`. Not for debiased statistics.
 
         Returns
         -------
@@ -233,8 +242,8 @@ class ImportanceStatistics(Saved):
         Raises
         ------
         ValueError
-            If `kind` or `sign` is unknown, `sign` is "net" for a root ("l2", "sp_lime"), `min_count` is below 1, or
-            `shrink` does not apply to this kind and sign.
+            If `kind` or `sign` is unknown, `sign` is "net" for a root ("l2", "sp_lime"), `min_count` is below 1,
+            `shrink` does not apply to this kind and sign, or `kind` is "mean" or "sum" for debiased statistics.
         TypeError
             If `min_count` is not an integer, or `shrink` not a bool.
 
@@ -267,17 +276,18 @@ class ImportanceStatistics(Saved):
 
     def _importance(self, kind: Kind, sign: Sign, min_count: int | None = None, shrink: bool = False) -> Importance:
         """`importance`, without a warning."""
-        min_count, formula = as_min_count(min_count), as_formula(kind, sign, shrink)
+        debias = self.debiased is not None
+        min_count, formula = as_min_count(min_count), as_formula(kind, sign, shrink, debias)
         used = [float(sign != "negative"), float(sign != "positive")]
         totals = np.tensordot(used, self.sums, axes=(0, 1))  # (n_groups, d, 7)
         counts = totals[..., _COUNT]
         if formula.signed or sign == "net":
             used[1] = -used[1]
-        values = np.tensordot(used, self.sums[..., formula.sum], axes=(0, 1))
+        values = self._total(formula, used)
         if self.group_weights is not None and not formula.over:
             values = values * (self.explanations.sum() / self.group_weights[:, 0].sum())  # of a mean weight of 1
         if formula.root:
-            values = np.sqrt(values)
+            values = np.sqrt(np.maximum(values, 0.0))
         stderr, skewness, explanations = None, None, as_counts(self.explanations, "explanations")
         effective = None
         if formula.over and formula.powers:
@@ -293,7 +303,7 @@ class ImportanceStatistics(Saved):
             of_sets = self._spread_of_sets(used, formula)
             if of_sets is not None:
                 stderr, effective, skewness = of_sets
-            lost = (totals[..., formula.powers] < _UNDERFLOWN) & (counts > 0)[..., None]
+            lost = (np.abs(totals[..., formula.powers]) < _UNDERFLOWN) & (counts > 0)[..., None]
             stderr, skewness = np.where(lost[..., 0], np.nan, stderr), np.where(lost[..., 1], np.nan, skewness)
             if shrink:
                 skewness = None
@@ -309,8 +319,15 @@ class ImportanceStatistics(Saved):
         counts = counts.astype(np.int64)
         asked = kind, sign, min_count
         spread = skewness, bool(shrink), self.of, effective
-        fields = self.groups, self.feature_names, *asked, *spread, self.unexplained_names, self._sets()
+        fields = self.groups, self.feature_names, *asked, *spread, self.unexplained_names, self._sets(), debias
         return Importance(values, counts, stderr, explanations, *fields)
+
+    def _total(self, formula: _Formula, used: list[float]) -> Array:
+        """Return the sum that a kind is computed from, with the factors `used` of positive and negative weights."""
+        terms = self.sums[..., formula.sum]
+        if formula.sum == _SQUARED and self.debiased is not None:
+            terms = self.debiased
+        return np.tensordot(np.array(used), terms, axes=(0, 1))
 
     def _spread_of_sets(self, used: list[float], formula: _Formula) -> tuple[Array, Array, Array] | None:
         """Return standard error, effective number and skewness of sets; None if explanations share no samples."""
@@ -347,7 +364,7 @@ class ImportanceStatistics(Saved):
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
         groups, labels = labels_out(self.groups)
-        names = ("sums", "explanations", "row_weights", "group_weights", "set_sums", "set_explanations")
+        names = "sums", "explanations", "row_weights", "group_weights", "debiased", "set_sums", "set_explanations"
         arrays = {name: getattr(self, name) for name in names}
         unit = None if self.unit == 1.0 else np.array(self.unit)
         header = {name: getattr(self, name) for name in ("feature_names", "of", "unexplained_names")}
@@ -375,8 +392,8 @@ def as_of(of: object) -> str:
     return str(of)
 
 
-def as_formula(kind: object, sign: object, shrink: object) -> _Formula:
-    """Return the formula of a kind, checked together with `sign` and `shrink`."""
+def as_formula(kind: object, sign: object, shrink: object, debias: object = False) -> _Formula:
+    """Return the formula of a kind, checked together with `sign`, `shrink` and `debias`."""
     if not isinstance(kind, str) or kind not in _FORMULAS:
         raise ValueError(Message(Term("kind"), f" must be one of {', '.join(_FORMULAS)}, got {short_repr(kind)}"))
     if not isinstance(sign, str) or sign not in _SIGNS:
@@ -388,6 +405,12 @@ def as_formula(kind: object, sign: object, shrink: object) -> _Formula:
     if as_flag(shrink, "shrink") and (kind != "normlime" or sign == "net"):
         got = f" is for kind normlime and a sign other than net, got {kind!r} and {sign!r}"
         raise ValueError(Message(Term("shrink"), got))
+    if as_flag(debias, "debias"):
+        if kind in ("mean", "sum"):
+            got = f" is for kinds that noise biases, normlime, l2, sp_lime and mean_abs, got {kind!r}"
+            raise ValueError(Message(Term("debias"), got))
+        if shrink:
+            raise ValueError(Message(Term("shrink"), " must be False with ", Term("debias"), ", got True"))
     return formula
 
 
@@ -417,6 +440,7 @@ def aggregate(
     *,
     feature_names: Iterable[str] | None = None,
     weights: ArrayLike | None = None,
+    stderr: Any = None,
 ) -> ImportanceStatistics:
     """Sum the weights of local explanations in one pass (Eq. 3, 4, 6 and 9).
 
@@ -433,6 +457,13 @@ def aggregate(
         How much each explanation counts, such as the survey weight or the exposure of its row: at least 0, and not all
         0. Means become weighted means, and their standard errors and intervals are those of the effective number of
         explanations, (sum v)^2 / sum v^2 (Kish). Only ratios matter: weights that are all equal give the same as none.
+    stderr : csr_array of shape (n, d), or anything csr_array takes, optional
+        Standard errors s of the weights, such as `LocalExplanations.stderr`; 0 where there is none. If given, the
+        statistics are debiased: sampling noise in a weight adds s^2 to w^2 on average, and this is subtracted. In place
+        of w^2 there is w^2 - s^2; of gamma |w|, (w^2 - s^2) / sum_k sqrt(max(w_k^2 - s_k^2, 0)), with a sum of at least
+        ||w||_1 / 5; and of |w|, |w| - sqrt(10 / pi) s exp(-2 w^2 / s^2), which is unbiased if the weight is 0 or large
+        compared with s. Importances can then be slightly below 0. Not for the kinds "mean" and "sum", which have no
+        such bias.
 
     Returns
     -------
@@ -442,8 +473,8 @@ def aggregate(
     ------
     TypeError, ValueError
         If `local_weights` is not a finite 2-D matrix of numbers below 1e100, `groups` or `weights` has another length,
-        `weights` are negative or all 0, or the sums, 112 bytes per column and group, would be very large compared with
-        the matrix.
+        `weights` are negative or all 0, `stderr` has another shape or is negative or not finite, or the sums, 112 bytes
+        per column and group, would be very large compared with the matrix.
 
     References
     ----------
@@ -454,13 +485,17 @@ def aggregate(
     >>> import normlime_fast as nlf
     >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]]).importance().values
     array([0.25 , 2.125])
+    >>> nlf.aggregate([[0.0, 2.0], [1.0, -3.0]], stderr=[[0.0, 1.0], [1.0, 1.0]]).importance().values.round(3)
+    array([0.  , 2.28])
     """
     matrix = _as_csr(local_weights)
+    errors = None if stderr is None else _as_csr(stderr, "stderr")
+    if errors is not None and errors.shape != matrix.shape:
+        raise ValueError(f"stderr must have the shape of the weights, {matrix.shape}, got {errors.shape}")
     names = None if feature_names is None else tuple(map(str, feature_names))
     labels = None if groups is None else as_labels(groups, "groups", matrix.shape[0], "explanation")
-    return sum_weights(
-        matrix, labels, names, None if weights is None else as_row_weights(weights, matrix.shape[0], "explanation")
-    )
+    row_weights = None if weights is None else as_row_weights(weights, matrix.shape[0], "explanation")
+    return sum_weights(matrix, labels, names, row_weights, errors)
 
 
 @ignoring_float_errors
@@ -469,6 +504,7 @@ def sum_weights(
     groups: Array | None,
     names: tuple[str, ...] | None = None,
     row_weights: Array | None = None,
+    stderr: "csr_array | None" = None,
     sets: Array | None = None,
 ) -> ImportanceStatistics:
     """`aggregate` a matrix that is known to hold numbers.
@@ -487,30 +523,40 @@ def sum_weights(
         numbers = (sets % _MOST_SETS).astype(np.int64)
         n_sets = int(numbers.max()) + 1
     check_width(matrix, n_groups * n_sets, "sums", 2 * 8 * aggregation.SUMS)
+    errors = None
+    if stderr is not None:
+        matrix = _tidied(matrix)
+        matrix.eliminate_zeros()
+        errors = _errors_of(matrix, stderr)
     matrix, columns = narrowed(matrix)
-    unit = 1.0 if row_weights is None else float(row_weights.max()) or 1.0
     codes = codes * n_sets + numbers
-    if row_weights is None or (row_weights == unit).all():
-        sums, of_groups = _summed(matrix, codes, n_groups * n_sets), None
-        of_sets = np.bincount(codes, minlength=n_groups * n_sets).astype(np.float64)
+    unit = 1.0 if row_weights is None else float(row_weights.max()) or 1.0
+    equal = row_weights is None or bool((row_weights == unit).all())
+    if equal and errors is None:
+        sums, of_rows = _summed(matrix, codes, n_groups * n_sets), np.empty((0, 2))
     else:
-        sums, of_groups = _weighted_sums(matrix, codes, n_groups * n_sets, row_weights / unit)
-        of_sets = of_groups[:, 0]
-        of_groups = of_groups.reshape(n_groups, n_sets, -1).sum(axis=1)
+        shares = np.ones(n) if row_weights is None else row_weights / unit
+        sums, of_rows = _weighted_sums(matrix, codes, n_groups * n_sets, shares, errors)
     by_set = sums.reshape(n_groups, n_sets, *sums.shape[1:])
     sums = by_set.sum(axis=1)
-    arrays = {"sums": sums[..., : aggregation.SUMS], "row_weights": sums[..., aggregation.SUMS :]}
-    if of_groups is None:
-        del arrays["row_weights"]
+    arrays = {"sums": sums[..., : aggregation.SUMS]}
+    if not equal:
+        arrays["row_weights"] = sums[..., aggregation.SUMS : aggregation.SUMS + 2]
+    if errors is not None:
+        arrays["debiased"] = sums[..., -1:]
     if sets is not None:
-        arrays["set_sums"] = by_set[..., [_COUNT if of_groups is None else aggregation.SUMS, *_OF_SETS[1:]]]
+        arrays["set_sums"] = by_set[..., [_COUNT if equal else aggregation.SUMS, *_OF_SETS[1:]]]
     if columns is not None:
         arrays = {name: _widened(array, columns, d) for name, array in arrays.items()}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    if errors is not None:
+        arrays["debiased"] = arrays["debiased"][..., 0]
+    if not equal:
+        arrays["group_weights"] = of_rows.reshape(n_groups, n_sets, 2).sum(axis=1)
     if sets is not None:
-        arrays["set_explanations"] = of_sets.reshape(n_groups, n_sets)
-    sums = arrays.pop("sums")
-    return ImportanceStatistics(sums, explanations, labels, names, group_weights=of_groups, unit=unit, **arrays)
+        number = np.bincount(codes, minlength=n_groups * n_sets) if equal else of_rows[:, 0]
+        arrays["set_explanations"] = number.reshape(n_groups, n_sets).astype(np.float64)
+    return ImportanceStatistics(explanations=explanations, groups=labels, feature_names=names, unit=unit, **arrays)
 
 
 def _widened(narrow: Array, columns: Array, d: int) -> Array:
@@ -548,8 +594,13 @@ def _summed(matrix: "csr_array", codes: Array, n_groups: int) -> Array:
     return sums
 
 
-def _weighted_sums(matrix: "csr_array", codes: Array, n_groups: int, row_weights: Array) -> tuple[Array, Array]:
-    """Sums (n_groups, 2, d, 9): those of `_summed` with weights v of the rows, then of v and v^2; and both by group."""
+def _weighted_sums(
+    matrix: "csr_array", codes: Array, n_groups: int, row_weights: Array, errors: Array | None = None
+) -> tuple[Array, Array]:
+    """Sums (n_groups, 2, d, 9): those of `_summed` with weights v of the rows, then of v and v^2; and both by group.
+
+    With the standard errors of the weights of a tidy matrix: sums of corrected terms and, as the last, of w^2 - s^2.
+    """
     n, d = matrix.shape
     matrix = _tidied(matrix)
     matrix.eliminate_zeros()
@@ -558,12 +609,48 @@ def _weighted_sums(matrix: "csr_array", codes: Array, n_groups: int, row_weights
     row = np.repeat(np.arange(n), np.diff(matrix.indptr))
     cell = (2 * codes[row] + (matrix.data < 0)) * d + matrix.indices
     size, v = np.abs(matrix.data), row_weights[row]
-    gamma = size / np.bincount(row, size, n)[row]
-    terms = [gamma * size, (gamma * size) ** 2, size, size**2, (gamma * size) ** 3, size**3, np.ones_like(size), v]
+    norm, last = np.bincount(row, size, n), []
+    if errors is None:
+        normalised = size / norm[row] * size
+    else:
+        squares = (size - errors) * (size + errors)
+        corrected = np.bincount(row, np.sqrt(np.maximum(squares, 0.0)), n)
+        normalised = squares / np.maximum(corrected, _FLOOR * norm)[row]
+        size, last = _debiased_sizes(size, errors), [squares]
+    powers = [normalised, normalised**2, size, size**2, normalised**3, size**3]
+    terms = [*powers, np.ones_like(size), v, *last]
     table = [np.bincount(cell, v * term, n_groups * 2 * d) for term in terms]
     counts = np.bincount(cell, v > 0, n_groups * 2 * d)
     of_groups = [np.bincount(codes, term, n_groups) for term in (row_weights, row_weights**2)]
     return np.stack([counts, *table], axis=-1).reshape(n_groups, 2, d, -1), np.stack(of_groups, axis=-1)
+
+
+def _debiased_sizes(size: Array, errors: Array) -> Array:
+    """Return |w| less the mean that noise adds to it: sqrt(2 / pi) s if the weight is 0, almost nothing if it is large.
+
+    |w| has no unbiased estimate, since its derivative jumps at 0. If w is normal with mean t s and standard deviation
+    s, then exp(-2 w^2 / s^2) has the mean exp(-0.4 t^2) / sqrt(5): for t = 0, the correction is exact.
+    """
+    ratio = np.divide(size, errors, out=np.full_like(size, np.inf), where=errors > 0)
+    noise: Array = np.sqrt(10.0 / np.pi) * errors * np.exp(-2.0 * ratio * ratio)
+    return size - noise
+
+
+def _errors_of(matrix: "csr_array", stderr: "csr_array") -> Array:
+    """Return the standard errors of the weights stored in a tidy matrix; 0 where there is none."""
+    stderr = _tidied(stderr)
+    n, d = matrix.shape
+    keys, wanted = (np.repeat(np.arange(n), np.diff(m.indptr)) * d + m.indices for m in (stderr, matrix))
+    place = np.searchsorted(keys, wanted)
+    found = place < len(keys)
+    found[found] = keys[place[found]] == wanted[found]
+    errors = np.zeros(len(wanted))
+    errors[found] = stderr.data[place[found]]
+    bad = ~((errors >= 0) & (errors <= aggregation.LARGEST_WEIGHT))
+    if bad.any():
+        largest = aggregation.LARGEST_WEIGHT
+        raise ValueError(f"stderr must be from 0 to {largest} for every weight, got {errors[bad][0]}")
+    return errors
 
 
 def _tidied(matrix: "csr_array") -> "csr_array":
@@ -590,22 +677,22 @@ def _check_size(weights: Array) -> None:
         )
 
 
-def _as_csr(weights: Any) -> "csr_array":
+def _as_csr(weights: Any, name: str = "weights") -> "csr_array":
     from scipy.sparse import csr_array  # imported here: at the top, two thirds of the time of `import normlime_fast`
 
-    expected = "weights must be (n explanations, d features), got shape"
-    check_unmasked(weights, "weights")
+    expected = f"{name} must be (n explanations, d features), got shape"
+    check_unmasked(weights, name)
     if isinstance(weights, list | np.ndarray):
-        weights = as_array(weights, "weights")
+        weights = as_array(weights, name)
         if weights.ndim != 2:  # some releases of scipy accept other shapes, others raise
             raise ValueError(f"{expected} {weights.shape}")
     try:
         matrix = csr_array(weights)
     except (TypeError, ValueError, OverflowError):
         got = f"{type(weights).__name__} of dtype {short_repr(getattr(weights, 'dtype', 'object'), str)}"
-        raise TypeError(f"weights must be a matrix of numbers that csr_array takes, got {got}") from None
+        raise TypeError(f"{name} must be a matrix of numbers that csr_array takes, got {got}") from None
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
         raise ValueError(f"{expected} {matrix.shape}")
     if matrix.dtype.kind not in "fiub":
-        raise TypeError(f"weights must hold real numbers, got dtype {matrix.dtype}")
+        raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
     return matrix

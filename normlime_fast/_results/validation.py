@@ -106,6 +106,8 @@ def validate_importance(result: "Importance") -> None:
         raise ValueError(
             f"shrink needs kind normlime, a sign other than net and no skewness, got {result.kind!r}, {result.sign!r}"
         )
+    if result.debias and (result.shrink or result.kind in ("mean", "sum")):
+        raise ValueError(f"debias needs kind normlime, l2, sp_lime or mean_abs, and no shrink, got {result.kind!r}")
     if result.effective is not None and (result.stderr is None or result.effective.shape != result.values.shape):
         raise ValueError(f"effective must have the shape of values, {result.values.shape}, where there is stderr")
     if result.effective is not None and not ((result.effective >= 0) & (result.effective < np.inf)).all():
@@ -144,8 +146,12 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
             raise ValueError("groups must be unique labels that can be sorted")
     if result.feature_names is not None and len(result.feature_names) != result.sums.shape[2]:
         raise ValueError(f"feature_names must have {result.sums.shape[2]} names, got {len(result.feature_names)}")
-    if not ((result.sums >= 0) | (np.isnan(result.sums) & (np.arange(result.sums.shape[3]) >= 5))).all():
+    column = np.arange(result.sums.shape[3])
+    negative = np.isfinite(result.sums) & np.isin(column, (1, 3, 5, 6)) & (result.debiased is not None)
+    if not ((result.sums >= 0) | negative | (np.isnan(result.sums) & (column >= 5))).all():
         raise ValueError("sums must be at least 0")
+    if result.debiased is not None and not np.isfinite(result.debiased).all():
+        raise ValueError("debiased must be finite")
     if (result.row_weights is None) != (result.group_weights is None):
         raise ValueError("row_weights and group_weights must both be there, or neither")
     if not 0.0 < result.unit < np.inf:
@@ -154,6 +160,8 @@ def validate_statistics(result: "ImportanceStatistics") -> None:
         raise ValueError("set_sums and set_explanations must both be there, or neither")
     for name in ("row_weights", "group_weights", "set_sums", "set_explanations"):
         array = getattr(result, name)
+        if array is not None and name == "set_sums" and result.debiased is not None:
+            array = np.concatenate([array[..., :1], np.abs(array[..., 1:])], axis=-1)
         if array is not None and not ((array >= 0) & (array < np.inf)).all():
             raise ValueError(f"{name} must be finite and at least 0")
     as_counts(result.explanations, "explanations")

@@ -23,6 +23,7 @@ from normlime_fast._inputs.rows import Rows, as_any_rows, as_dtype
 from normlime_fast._model import Model
 from normlime_fast._outputs import target_names
 from normlime_fast._results.display import counted
+from normlime_fast._results.export import sizes_of
 from normlime_fast._results.groups import to_python
 from normlime_fast._results.importance import Importance
 from normlime_fast._types import Predict
@@ -279,7 +280,7 @@ def _as_maps(maps: Any, d: int) -> tuple[Array, Array | None]:
         if maps.groups is None:
             raise ValueError('maps must be an importance with groups, as from by="target", got none')
         check_finite(maps.values, "maps")
-        values, groups = maps.values, maps.groups
+        values, groups = sizes_of(maps), maps.groups
     else:
         values, groups = as_numbers(maps, "maps", ndim=(2,)), None
     if len(values) < 2 or values.shape[1] != d:

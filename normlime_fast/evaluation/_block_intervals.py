@@ -11,7 +11,7 @@ from normlime_fast._checks import Array, as_probability, ignoring_float_errors, 
 from normlime_fast._results.display import counted, importance_line
 from normlime_fast._results.importance import Importance, without_skew
 from normlime_fast._results.ratio import ratio
-from normlime_fast._results.statistics import ImportanceStatistics
+from normlime_fast._results.statistics import ImportanceStatistics, as_formula
 from normlime_fast._types import Kind, Sign
 
 if TYPE_CHECKING:
@@ -174,9 +174,14 @@ def _by_block(
     """Return numerator, denominator and number of explanations in use, for every block, group and feature."""
     explanations = np.concatenate([part.explanations for part in parts])
     sums, rows = np.concatenate([part.sums for part in parts]), np.arange(len(explanations))
-    result = ImportanceStatistics(sums, explanations, rows)._importance(kind, sign)  # one group per block and group
+    debiased = None if merged.debiased is None else np.concatenate([part.debiased for part in parts])
+    blocks = ImportanceStatistics(sums, explanations, rows, debiased=debiased)  # one group per block and group
+    result = blocks._importance(kind, sign)
     size = result.counts if kind == "normlime" else np.broadcast_to(explanations[:, None], result.counts.shape)
-    total = result.values**2 if kind in _ROOTS else result.values if result.stderr is None else result.values * size
+    if kind in _ROOTS:  # what the root is of, which may be negative if noise is subtracted
+        total = blocks._total(as_formula(kind, sign, False), [float(sign != "negative"), float(sign != "positive")])
+    else:
+        total = result.values if result.stderr is None else result.values * size
     labels = np.array([0]) if merged.groups is None else merged.groups
     block = np.repeat(np.arange(len(parts)), [len(part.explanations) for part in parts])
     group = np.concatenate([np.searchsorted(labels, labels if part.groups is None else part.groups) for part in parts])

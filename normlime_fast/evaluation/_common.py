@@ -16,6 +16,7 @@ from normlime_fast._checks import (
     import_optional,
     short_repr,
 )
+from normlime_fast._results.export import sizes_of
 from normlime_fast._results.importance import Importance
 
 
@@ -42,7 +43,7 @@ def _values(result: Any, name: str) -> Array:
     if not isinstance(result, Importance):
         return as_numbers(result, name, ndim=(1, 2))
     check_finite(result.values, name)
-    return result.values
+    return sizes_of(result)
 
 
 def _check_kind(result: Any, name: str) -> None:

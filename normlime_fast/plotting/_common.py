@@ -11,7 +11,7 @@ import numpy as np
 from normlime_fast._checks import Array, import_optional, short_repr
 from normlime_fast._results import display
 from normlime_fast._results.explanations import LocalExplanations
-from normlime_fast._results.export import NOTE, rests_on_few
+from normlime_fast._results.export import NOTE, rests_on_few, sizes_of
 from normlime_fast._results.importance import Importance
 
 if TYPE_CHECKING:
@@ -107,16 +107,16 @@ def how_many(drawn: int, d: int, few: Iterable[bool] = ()) -> str:
     return text + f"\n{NOTE}" * any(few)
 
 
-def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights") -> str:
+def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights", debiased: bool = False) -> str:
     """Return the name and the unit of a value, in short lines."""
     symbol, unit = _TERMS[of]
     name = f"{_QUANTITIES[kind]}{_SIGNS[sign]}".format(w=symbol)
-    return f"{name}{', shrunk' * shrunk}\n({'root of the ' * (kind == 'sp_lime')}{unit})"
+    return f"{name}{', shrunk' * shrunk}{', debiased' * debiased}\n({'root of the ' * (kind == 'sp_lime')}{unit})"
 
 
 def quantity_of(result: Importance, lines: bool = False) -> str:
     """Return `quantity` for a result, with a note on the lines if they show its intervals."""
-    label = quantity(result.kind, result.sign, result.shrink, result.of)
+    label = quantity(result.kind, result.sign, result.shrink, result.of, result.debias)
     return label + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
 
 
@@ -160,7 +160,7 @@ def is_signed(result: Importance) -> bool:
 def ranked_columns(result: Importance, k: int, values: Array | None = None) -> tuple[Array, list[bool]]:
     """Return `largest_columns` of the features in use, by their values or others."""
     used, few = result.counts >= (result.min_count or 1), rests_on_few(result)
-    return largest_columns(result.values if values is None else values, used, few, k)
+    return largest_columns(sizes_of(result) if values is None else values, used, few, k)
 
 
 def largest_columns(values: Array, used: Array, few: Array, k: int) -> tuple[Array, list[bool]]:

@@ -283,3 +283,24 @@ def test_shrunken_importance(local, capsys):
     assert (code, out) == (2, "")
     assert err.startswith("normlime-fast: error: --shrink ")
     assert err.count("\n") == 1
+
+
+def test_debias(local, capsys):
+    expected = local.importance("mean_abs", debias=True)
+    code, out, err = run(capsys, "importance", "local.npz", "--kind", "mean_abs", "--debias")
+    assert (code, err) == (0, "")
+    assert out.startswith("mean_abs, debiased, of 50 explanations\n")
+    assert f"{expected.values.max():.4g}" in out
+    code, out, _ = run(capsys, "importance", "local.npz", "--kind", "mean_abs", "--debias", "--json", "--top", "all")
+    assert json.loads(out) == expected.to_dict()
+    for option, message in (
+        (["--kind", "mean"], "error: --debias is for kinds that noise biases, normlime, l2, sp_lime and mean_abs, got"),
+        (["--shrink"], "error: --shrink must be False with --debias, got True"),
+    ):
+        code, out, err = run(capsys, "importance", "local.npz", "--debias", *option)
+        assert (code, out) == (2, "")
+        assert message in err
+    dataclasses.replace(local, stderr=None).save("local.npz")
+    code, out, err = run(capsys, "importance", "local.npz", "--debias")
+    assert (code, out) == (2, "")
+    assert "error: --debias must be False, got True: there are no standard errors of the weights in older files" in err

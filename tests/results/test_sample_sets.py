@@ -200,6 +200,21 @@ def test_weights_of_rows_count_like_copies_in_the_same_set():
         assert_allclose(weighted.effective, repeated.effective, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["normlime", "mean_abs"])
+def test_errors_of_sets_are_those_of_corrected_terms(kind):
+    """With one feature, the corrected term of "normlime" is (w^2 - s^2) / max(sqrt(w^2 - s^2), |w| / 5)."""
+    w, s, sets = RNG.normal(size=(64, 1)), np.full((64, 1), 0.3), np.arange(64) % 8
+    found = sum_weights(csr_array(w), None, None, None, csr_array(s), sets).importance(kind)
+    squares, size = (w**2 - s**2)[:, 0], np.abs(w[:, 0])
+    terms = squares / np.maximum(np.sqrt(np.maximum(squares, 0)), size / 5)
+    if kind == "mean_abs":
+        terms = size - np.sqrt(10 / np.pi) * 0.3 * np.exp(-2 * size**2 / 0.09)
+    means = terms.reshape(8, 8).mean(axis=0)
+    assert found.values[0] == pytest.approx(means.mean(), rel=1e-12)
+    assert found.stderr[0] == pytest.approx(means.std(ddof=1) / np.sqrt(8), rel=1e-10)
+    assert_round_trip(sum_weights(csr_array(w), None, None, None, csr_array(s), sets))
+
+
 # --- streams, merging and files
 
 
@@ -222,8 +237,8 @@ def test_explanations_with_samples_of_their_own_are_one_set_beside_others(weight
     v = np.arange(1.0, 31.0) if weighted else None
     parts = slice(0, 12), slice(12, 30)
     own = sum_weights(W[parts[0]], None, None, None if v is None else v[parts[0]])
-    shared = sum_weights(W[parts[1]], None, None, None if v is None else v[parts[1]], sets[parts[1]])
-    expected = sum_weights(W, None, None, v, np.where(np.arange(30) < 12, 0, sets)).importance()
+    shared = sum_weights(W[parts[1]], None, None, None if v is None else v[parts[1]], sets=sets[parts[1]])
+    expected = sum_weights(W, None, None, v, sets=np.where(np.arange(30) < 12, 0, sets)).importance()
     for merged in (own.merge(shared), shared.merge(own)):
         found = merged.importance()
         assert_allclose(found.stderr, expected.stderr, rtol=1e-12)

@@ -320,12 +320,12 @@ def sums(*place, value):
         (
             "importance",
             {"x": {"version": 1}},
-            "its header has missing or unknown fields: ['min_count', 'of', 'shrink', 'unexplained_names']",
+            "its header has missing or unknown fields: ['debias', 'min_count', 'of', 'shrink', 'unexplained_names']",
         ),
         (
             "importance",
             {"x": {"version": 2}, "skewness": None},
-            "its header has missing or unknown fields: ['of', 'shrink', 'unexplained_names']",
+            "its header has missing or unknown fields: ['debias', 'of', 'shrink', 'unexplained_names']",
         ),
         ("importance", {"x": {"shrink": 1}}, "shrink is invalid: 1"),
         (
