@@ -44,14 +44,14 @@ class Plan(NamedTuple):
     rows: int = 500  # explained, at most
     seeds: int = 3
     n_samples: int = 5000  # the default of NormLIME
-    points: tuple[int, ...] = (5000, 20_000, 80_000)  # of Binned, for one table
+    points: tuple[tuple[int, int], ...] = ((1, 5000), (8, 5000), (8, 20_000))  # sets of Binned, and points of each
     point_seeds: int = 5
     n_trees: int = 100
     credits: int = 20_000
     repeats: int = 5  # of permutations
 
 
-QUICK = Plan(rows=200, seeds=1, n_samples=1000, points=(500, 2000), n_trees=40, credits=8000, repeats=2)
+QUICK = Plan(rows=200, seeds=1, n_samples=1000, points=((1, 500), (8, 500)), n_trees=40, credits=8000, repeats=2)
 
 
 class Effect(NamedTuple):
@@ -180,8 +180,10 @@ def fit(data: Data, plan: Plan) -> Fitted:
     return Fitted(model, X_test, y_test)
 
 
-def explained(name: str, data: Data, fitted: Fitted, rows: np.ndarray, n: int, seed: int) -> nlf.LocalExplanations:
-    neighborhood = NEIGHBORHOODS[name].from_data(data.table.X, categorical=list(data.table.categorical))
+def explained(
+    name: str, data: Data, fitted: Fitted, rows: np.ndarray, n: int, seed: int, **how: Any
+) -> nlf.LocalExplanations:
+    neighborhood = NEIGHBORHOODS[name].from_data(data.table.X, categorical=list(data.table.categorical), **how)
     options: dict[str, Any] = {"n_features": min(10, rows.shape[1]), "n_samples": n, "rng": seed}
     with warnings.catch_warnings(action="ignore"):  # of categories that few points share
         return nlf.NormLIME(fitted.score, neighborhood, **options).explain(rows)
@@ -230,12 +232,15 @@ def points_table(data: Data, plan: Plan) -> str:
     rows = fitted.X_test[: plan.rows]
     shap = fitted.shap(rows).mean(axis=0)
     cells = []
-    for n in plan.points:
-        found = [explained("Binned", data, fitted, rows, n, seed) for seed in range(plan.point_seeds)]
+    for sets, n in plan.points:
+        seeds = range(plan.point_seeds)
+        found = [explained("Binned", data, fitted, rows, n, seed, n_sets=sets) for seed in seeds]
         values = [one.importance("mean_abs", of="contributions").values for one in found]
         agreements = [spearmanr(one, shap).statistic for one in values]
-        cells.append([f"{n:,}", f"{np.mean(agreements):.2f}", f"{min(agreements):.2f} to {max(agreements):.2f}"])
-    return table(["points", "agreement", "of one seed"], cells, range(3))
+        cells.append(
+            [str(sets), f"{n:,}", f"{np.mean(agreements):.2f}", f"{min(agreements):.2f} to {max(agreements):.2f}"]
+        )
+    return table(["sets", "points of each", "agreement", "of one seed"], cells, range(4))
 
 
 def place(values: np.ndarray, column: int) -> str:
@@ -282,9 +287,9 @@ Written by `python -m benchmarks.studies.defaults`, not by hand ({versions}).
 LightGBM with {n_trees} trees and its other defaults learns three quarters of a table. {rows} rows of the rest, or all
 if there are fewer, are explained: their raw scores, which are log-odds for Adult, breast cancer and the credit table.
 `Gaussian`, `Pool` and `Binned` are those of `from_data`, with the table's categories named, and with the defaults of
-`NormLIME`: at most 10 features, {n_samples:,} samples. The means of {seeds} seeds. TreeSHAP is LightGBM's own
-(`pred_contrib`), of the same rows. Permutation importance is scikit-learn's, {repeats} times, of all rows that were
-not learned: the growth of the log loss, or the loss of R^2.
+`NormLIME`: at most 10 features, {n_samples:,} samples, and of `Pool` and `Binned` {n_sets} sets of as many points.
+The means of {seeds} seeds. TreeSHAP is LightGBM's own (`pred_contrib`), of the same rows. Permutation importance is
+scikit-learn's, {repeats} times, of all rows that were not learned: the growth of the log loss, or the loss of R^2.
 
 ## Agreement with TreeSHAP
 
@@ -333,6 +338,7 @@ def report(studies: list[Found], skipped: list[str], plan: Plan) -> str:
         columns=columns_table(one),
         defaults=one.data.table.y.mean(),
         top=TOP,
+        n_sets=nlf.Binned.from_data(np.eye(2)).n_sets,
         name=first.table.name,
         points_table=points_table(first, plan),
         skipped="".join(f"\nSkipped: {reason}\n" for reason in skipped),
