@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import sqrtm
 from scipy.special import expit
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.datasets import fetch_openml, load_breast_cancer, load_digits
+from sklearn.datasets import fetch_california_housing, fetch_openml, load_breast_cancer, load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -86,6 +86,15 @@ def adult_in_codes(path: str | None = None) -> Table:
     frame[categorical] = frame[categorical].apply(lambda column: column.cat.codes)
     positions = tuple(frame.columns.get_loc(name) for name in categorical)
     return Table("adult", frame.to_numpy(float), (y == ">50K").to_numpy(int), positions)
+
+
+def california(path: str | None = None) -> Table:
+    """Median house values of blocks, from scikit-learn or from an npz file with X and y."""
+    path = path or _in_data_folder("california.npz")
+    if path is None:
+        return Table("California", *fetch_california_housing(return_X_y=True))
+    with np.load(path) as file:
+        return Table("California", file["X"], file["y"])
 
 
 def synthetic_codes() -> Table:

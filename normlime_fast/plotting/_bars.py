@@ -133,10 +133,11 @@ def group_bars(
         ax.set_xlim(limits)
     label = _common.quantity_of(importance, lines=True)
     label += ("; " if _common.has_interval(importance) else "\n") + "right: explanations that use the feature"
+    label += _common.missing_groups(importance)
     if made:
-        panels[0].figure.supxlabel(label, fontsize=panels[0].xaxis.label.get_fontsize())
+        panels[0].figure.supxlabel(label, fontsize=panels[0].xaxis.label.get_fontsize(), **_common.PLAIN)
     else:
-        panels[0].set_xlabel(label)
+        panels[0].set_xlabel(label, **_common.PLAIN)
     return np.array(panels, dtype=object)
 
 

@@ -120,6 +120,12 @@ def quantity_of(result: Importance, lines: bool = False) -> str:
     return label + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
 
 
+def missing_groups(result: Importance) -> str:
+    """Return lines that name targets without explanations, which are in no group; nothing if there are none."""
+    names = tuple(flat(name, 18) for name in result.unexplained_names)
+    return "".join(f"\n{textwrap.fill(text, 60)}" for text in display.unexplained(names))
+
+
 def wrapped(text: str) -> str:
     """Return the text in lines that fit next to a colour bar."""
     return "\n".join(textwrap.fill(line, 40) for line in text.split("\n"))

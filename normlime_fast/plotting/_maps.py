@@ -54,7 +54,8 @@ def heatmap(importance: Importance, k: int = 30, ax: "Axes | None" = None) -> "A
     _common.name_rows(ax, _common.labels_of(importance.feature_names, columns, few=few), axis)
     upright = sum(map(len, groups)) > 40
     ax.set_xticks(range(len(groups)), labels=groups, rotation=90 if upright else 0, **_common.PLAIN)
-    ax.set_xlabel(f"{len(groups):,} groups" if len(groups) > 1 else "1 group")
+    number = f"{len(groups):,} groups" if len(groups) > 1 else "1 group"
+    ax.set_xlabel(number + _common.missing_groups(importance), **_common.PLAIN)
     ax.grid(False, which="both")
     ax.figure.colorbar(image, ax=ax, label=_common.wrapped(_common.quantity_of(importance)))
     return ax

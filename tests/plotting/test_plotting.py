@@ -278,6 +278,35 @@ def test_any_number_of_groups(monkeypatch):
     assert plotting.group_bars(importance, axes=grid).tolist() == grid.ravel().tolist()
 
 
+@pytest.mark.parametrize(
+    "names", [("a", "b", "never", "$x_$"), ("a", "b", *(f"a class of a long name, {k}" for k in range(9)))]
+)
+def test_targets_without_explanations_are_named(names):
+    importance = replace(
+        nlf.aggregate(np.eye(3) + 1, ["a", "b", "b"], feature_names=list("xyz")).importance(),
+        unexplained_names=names[2:],
+    )
+    bars, heatmap = plotting.group_bars(importance), plotting.heatmap(importance)
+    note = heatmap.get_xlabel().removeprefix("2 groups\n")
+    assert bars[0].figure.get_supxlabel().endswith(f"use the feature\n{note}")
+    if len(names) == 4:
+        assert note == "no explanations of never, $x_$"
+    else:
+        assert note.split("\n") == [
+            "no explanations of a class o… name, 0, a class o… name, 1, a",
+            "class o… name, 2 and 6 more",
+        ]
+    for figure in (bars[0].figure, heatmap.figure):
+        check_readable(figure)
+    _, own = plt.subplots(1, 2, layout="constrained")
+    assert plotting.group_bars(importance, axes=own)[0].get_xlabel().endswith(f"\n{note}")
+    named = replace(importance, unexplained_names=())
+    assert (
+        "no explanations"
+        not in plotting.group_bars(named)[0].figure.get_supxlabel() + plotting.heatmap(named).get_xlabel()
+    )
+
+
 def test_axes_that_share_y():
     importance = nlf.aggregate(np.eye(3) + np.array([3, 2, 1]), ["x", "y", "z"]).importance("mean")
     _, row = plt.subplots(1, 4, sharey=True)

@@ -68,3 +68,55 @@ def test_many_categories_have_their_own_effects():
     # half of the samples have other shops, of deviation 3; five standard errors
     expected = effect[code[:100]] - others
     np.testing.assert_allclose(local.weights.toarray()[:, 1], expected, rtol=0, atol=5 * 3 / np.sqrt(2500))
+
+
+@pytest.mark.filterwarnings("ignore:of 1 explanations, 1 approximate because fewer than 10 points share:UserWarning")
+@pytest.mark.parametrize(("row", "effect", "statuses"), [(0, 10.0, {10}), (2, -10.0, {0, 10})])
+@pytest.mark.parametrize("kind", ["binned", "pool"])
+def test_explanations_of_what_few_points_have_say_so(kind, row, effect, statuses):
+    """A shop of 2 rows in 20,000, which adds 10, and one of 40, which takes 10: some 0.5 and 10 of 5,000 points."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"amount": rng.normal(size=20_000), "shop": rng.choice(["a", "b", "c"], 20_000)})
+    X.loc[:1, "shop"], X.loc[2:41, "shop"] = "two", "forty"
+    X.loc[:2, "amount"] = 0.325  # the mean of its quartile bin, so that what Binned leaves of it is 0
+    asked = []
+
+    def model(rows):
+        asked.append(rows["shop"].to_numpy().copy())
+        return rows["amount"].to_numpy() + 10.0 * (asked[-1] == "two") - 10.0 * (asked[-1] == "forty")
+
+    found, weights = [], []
+    for seed in range(20):
+        asked.clear()
+        explainer = nlf.NormLIME(model, KINDS[kind].from_data(X, categorical=["shop"]), n_features=2, rng=seed)
+        local = explainer.explain(X[row : row + 1])
+        points = max(asked, key=len)
+        assert len(points) == 5000
+        found.append(local.status[0])
+        assert found[-1] == (10 if np.count_nonzero(points == X["shop"][row]) < 10 else 0)
+        weights.append(local.weights.toarray()[0, 1])
+    assert set(found) == statuses
+    # bins leave deviations of at most 0.5 of the amount
+    np.testing.assert_allclose(np.mean(weights), effect, atol=5 * 0.5 / np.sqrt(20))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_named_flag_does_not_depend_on_where_trees_cut(kind):
+    """Libraries cut 0 from 1 at 0.5, or at 1e-35, which divides noise around 0: a named flag gets no noise."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"score": rng.normal(600, 80, 8000), "late": (rng.random(8000) < 0.03).astype(int)})
+    width = {"width": 1.0} if kind == "pool" else {}  # so wide that rows without the flag see points that have it
+
+    def explained(cut):
+        def model(rows):
+            return np.tanh((600 - rows["score"].to_numpy()) / 60) + 0.38 * (rows["late"].to_numpy() > cut)
+
+        neighborhood = KINDS[kind].from_data(X, categorical=["late"], **width)
+        return nlf.NormLIME(model, neighborhood, n_features=2, rng=0).explain(X[:200])
+
+    low, middle = explained(1e-35), explained(0.5)
+    np.testing.assert_array_equal(low.weights.toarray(), middle.weights.toarray())
+    # all rows may share the points, and thus an error of one
+    error = low.stderr.toarray()[:, 1].max()
+    assert error < 0.06
+    np.testing.assert_allclose(low.importance("mean_abs").values[1], 0.38, atol=5 * error)
