@@ -35,6 +35,7 @@ def local_explanations(index=np.int32, **changes):
     }
     fields["contributions"] = with_data(weights, -0.5 * weights.data)
     fields["stderr"] = with_data(weights, np.array([0.1, 0.0, 5e-324, np.nan, 1e300]))
+    fields["sample_set"] = np.array([0, 0, 2, 1, 2, 2**62, 1, 0])
     return LocalExplanations(**fields | changes)
 
 
@@ -47,12 +48,21 @@ def statistics(labels=(False, 2, 3.5), names=("x", "y")):
     return ImportanceStatistics(sums, np.full(len(sums), 7), groups, names)
 
 
+def all_statistics():
+    """Statistics with all there is: weights of rows, sets of samples, noise subtracted."""
+    one = statistics()
+    sets = np.full((3, 2, 2, 2, 3), 0.75)
+    row_weights, group_weights = np.full((3, 2, 2, 2), 1.5), np.full((3, 2), 2.5)
+    further = {"set_sums": sets, "set_explanations": np.full((3, 2), 1.25), "debiased": np.full((3, 2, 2), -0.1)}
+    return replace(one, row_weights=row_weights, group_weights=group_weights, unit=4.0, of="contributions", **further)
+
+
 def examples():
     """One result of each class."""
     return {
         "local": local_explanations(),
         "importance": of_animals().importance(min_count=2),  # which hides half of the values
-        "statistics": statistics(),
+        "statistics": all_statistics(),
     }
 
 
@@ -64,7 +74,7 @@ def of_animals():
 
 def older_local_explanations():
     """Those of the examples that version 1 knew, and all that it knew of them."""
-    local = local_explanations(contributions=None, stderr=None)
+    local = local_explanations(contributions=None, stderr=None, sample_set=None)
     fields = {name: getattr(local, name)[:6] for name in ("weights", *COLUMNS)}
     return replace(local, **fields | {"effective_samples": np.full(6, np.nan)})
 
@@ -79,7 +89,7 @@ def older_statistics():
 NAMES = tuple(examples())
 STORED = {  # what the files in tests/data hold
     "local-version-1": older_local_explanations,
-    "local-version-2": lambda: local_explanations(contributions=None, stderr=None),
+    "local-version-2": lambda: local_explanations(contributions=None, stderr=None, sample_set=None),
     "local-version-3": local_explanations,
     "importance-version-1": lambda: replace(of_animals().importance("mean", "negative"), skewness=None),
     "importance-version-2": lambda: replace(of_animals().importance(min_count=2), skewness=None),
@@ -87,7 +97,7 @@ STORED = {  # what the files in tests/data hold
     "importance-version-4": lambda: of_animals().importance(min_count=2),
     "statistics-version-1": older_statistics,
     "statistics-version-2": lambda: statistics(),
-    "statistics-version-3": lambda: statistics(),
+    "statistics-version-3": all_statistics,
 }
 
 
