@@ -115,9 +115,12 @@ def quantity(kind: str, sign: str, shrunk: bool = False, of: str = "weights", de
 
 
 def quantity_of(result: Importance, lines: bool = False) -> str:
-    """Return `quantity` for a result, with a note on the lines if they show its intervals."""
+    """Return `quantity` for a result, with a note on the lines that show its intervals, or on why there are none."""
     label = quantity(result.kind, result.sign, result.shrink, result.of, result.debias)
-    return label + f"\nlines: {LEVEL:.0%} intervals" * (lines and has_interval(result))
+    if not lines or not has_interval(result):
+        return label
+    unknown = result.sets is not None and bool((result.sets < 2).all())
+    return label + ("\nno intervals: all share one set of samples" if unknown else f"\nlines: {LEVEL:.0%} intervals")
 
 
 def missing_groups(result: Importance) -> str:

@@ -156,6 +156,13 @@ def test_bars_leave_out_what_is_rare_or_unused():
     assert error_bars(plotting.bars(nlf.aggregate([[3.0, 1.0]]).importance())) == {}  # a count of 1 has no interval
 
 
+def test_explanations_of_one_set_of_samples_have_no_intervals():
+    for sets, note in ((np.arange(60) % 3, "lines: 90% intervals"), (np.ones(60, int), "no intervals: all share one")):
+        ax = plotting.bars(replace(explanations(3), sample_set=sets).importance())
+        assert note in ax.get_xlabel()
+        assert bool(error_bars(ax)) == note.startswith("lines")
+
+
 def test_shrunken_values_are_called_so_and_have_no_intervals():
     local = explanations(30)
     by = np.arange(60) % 2
