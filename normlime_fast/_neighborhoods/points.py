@@ -216,17 +216,13 @@ class PointSet:
         """The coordinates column by column, (d, n)."""
         return np.ascontiguousarray(self.coordinates.T)
 
-    @cached_property
-    def counts(self) -> dict[int, tuple[Array, Array]]:
-        """The categories of each categorical coordinate, sorted, and how many points have each."""
-        return {int(j): np.unique(self.columns[j], return_counts=True) for j in np.flatnonzero(self.categorical)}
-
     def has_rare_category(self, instances: Array) -> Array:
         """Return which instances have a category that fewer than `RARE` points have."""
         rare = np.zeros(len(instances), bool)
-        for j, (categories, counts) in self.counts.items():
-            position = np.searchsorted(categories, instances[:, j]).clip(max=len(categories) - 1)
-            rare |= (categories[position] != instances[:, j]) | (counts[position] < RARE)
+        for j in np.flatnonzero(self.categorical):
+            categories, which = np.unique(instances[:, j], return_inverse=True)
+            few = [np.count_nonzero(self.columns[j] == category) < RARE for category in categories]
+            rare |= np.array(few)[which]
         return rare
 
 
