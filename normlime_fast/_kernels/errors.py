@@ -73,6 +73,7 @@ def standard_errors(
     flat = gram.features.reshape(-1)
     most = min(max(SCORES // k, 64), n)
     scores, residuals, meat = np.empty((k, most)), np.empty(most), np.zeros((k, k))
+    gathered = np.empty(most, flat.dtype)
     for tile in range(0, n, most):
         rows = min(most, n - tile)
         for i in range(rows):
@@ -81,8 +82,10 @@ def standard_errors(
             j, scale = support[a], gram.scale[support[a]]
             column, values = flat[tile * d + j :], scores[a]
             mean, slope = gram.mean[j], fitted[a]
+            for i in range(rows):  # apart, so that the next loop works on vectors
+                gathered[i] = column[i * d]
             for i in range(rows):
-                value = column[i * d] * scale - mean
+                value = gathered[i] * scale - mean
                 residuals[i] -= slope * value
                 values[i] = value
         for i in range(rows):
