@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -58,6 +59,7 @@ from normlime_fast._outputs import (
     names_of_targets,
     warn_of_units,
 )
+from normlime_fast._results.display import counted
 from normlime_fast._results.explanations import NO_CONTRIBUTIONS, LocalExplanations
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of
@@ -325,9 +327,9 @@ class NormLIME:
             if store is not None:
                 size = store.settings["block_size"]
                 settings = replace(settings, seed=np.uint64(store.settings["rng"]))
-            local, error, fault, n_outputs = explain_table(settings, table, instance_ids, size, store, options)
+            local, error, fault, n_outputs, unseen = explain_table(settings, table, instance_ids, size, store, options)
         with keep_result_if_warning_raises(local):
-            _warn(np.bincount(local.status), error, fault)
+            _warn(np.bincount(local.status), error, fault, unseen)
             warn_of_units(self.predict, settings.targets, n_outputs, stacklevel=2)
         return local
 
@@ -425,7 +427,7 @@ class NormLIME:
             numbers = None if total is None else range(first, first + total)
             statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, debias, options, numbers)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
-            _warn(summed.statuses, summed.error, summed.fault)
+            _warn(summed.statuses, summed.error, summed.fault, summed.unseen)
             warn_of_units(self.predict, settings.targets, summed.n_outputs, stacklevel=2)
         return statistics
 
@@ -510,11 +512,18 @@ class NormLIME:
         return probe(self._settings(), rows, np.arange(rows.count))
 
 
-def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
-    """Warn the caller of a public method of explanations that are empty or approximate."""
+def _warn(statuses: Array, error: Exception | None, fault: str | None, unseen: Counter[tuple[str, str]]) -> None:
+    """Warn the caller of a public method of explanations that are empty or approximate, and of unseen categories."""
     warn_of_counts(statuses, stacklevel=3)
     causes = {Status.MODEL_FAILED: None if error is None else error_text(error), Status.INVALID_ROW: fault}
     warn_of_counts(statuses, stacklevel=3, causes=causes)
+    if unseen:
+        first = [
+            f"{category} in column {column} ({counted(n, 'row')})" for (column, category), n in unseen.most_common(3)
+        ]
+        more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
+        text = f"some rows have categories that the neighborhood's data does not have: {', '.join(first)}{more}"
+        warnings.warn(text, stacklevel=3)
 
 
 def _block_size(explainer: NormLIME, n_instances: int, requested: int | None, whole: bool) -> int:
