@@ -48,7 +48,6 @@ from normlime_fast._inputs.sources import (
     is_dask,
 )
 from normlime_fast._inputs.usable import usable_rows
-from normlime_fast._messages import Message, Term
 from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._outputs import (
@@ -87,7 +86,7 @@ class NormLIME:
     neighborhood : Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
         Source of the perturbed samples; also defines the features of explanations.
     n_features : int or None, default 10
-        Largest number of features in an explanation (K of K-LASSO); None means all.
+        Largest number of features in an explanation (K of K-LASSO); None means all. Tables may have fewer.
     n_samples : int, default 5000
         Number of perturbed samples, which are rows for the model, per instance; with a `Pool` or `Binned`, for each of
         the sets that instances share, 8 by default.
@@ -287,7 +286,8 @@ class NormLIME:
         Warns
         -----
         UserWarning
-            If X has fewer columns than `n_features`, or explanations are empty or approximate (see their `status`).
+            If explanations are empty or approximate (see their `status`), or rows have categories that the
+            neighborhood's data does not have.
 
         Examples
         --------
@@ -313,10 +313,6 @@ class NormLIME:
             check_feature_names(self.feature_names, d)
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
-            if self.n_features > d:
-                excess = Message(f", more than the {d} ", Term("features of X"), ": all may be used")
-                message = Message(Term("n_features"), f" is {self.n_features}", excess)
-                warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         opened: AbstractContextManager[Checkpoint | None] = nullcontext()
         if checkpoint is not None:
