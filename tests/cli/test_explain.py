@@ -406,3 +406,16 @@ def test_sets_of_samples(here, capsys, neighborhood):
         assert local.sample_set.tolist() == [row % (sets or [8])[-1] for row in range(60)]
         why = "no standard errors, since all explanations share one set of samples"
         assert (why in run(capsys, "importance", "local.npz")[1]) == error
+
+
+@pytest.mark.parametrize("neighborhood", ["gaussian", "pool", "binned"])
+def test_a_category_that_the_background_does_not_have(here, capsys, neighborhood):
+    (here / "worker.py").write_text("def f(X): return X['age'] + 2.0 * (X['work'] == 'farm')\n")
+    table = pd.DataFrame({"age": np.arange(40.0), "work": ["farm", "office"] * 20})
+    table.to_csv("background.csv", index=False)
+    table[:5].assign(work=["farm", "shop", "office", "shop", "farm"]).to_csv("X.csv", index=False)
+    explain = ["explain", "--model", "worker:f", "--data", "X.csv", "--background", "background.csv", "--samples", 40]
+    code, _, err = run(capsys, *explain, "--neighborhood", neighborhood, "--output", "local.npz")
+    assert code == 0, err
+    assert err.count("does not have: 'shop' in column 'work' (2 rows)") == 1
+    assert len(nlf.LocalExplanations.load("local.npz")) == 5
