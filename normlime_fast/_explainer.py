@@ -38,6 +38,7 @@ from normlime_fast._engine.settings import Settings, check_feature_names
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import keep_result_if_warning_raises, none_finished
+from normlime_fast._inputs.labels import row_labels
 from normlime_fast._inputs.sources import (
     Partitions,
     Table,
@@ -60,6 +61,7 @@ from normlime_fast._outputs import (
 )
 from normlime_fast._results.display import counted
 from normlime_fast._results.explanations import NO_CONTRIBUTIONS, LocalExplanations
+from normlime_fast._results.groups import by_instance
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of
 from normlime_fast._status import Status
@@ -324,6 +326,8 @@ class NormLIME:
                 size = store.settings["block_size"]
                 settings = replace(settings, seed=np.uint64(store.settings["rng"]))
             local, error, fault, n_outputs, unseen = explain_table(settings, table, instance_ids, size, store, options)
+            if (labels := row_labels(X)) is not None:
+                local = replace(local, index=labels[by_instance(local.instance)[1]])
         with keep_result_if_warning_raises(local):
             _warn(np.bincount(local.status), error, fault, unseen)
             warn_of_units(self.predict, settings.targets, n_outputs, stacklevel=2)
