@@ -175,12 +175,12 @@ class Categories:
         return (dtype if plain and python_values(choices) == values else choices), numbers
 
     def _refuse(self, value: object, column: object, row: int, name: str) -> None:
-        others = "make the neighborhood from data that has them"
+        advice = "; leave such rows out, or make the neighborhood from data that has them"
         raise ValueError(
             Message(
                 f"{name} must have known categories in column {short_repr(column)}, got {short_repr(value)} in ",
                 Numbers("row", np.array([row])),
-                f"; leave such rows out, or {others}" + " with unseen='explain'" * (self.unseen == "raise"),
+                advice + ", or with unseen='explain'" * (self.unseen == "raise"),
             )
         )
 

@@ -218,7 +218,7 @@ class PointSet:
         return np.ascontiguousarray(self.coordinates.T)
 
     def has_rare_category(self, instances: Array, unseen: Array) -> Array:
-        """Return which instances have a category that fewer than `RARE` points have; where it is `unseen`, all know."""
+        """Return which instances have a category that fewer than `RARE` points have; `unseen` ones do not count."""
         rare = np.zeros(len(instances), bool)
         for j in np.flatnonzero(self.categorical):
             categories, which = np.unique(instances[:, j], return_inverse=True)
