@@ -35,7 +35,7 @@ def explain(X, **options):
     return nlf.NormLIME(model, nlf.Gaussian(0.1), **options).explain(X, **how)
 
 
-@pytest.mark.parametrize("name", set(LABELS) - {"repeated"})
+@pytest.mark.parametrize("name", [name for name in LABELS if name != "repeated"])
 @pytest.mark.parametrize("layout", ["wide", "long", "fits"])
 def test_frames_join_with_the_rows(name, layout):
     """The weight of a is 0.1 times the slope 2 a; noise of the fit is below 1e-4 / sqrt(400)."""
