@@ -62,7 +62,7 @@ ROWS = {
     "lime-tables": Row(
         against_lime.tables,
         "Tables as lime sees them, of categories as numbers: in bins, which is its default, and continuous. Ours draws"
-        " one set of points for all instances, and asks the model about them once.",
+        " eight sets of points for all instances, and asks the model about them once.",
         f"{SAME} lime, with the points that it drew for an instance",
     ),
     "lime-reach": Row(against_lime.reach, "Many rows by ours in the time of few by lime.", f"{SAME} lime"),

@@ -146,9 +146,10 @@ and one for each instance. The models are LightGBM. A limit is one run, with an 
 on adult may not have settled.
 
 Widths of `Gaussian` are in standard deviations of the data. "Pool of rows" is `Pool.from_data` with its own width,
-"auto", and "lime's kernel" is kernel="exponential". Pools of rows end at half of the table: halves drawn without
-replacement differ about as much as new tables of full size would. With all rows seeds agree perfectly, whatever the
-table is worth. Their limit is all rows, their own among them, which flatters them."""
+"auto", and "lime's kernel" is kernel="exponential". Pools and bins have one set of points, `n_sets=1`. Pools of rows
+end at half of the table: halves drawn without replacement differ about as much as new tables of full size would. With
+all rows seeds agree perfectly, whatever the table is worth. Their limit is all rows, their own among them, which
+flatters them."""
 NEEDED = f"Model rows from which on the agreement is at least {ENOUGH}, between seeds and with the limit:"
 SPREAD = """\
 Standard deviation of S over seeds, relative to S, of the five features that are used most, at the most rows. Ten times

@@ -216,7 +216,7 @@ def synthetic_case() -> Case:
 
 def ways(case: Case) -> list[Way]:
     X, categorical = case.data.X, case.categorical
-    pool = partial(nlf.Pool.from_data, X, categorical=categorical)
+    pool = partial(nlf.Pool.from_data, X, categorical=categorical, n_sets=1)
     found = [
         Way(f"Gaussian, width {width:g}", nlf.Gaussian.from_data(X, width, categorical=categorical), shared=False)
         for width in (1.0, 0.5)
@@ -224,10 +224,10 @@ def ways(case: Case) -> list[Way]:
     found.append(Way("Pool of rows", pool(), rows=len(X)))
     found.append(Way("Pool of rows, lime's kernel", pool(kernel="exponential"), rows=len(X)))
     if not categorical:  # which it cannot draw
-        drawn = partial(nlf.Pool.gaussian, X.mean(axis=0), X.std(axis=0))
+        drawn = partial(nlf.Pool.gaussian, X.mean(axis=0), X.std(axis=0), n_sets=1)
         found.append(Way("Pool.gaussian", drawn()))
         found.append(Way("Pool.gaussian, lime's kernel", drawn(kernel="exponential")))
-    return [*found, Way("Binned", nlf.Binned.from_data(X, categorical=categorical))]
+    return [*found, Way("Binned", nlf.Binned.from_data(X, categorical=categorical, n_sets=1))]
 
 
 def study(make: Callable[[], Case], plan: Plan) -> Study:
