@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -37,6 +38,7 @@ from normlime_fast._engine.settings import Settings, check_feature_names
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import keep_result_if_warning_raises, none_finished
+from normlime_fast._inputs.labels import row_labels
 from normlime_fast._inputs.sources import (
     Partitions,
     Table,
@@ -47,7 +49,6 @@ from normlime_fast._inputs.sources import (
     is_dask,
 )
 from normlime_fast._inputs.usable import usable_rows
-from normlime_fast._messages import Message, Term
 from normlime_fast._model import Model
 from normlime_fast._neighborhoods import Neighborhood, Perturbs, as_neighborhood
 from normlime_fast._outputs import (
@@ -58,7 +59,9 @@ from normlime_fast._outputs import (
     names_of_targets,
     warn_of_units,
 )
+from normlime_fast._results.display import counted
 from normlime_fast._results.explanations import NO_CONTRIBUTIONS, LocalExplanations
+from normlime_fast._results.groups import by_instance
 from normlime_fast._results.importance import Importance
 from normlime_fast._results.statistics import ImportanceStatistics, as_formula, as_of
 from normlime_fast._status import Status
@@ -85,7 +88,7 @@ class NormLIME:
     neighborhood : Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
         Source of the perturbed samples; also defines the features of explanations.
     n_features : int or None, default 10
-        Largest number of features in an explanation (K of K-LASSO); None means all.
+        Largest number of features in an explanation (K of K-LASSO); None means all. Tables may have fewer.
     n_samples : int, default 5000
         Number of perturbed samples, which are rows for the model, per instance; with a `Pool` or `Binned`, for each of
         the sets that instances share, 8 by default.
@@ -285,7 +288,8 @@ class NormLIME:
         Warns
         -----
         UserWarning
-            If X has fewer columns than `n_features`, or explanations are empty or approximate (see their `status`).
+            If explanations are empty or approximate (see their `status`), or rows have categories that the
+            neighborhood's data does not have.
 
         Examples
         --------
@@ -311,10 +315,6 @@ class NormLIME:
             check_feature_names(self.feature_names, d)
         if self.n_features is not None:
             check_count(self.n_samples, min(self.n_features, d), "n_samples")
-            if self.n_features > d:
-                excess = Message(f", more than the {d} ", Term("features of X"), ": all may be used")
-                message = Message(Term("n_features"), f" is {self.n_features}", excess)
-                warnings.warn(message, stacklevel=2)
         size = _block_size(self, len(table), block_size, executor is None and checkpoint is None)
         opened: AbstractContextManager[Checkpoint | None] = nullcontext()
         if checkpoint is not None:
@@ -325,9 +325,11 @@ class NormLIME:
             if store is not None:
                 size = store.settings["block_size"]
                 settings = replace(settings, seed=np.uint64(store.settings["rng"]))
-            local, error, fault, n_outputs = explain_table(settings, table, instance_ids, size, store, options)
+            local, error, fault, n_outputs, unseen = explain_table(settings, table, instance_ids, size, store, options)
+            if (labels := row_labels(X)) is not None:
+                local = replace(local, index=labels[by_instance(local.instance)[1]])
         with keep_result_if_warning_raises(local):
-            _warn(np.bincount(local.status), error, fault)
+            _warn(np.bincount(local.status), error, fault, unseen)
             warn_of_units(self.predict, settings.targets, n_outputs, stacklevel=2)
         return local
 
@@ -425,7 +427,7 @@ class NormLIME:
             numbers = None if total is None else range(first, first + total)
             statistics, summed = sum_stream(settings, blocks, isinstance(by, str), of, debias, options, numbers)
         with keep_result_if_warning_raises(statistics, summed.n_instances):
-            _warn(summed.statuses, summed.error, summed.fault)
+            _warn(summed.statuses, summed.error, summed.fault, summed.unseen)
             warn_of_units(self.predict, settings.targets, summed.n_outputs, stacklevel=2)
         return statistics
 
@@ -510,11 +512,18 @@ class NormLIME:
         return probe(self._settings(), rows, np.arange(rows.count))
 
 
-def _warn(statuses: Array, error: Exception | None, fault: str | None) -> None:
-    """Warn the caller of a public method of explanations that are empty or approximate."""
+def _warn(statuses: Array, error: Exception | None, fault: str | None, unseen: Counter[tuple[str, str]]) -> None:
+    """Warn the caller of a public method of explanations that are empty or approximate, and of unseen categories."""
     warn_of_counts(statuses, stacklevel=3)
     causes = {Status.MODEL_FAILED: None if error is None else error_text(error), Status.INVALID_ROW: fault}
     warn_of_counts(statuses, stacklevel=3, causes=causes)
+    if unseen:
+        first = [
+            f"{category} in column {column} ({counted(n, 'row')})" for (column, category), n in unseen.most_common(3)
+        ]
+        more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
+        text = f"some rows have categories that the neighborhood's data does not have: {', '.join(first)}{more}"
+        warnings.warn(text, stacklevel=3)
 
 
 def _block_size(explainer: NormLIME, n_instances: int, requested: int | None, whole: bool) -> int:

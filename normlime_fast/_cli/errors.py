@@ -35,7 +35,6 @@ OPTIONS = {  # terms of the library, and those of the command line
     "X of shape": "data of shape",
     "X of dtype": "data of dtype",
     "values of X": "values of data",
-    "features of X": "columns of the data",
     "predict": "the model",
     "instance": "row",
     "instances": "rows",

@@ -47,7 +47,7 @@ def explain(arguments: argparse.Namespace) -> None:
         explainer = NormLIME(
             predict,
             neighborhood,
-            n_features=_n_features(arguments, len(data.columns)),
+            n_features=_n_features(arguments),
             n_samples=arguments.samples,
             targets="predicted" if _are_names(arguments.targets) else arguments.targets,
             link=arguments.link,
@@ -128,10 +128,10 @@ def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> An
     return kind.from_data(background.table, categorical=positions, **options)
 
 
-def _n_features(arguments: argparse.Namespace, d: int) -> int | None:
+def _n_features(arguments: argparse.Namespace) -> int | None:
     if arguments.features == "all":
         return None
-    return min(N_FEATURES, d) if arguments.features is None else arguments.features
+    return arguments.features or N_FEATURES
 
 
 def _output_names(explainer: NormLIME, model: Model, row: Any, arguments: argparse.Namespace) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 """Explain one block of instances in this process: from its rows to its local explanations."""
 
+from collections import Counter
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ class Explained(NamedTuple):
     error: Exception | None  # the first error that was skipped
     fault: str | None = None  # error of the first row that cannot be used
     statuses: Array | None = None  # of the instances, if `local` is None
+    unseen: Counter[tuple[str, str]] = Counter()  # noqa: RUF012  # rows by column and category that the data lacks
 
 
 def explain_block(

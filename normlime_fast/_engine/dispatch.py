@@ -1,5 +1,6 @@
 """Explain blocks of instances in this process or on an executor, and prepare for the first."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -102,7 +103,17 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, advan
             usable=usable,
             fault=rows.fault or error_text(no_label("by", int(block.instance_ids[labelled.argmin()]))),
         )
-    return explain_block(settings, rows, block.instance_ids, skip, start, advance)
+    explained = explain_block(settings, rows, block.instance_ids, skip, start, advance)
+    return explained._replace(unseen=_unseen(settings, rows))
+
+
+def _unseen(settings: Settings, rows: Rows) -> Counter[tuple[str, str]]:
+    """Count rows with categories that the neighborhood's data does not have."""
+    categories = settings.neighborhood._categories
+    if categories is None or rows.categories is None:
+        return Counter()
+    values = rows.values if rows.usable is None else rows.values[rows.usable]
+    return categories.count_unseen(values, rows.categories, rows.label)
 
 
 def outputs_of(settings: Settings, block: Block, options: Options, owner: Owner = "instance") -> Array:

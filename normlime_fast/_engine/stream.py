@@ -1,5 +1,6 @@
 """Explain a stream block by block, and keep only the sums behind importances."""
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
@@ -30,6 +31,7 @@ class Summed(NamedTuple):
     target_names: tuple[str, ...] | None  # if the groups are targets
     error: Exception | None
     fault: str | None
+    unseen: Counter[tuple[str, str]]
 
 
 def sum_stream(
@@ -83,18 +85,18 @@ def sum_stream(
 
 
 def _summed(explained: Explained, block: Block, by_target: bool, of: Of, debias: bool) -> Summed:
-    local, n_outputs, error, fault, statuses = explained
+    local, n_outputs, error, fault, statuses, unseen = explained
     if local is None:
         assert statuses is not None
         counts = np.bincount(statuses, minlength=len(Status))
-        return Summed(None, len(block.instance_ids), counts, None, None, error, fault)
+        return Summed(None, len(block.instance_ids), counts, None, None, error, fault, unseen)
     groups = local.target if by_target else block.labels
     if block.labels is not None:
         groups = np.repeat(np.ma.getdata(block.labels), len(local.instance) // len(block.instance_ids))
     statistics = local._statistics(groups, of, block.weights, debias)
     counts = np.bincount(local.status, minlength=len(Status))
     names = local.target_names if by_target else None
-    return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault)
+    return Summed(statistics, len(block.instance_ids), counts, n_outputs, names, error, fault, unseen)
 
 
 def _added(total: Summed | None, block: Summed) -> Summed:
@@ -111,4 +113,5 @@ def _added(total: Summed | None, block: Summed) -> Summed:
         total.target_names or block.target_names,
         total.error or block.error,
         total.fault or block.fault,
+        total.unseen + block.unseen,
     )

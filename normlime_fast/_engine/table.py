@@ -1,5 +1,6 @@
 """Explain a table block by block, and concatenate the explanations."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,10 +24,11 @@ def explain_table(
     size: int,
     store: Checkpoint | None,
     options: Options,
-) -> tuple[LocalExplanations, Exception | None, str | None, int | None]:
+) -> tuple[LocalExplanations, Exception | None, str | None, int | None, Counter[tuple[str, str]]]:
     """Explain all rows of a table.
 
-    Also returns the first skipped error of the model, and of a row, and the number of the model's outputs.
+    Also returns the first skipped error of the model, and of a row, the number of the model's outputs, and how many
+    rows have which unseen category.
     """
     slices = table.slices(size)
     n_outputs: int | None = None
@@ -42,6 +44,7 @@ def explain_table(
     check_outputs = outputs_checker()
     first_error: Exception | None = None
     fault = table.whole.fault if isinstance(table, Table) else None
+    unseen: Counter[tuple[str, str]] = Counter()
     failures: dict[int, Array] = {}  # statuses of the instances of blocks without explanations
 
     def take(i: int, explained: Explained) -> None:
@@ -49,6 +52,7 @@ def explain_table(
         n_outputs = check_outputs(explained.n_outputs) or n_outputs
         finished[todo[i]] = explained.local
         first_error, fault = first_error or explained.error, fault or explained.fault
+        unseen.update(explained.unseen)
         if explained.statuses is not None:
             failures[todo[i]] = explained.statuses
         if store is not None and explained.local is not None:
@@ -82,7 +86,7 @@ def explain_table(
     for k, block in enumerate(slices):
         part = finished[k]
         parts.append(failed_explanations(settings, instance_ids[block], example, failures[k]) if part is None else part)
-    return _joined(parts), first_error, fault, n_outputs
+    return _joined(parts), first_error, fault, n_outputs, unseen
 
 
 def _kept(store: Checkpoint, instance_ids: list[Array]) -> dict[int, LocalExplanations]:

@@ -3,14 +3,18 @@
 import math
 import numbers
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from normlime_fast._checks import Array, as_frame, as_names, as_numbers, ignoring_float_errors, short_repr
 from normlime_fast._messages import Message, Numbers
+
+Unseen = Literal["explain", "raise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,18 +22,21 @@ class Categories:
     """The categories of some columns of a table.
 
     If all categories of a column are numbers, rows hold these; otherwise they hold codes: positions among the sorted
-    categories.
+    categories, after which come those of categories that only these rows have, and not the data.
     """
 
     columns: tuple[int, ...] = ()  # ascending
     values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each column
     frequencies: tuple[Array, ...] = ()  # their shares of the data
     table: tuple[str, ...] | None = None  # names of all columns, if they are known
+    unseen: Unseen = "explain"  # what happens to rows with another category
 
     @classmethod
     @ignoring_float_errors
-    def from_data(cls, X: Any, categorical: Any, name: str = "X") -> "Categories":
+    def from_data(cls, X: Any, categorical: Any, unseen: Unseen = "explain", name: str = "X") -> "Categories":
         """Find the categories of the columns of X with these names or positions."""
+        if not isinstance(unseen, str) or unseen not in get_args(Unseen):
+            raise ValueError(f'unseen must be "explain" or "raise", got {short_repr(unseen)}')
         frame = as_frame(X, name)
         table = as_numbers(X, name, ndim=(2,)) if frame is None else frame
         columns = _positions(categorical, table.shape[1], None if frame is None else frame.columns, name)
@@ -44,7 +51,8 @@ class Categories:
                 uniques, counts = _counted(frame.iloc[:, column], name)
             values.append(tuple(uniques))
             frequencies.append(counts / len(table))
-        return cls(columns, tuple(values), tuple(frequencies), None if frame is None else as_names(frame.columns))
+        names = None if frame is None else as_names(frame.columns)
+        return cls(columns, tuple(values), tuple(frequencies), names, unseen)
 
     def mask(self, d: int, name: str = "X") -> Array:
         """Return which of d columns have categories, (d,) bool."""
@@ -66,8 +74,7 @@ class Categories:
 
     def names(self, k: int) -> tuple[str, ...]:
         """Return the categories of columns[k] as text for people."""
-        whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in self.values[k])
-        return tuple(short_repr(v, str) for v in whole)
+        return tuple(short_repr(_whole(value), str) for value in self.values[k])
 
     @cached_property
     def _numbers(self) -> tuple[Array | None, ...]:
@@ -77,16 +84,64 @@ class Categories:
             for values in self.values
         )
 
-    def encoded(self, k: int, column: Any, name: str) -> Array:
-        """Return the numbers that represent a DataFrame's column, columns[k], in rows."""
+    def encoded(self, k: int, column: Any, name: str) -> tuple[Array, list[Any]]:
+        """Return the numbers that represent a DataFrame's column, columns[k], in rows, and the categories not known."""
         codes, uniques = _factorized(column, name)
-        position_of = {value: position for position, value in enumerate(self.values[k])}
-        positions = np.array([*(position_of.get(value, -1) for value in uniques), -1])[codes]  # code -1: missing value
-        if (positions < 0).any():
-            row = int((positions < 0).argmax())
+        known = set(self.values[k])
+        coded = self.is_coded(k)
+        others = [value for value in uniques if value not in known]
+        allowed = [] if self.unseen == "raise" else [value for value in others if coded or _is_number(value)]
+        numbers = self.numbers(k) if coded else np.array([*self.numbers(k), *map(float, allowed)])
+        if coded:
+            numbers = np.arange(float(len(known) + len(allowed)))
+        number_of = dict(zip((*self.values[k], *allowed), numbers.tolist(), strict=True))
+        encoded = np.array([*(number_of.get(value, np.nan) for value in uniques), np.nan])[codes]  # -1: missing value
+        if np.isnan(encoded).any():
+            row = int(np.isnan(encoded).argmax())
             self._refuse(python_values([column.iloc[row]])[0], column.name, row, name)
-        encoded: Array = self.numbers(k)[positions]
-        return encoded
+        return encoded, allowed
+
+    def extended(self, others: Mapping[int, list[Any]]) -> "Categories":
+        """Return the categories with others of columns[k], for rows that have them."""
+        values = list(self.values)
+        for k, added in others.items():
+            values[k] = (*values[k], *added) if self.is_coded(k) else tuple(sorted((*values[k], *added)))
+        return replace(self, values=tuple(values)) if any(others.values()) else self
+
+    @classmethod
+    def united(cls, parts: "list[Categories]") -> "Categories":
+        """Return the categories of all parts, which are extensions of those of one table."""
+        others = {}
+        for k, own in enumerate(parts[0].values):
+            others[k] = list(dict.fromkeys(value for part in parts for value in part.values[k] if value not in own))
+        return parts[0].extended(others)
+
+    def recoded(self, values: Array, every: "Categories") -> Array:
+        """Return rows with the codes of `every`, which has all of these categories."""
+        values = values.copy()
+        for k, column in enumerate(self.columns):
+            if self.is_coded(k):
+                place = {value: position for position, value in enumerate(every.values[k])}
+                codes = np.array([place[value] for value in self.values[k]], values.dtype)
+                values[:, column] = codes[values[:, column].astype(np.intp)]
+        return values
+
+    def is_unseen(self, values: Array) -> Array:
+        """Return where rows have categories that the data does not have, (m, d) bool."""
+        unseen = np.zeros(values.shape, bool)
+        for k, column in enumerate(self.columns):
+            unseen[:, column] = ~np.isin(values[:, column], self.numbers(k))
+        return unseen
+
+    def count_unseen(self, values: Array, of_rows: "Categories", labels: Any) -> "Counter[tuple[str, str]]":
+        """Return how many rows have which unseen category, by column and category as text."""
+        counts: Counter[tuple[str, str]] = Counter()
+        unseen = self.is_unseen(values)
+        for k, column in enumerate(self.columns):
+            for number, count in zip(*np.unique(values[unseen[:, column], column], return_counts=True), strict=True):
+                category = of_rows.values[k][int(number)] if self.is_coded(k) else _whole(number.item())
+                counts[labels(column), short_repr(category)] += int(count)
+        return counts
 
     def check_array(self, values: Array, name: str) -> None:
         """Refuse an array with unknown categories."""
@@ -96,7 +151,7 @@ class Categories:
                 examples = short_repr(list(self.values[k][:3]))
                 raise TypeError(f"{name} must be a DataFrame, as column {column} has the categories {examples} ...")
             unknown = ~np.isin(values[:, column], self.numbers(k))
-            if unknown.any():
+            if unknown.any() and self.unseen == "raise":
                 row = int(unknown.argmax())
                 self._refuse(values[row, column].item(), column, row, name)
 
@@ -119,15 +174,20 @@ class Categories:
         plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub" and numbers is not None
         return (dtype if plain and python_values(choices) == values else choices), numbers
 
-    @staticmethod
-    def _refuse(value: object, column: object, row: int, name: str) -> None:
+    def _refuse(self, value: object, column: object, row: int, name: str) -> None:
+        advice = "; leave such rows out, or make the neighborhood from data that has them"
         raise ValueError(
             Message(
                 f"{name} must have known categories in column {short_repr(column)}, got {short_repr(value)} in ",
                 Numbers("row", np.array([row])),
-                "; leave such rows out, or make the neighborhood from data that has them",
+                advice + ", or with unseen='explain'" * (self.unseen == "raise"),
             )
         )
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number as an int, as people write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_number(value: object) -> bool:

@@ -1,6 +1,8 @@
 """Labels of rows: find missing ones, check that a file can hold them, and bring parts to one dtype."""
 
 import re
+import sys
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,23 @@ def _is_none(label: object) -> bool:
         return True
     except ValueError:  # from an array
         return False
+
+
+def row_labels(X: Any) -> Array | None:
+    """Return the labels of the rows of a pandas DataFrame or Series; None where rows are only numbered.
+
+    Labels that a file cannot hold, such as those of several levels, count as none.
+    """
+    pandas, index = sys.modules.get("pandas"), getattr(X, "index", None)
+    if pandas is None or not isinstance(index, pandas.Index) or index.nlevels > 1:
+        return None
+    if isinstance(index, pandas.RangeIndex) and (index.start, index.step) == (0, 1):
+        return None
+    labels = plain(np.array(index))
+    if labels.dtype == object:
+        objects = all(type(label) in (str, int, float, bool) for label in labels.tolist())
+        return labels if objects and not without(labels).any() else None
+    return labels if re.fullmatch(LABEL, labels.dtype.str) else None
 
 
 def savable(labels: Array, name: str) -> Array:

@@ -72,6 +72,7 @@ class Rows:
             "X of dtype": str(self.values.dtype),
             "columns": None if frame is None else [f"{name} {dtype}" for name, dtype in frame.dtypes.items()],
             "values of X": self.values if self.usable is None else [self.values, self.usable],
+            "categories of X": None if self.categories is None else [*map(list, self.categories.values)],
         }
 
     @ignoring_float_errors
@@ -139,6 +140,20 @@ def joined(parts: Sequence[Any]) -> Any:
     return vstack(parts, format="csr")
 
 
+def with_one_coding(parts: list[Rows]) -> list[Rows]:
+    """Return tables with the same codes for the same categories, also for those that only some parts have."""
+    known = [part.categories for part in parts if part.categories is not None]
+    if all(one.values == known[0].values for one in known):
+        return parts
+    every = Categories.united(known)
+    return [
+        part
+        if part.categories is None
+        else replace(part, values=part.categories.recoded(part.values, every), categories=every)
+        for part in parts
+    ]
+
+
 # --- tables
 
 
@@ -165,8 +180,10 @@ def as_rows(X: object, name: str = "X", categories: Categories | None = None) ->
     if mask.any():
         continuous, values = values, np.empty(frame.shape, dtype)
         values[:, ~mask] = continuous
+        others = {}
         for k, column in enumerate(expected.columns):
-            values[:, column] = expected.encoded(k, frame.iloc[:, column], name)
+            values[:, column], others[k] = expected.encoded(k, frame.iloc[:, column], name)
+        categories = expected = expected.extended(others)
     rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
     for k, (column, (choices, _)) in enumerate(rows._choices.items()):
         if not isinstance(choices, np.dtype) and python_values(choices) != list(expected.values[k]):

@@ -20,7 +20,7 @@ from normlime_fast._checks import (
     short_repr,
 )
 from normlime_fast._inputs.labels import savable, unified, without
-from normlime_fast._inputs.rows import Rows, joined
+from normlime_fast._inputs.rows import Rows, joined, with_one_coding
 
 RowWeights = Array | Callable[[Any], ArrayLike] | None  # as returned by `as_weighting`
 By = str | Array | Callable[[Any], ArrayLike] | None  # as returned by `as_grouping`
@@ -305,7 +305,8 @@ def _joined(pieces: list[Block]) -> Block:
 
 
 def _together(parts: list[Rows]) -> Rows:
-    values, usable = joined([part.values for part in parts]), None
+    parts, usable = with_one_coding(parts), None
+    values = joined([part.values for part in parts])
     if any(part.usable is not None for part in parts):
         usable = np.concatenate([np.ones(part.count, bool) if part.usable is None else part.usable for part in parts])
     return replace(

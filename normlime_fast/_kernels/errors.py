@@ -17,7 +17,9 @@ from normlime_fast._kernels.moments import Gram
 
 Array = NDArray[Any]
 
-SCORES = 2048  # at a time: 16 KB, which stay in the first cache
+TILE = 256  # samples at a time, whose columns and scores stay in the first caches
+
+u64 = np.uint64  # index type: with unsigned indices numba skips the check for negative ones
 
 
 @kernel(fastmath={"contract", "reassoc"})  # sums over samples in any order; what comes in is finite
@@ -71,29 +73,28 @@ def standard_errors(
     if effective <= k + 1.0:
         return errors
     flat = gram.features.reshape(-1)
-    most = min(max(SCORES // k, 64), n)
-    scores, residuals, meat = np.empty((k, most)), np.empty(most), np.zeros((k, k))
-    gathered = np.empty(most, flat.dtype)
+    most = min(TILE, n)
+    columns, scores = np.empty((k, most), flat.dtype), np.empty((k, most))
+    residuals, meat = np.empty(most), np.zeros((k, k))
     for tile in range(0, n, most):
         rows = min(most, n - tile)
         for i in range(rows):
             residuals[i] = y[tile + i]
-        for a in range(k):
-            j, scale = support[a], gram.scale[support[a]]
-            column, values = flat[tile * d + j :], scores[a]
-            mean, slope = gram.mean[j], fitted[a]
-            for i in range(rows):  # apart, so that the next loop works on vectors
-                gathered[i] = column[i * d]
+        for a in range(k):  # gathered apart, so that all other loops work on vectors
+            column, values = flat[tile * d + support[a] :], columns[a]
             for i in range(rows):
-                value = gathered[i] * scale - mean
-                residuals[i] -= slope * value
-                values[i] = value
+                values[i] = column[u64(i) * u64(d)]
+        for a in range(k):
+            values, scale = columns[a], gram.scale[support[a]]
+            mean, slope = gram.mean[support[a]], fitted[a]
+            for i in range(rows):
+                residuals[i] -= slope * (values[i] * scale - mean)
         for i in range(rows):
             residuals[i] *= gram.weights[tile + i]
         for a in range(k):
-            values = scores[a]
+            values, scale, mean = columns[a], gram.scale[support[a]], gram.mean[support[a]]
             for i in range(rows):
-                values[i] *= residuals[i]
+                scores[a, i] = residuals[i] * (values[i] * scale - mean)
         _add_outer_products(scores, rows, meat)
     factor = effective / (effective - k - 1.0) / (total * total)
     bread = np.empty(k)

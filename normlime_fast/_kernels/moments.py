@@ -68,29 +68,6 @@ def _rows_from(Z: Array, first: int) -> Array:
     return last
 
 
-@kernel(fastmath={"contract"})  # multiply-adds, which keep NaN and infinity
-def _add_squares(rows: Array, weights: Array, tile: Array, squares: Array) -> None:
-    """squares += sums of p_i z_i^2 over a tile, each added up as `add_products` does, to the bit."""
-    d = squares.size
-    for j in range(d):
-        tile[j] = 0.0
-    whole = weights.size // 4 * 4
-    for i in range(0, whole, 4):  # four rows at a time, so that sums are not read and written for each
-        p0, p1, p2, p3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        z0, z1, z2, z3 = rows[i * d :], rows[(i + 1) * d :], rows[(i + 2) * d :], rows[(i + 3) * d :]
-        for j in range(d):
-            total = tile[j] + p0 * z0[j] * z0[j]
-            total += p1 * z1[j] * z1[j]
-            total += p2 * z2[j] * z2[j]
-            tile[j] = total + p3 * z3[j] * z3[j]
-    for i in range(whole, weights.size):
-        z = rows[i * d :]
-        for j in range(d):
-            tile[j] += weights[i] * z[j] * z[j]
-    for j in range(d):
-        squares[j] += tile[j]
-
-
 @kernel
 def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) -> Array:
     """Weighted means, one row each: of z_i, of y_ki z_i for every row k of Y, of z_ia z_i for every a in columns.
@@ -102,9 +79,9 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
     first = Y.shape[0] + 1
     width = _round_up(d, WIDE)
     everything = columns.size == d
-    left = np.zeros((TILE, _round_up(first + (width if everything else columns.size), HIGH)))
+    squared = squares.size > 0 and not everything  # their sums are added up as products are, to the bit
+    left = np.zeros((TILE, _round_up(first + (width if everything else columns.size) + squared, HIGH)))
     sums = np.zeros((left.shape[1], width))
-    scratch = np.empty(squares.size)
     total = 0.0
     for tile in range(0, n, TILE):
         rows = min(TILE, n - tile)
@@ -113,6 +90,8 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
             weight, z, packed = weights[tile + i], right[i * d :], left[i, first:]
             total += weight
             left[i, 0] = weight
+            if squared:
+                left[i, left.shape[1] - 1] = weight
             for k in range(1, first):
                 left[i, k] = weight * Y[k - 1, tile + i]
             if everything:
@@ -121,14 +100,12 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
             else:
                 for k in range(columns.size):
                     packed[k] = weight * z[np.uint64(columns[k])]
-        add_products(left, right, d, rows, first if everything else sums.shape[0], sums)
-        if squares.size and not everything:
-            _add_squares(right, weights[tile : tile + rows], scratch, squares)
+        add_products(left, right, d, rows, first if everything else sums.shape[0], squared, sums)
     for k in range(sums.shape[0]):
         for j in range(sums.shape[1]):
             sums[k, j] /= total
     for j in range(squares.size):
-        squares[j] = sums[first + j, j] if everything else squares[j] / total
+        squares[j] = sums[first + j, j] if everything else sums[sums.shape[0] - 1, j]
     return sums
 
 

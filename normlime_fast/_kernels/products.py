@@ -22,10 +22,12 @@ HIGH, WIDE = 4, 8
 
 
 @intrinsic
-def _add_block(context: Any, left: Any, b: Any, right: Any, step: Any, j: Any, rows: Any, sums: Any) -> Any:
+def _add_block(
+    context: Any, left: Any, b: Any, right: Any, step: Any, j: Any, rows: Any, squared: Any, sums: Any
+) -> Any:
     """Make sums[b : b + 4, j : j + 8] += left[:rows, b : b + 4]' @ right[:rows, j : j + 8].
 
-    `right` is flat, and `step` from row to row.
+    `right` is flat, and `step` from row to row. If `squared`, the last row is that of the squares of `right` instead.
     """
     vector = ir.VectorType(ir.DoubleType(), WIDE)
 
@@ -40,8 +42,8 @@ def _add_block(context: Any, left: Any, b: Any, right: Any, step: Any, j: Any, r
         def constant(value: int) -> Any:
             return context.get_constant(types.intp, value)
 
-        left, right, sums = array(0), array(2), array(6)
-        _, b, _, step, j, rows, _ = arguments
+        left, right, sums = array(0), array(2), array(7)
+        _, b, _, step, j, rows, squared, _ = arguments
         left_step, width = (cgutils.unpack_tuple(builder, each.shape)[1] for each in (left, sums))
         number = context.get_value_type(signature.args[2].dtype)
         narrow = ir.VectorType(number, WIDE)
@@ -49,33 +51,45 @@ def _add_block(context: Any, left: Any, b: Any, right: Any, step: Any, j: Any, r
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{WIDE}f64"
         )
         totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(HIGH)]
-        with cgutils.for_range(builder, rows) as loop:
-            load = at(right.data, builder.add(builder.mul(loop.index, step), j), narrow)
-            values = builder.load(load, align=context.get_abi_sizeof(number))
-            if narrow != vector:
-                values = builder.fpext(values, vector)
-            first = builder.add(builder.mul(loop.index, left_step), b)
-            for k in range(HIGH):
-                factor = builder.load(at(left.data, builder.add(first, constant(k))))
-                spread = ir.Constant(vector, ir.Undefined)
-                spread = builder.insert_element(spread, factor, ir.Constant(ir.IntType(32), 0))
-                spread = builder.shuffle_vector(
-                    spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), [0] * WIDE)
-                )
-                total = builder.load(totals[k])
-                builder.store(builder.call(multiply_add, [spread, values, total]), totals[k])
+
+        def add_rows(squares: Any) -> None:
+            with cgutils.for_range(builder, rows) as loop:
+                load = at(right.data, builder.add(builder.mul(loop.index, step), j), narrow)
+                values = builder.load(load, align=context.get_abi_sizeof(number))
+                if narrow != vector:
+                    values = builder.fpext(values, vector)
+                first = builder.add(builder.mul(loop.index, left_step), b)
+                for k in range(HIGH):
+                    factor = builder.load(at(left.data, builder.add(first, constant(k))))
+                    spread = ir.Constant(vector, ir.Undefined)
+                    spread = builder.insert_element(spread, factor, ir.Constant(ir.IntType(32), 0))
+                    spread = builder.shuffle_vector(
+                        spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), [0] * WIDE)
+                    )
+                    if squares and k == HIGH - 1:
+                        spread = builder.fmul(spread, values)
+                    total = builder.load(totals[k])
+                    builder.store(builder.call(multiply_add, [spread, values, total]), totals[k])
+
+        with builder.if_else(squared) as (then, otherwise):
+            with then:
+                add_rows(squares=True)
+            with otherwise:
+                add_rows(squares=False)
         for k in range(HIGH):
             row = builder.add(builder.mul(builder.add(b, constant(k)), width), j)
             target = at(sums.data, row, vector)
             builder.store(builder.fadd(builder.load(target, align=8), builder.load(totals[k])), target, align=8)
         return context.get_dummy_value()
 
-    return types.void(left, types.intp, right, types.intp, types.intp, types.intp, sums), generate
+    return types.void(left, types.intp, right, types.intp, types.intp, types.intp, types.boolean, sums), generate
 
 
 @kernel
-def add_products(left: Array, right: Array, step: int, rows: int, first: int, sums: Array) -> None:
+def add_products(left: Array, right: Array, step: int, rows: int, first: int, squared: bool, sums: Array) -> None:
     """sums += left[:rows]' @ right in float64; row first + a of sums may leave out the columns before a.
+
+    If `squared`, the last row is that of the squares: sums of left_i right_ij^2, for the last column of `left`.
 
     `left` has a multiple of HIGH columns, `sums` as many rows and a multiple of WIDE columns. `right` is flat: row i
     begins at i * step. If step is not a multiple of WIDE, the last columns of sums come from the next row and are
@@ -83,4 +97,4 @@ def add_products(left: Array, right: Array, step: int, rows: int, first: int, su
     """
     for b in range(0, sums.shape[0], HIGH):
         for j in range(max(0, b - first) // WIDE * WIDE, sums.shape[1], WIDE):
-            _add_block(left, b, right, step, j, rows, sums)
+            _add_block(left, b, right, step, j, rows, squared and b + HIGH == sums.shape[0], sums)

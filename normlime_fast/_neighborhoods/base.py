@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from normlime_fast._checks import Array, check_count
+from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, as_rows
 
 PredictRows = Callable[[Rows], Array]  # returns the model's outputs (m, n_outputs)
@@ -190,6 +191,11 @@ class Neighborhood(ABC):
     def _shared_sets(self, instance_ids: Array, shared_samples: int) -> Array | None:
         """Return the number of the set of samples of each row; None if every row has samples of its own."""
         return None if shared_samples == 1 else instance_ids.astype(np.uint64) // np.uint64(min(shared_samples, 2**63))
+
+    @property
+    def _categories(self) -> Categories | None:
+        """The categories of the data that it was made of, for tables with some."""
+        return None
 
     _centred: ClassVar[bool] = False  # if the samples vary around the instance: then nothing contributes to its output
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, ignoring_float_errors, short_repr
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.categories import Categories, Unseen
 from normlime_fast._inputs.rows import Rows, as_rows
 from normlime_fast._neighborhoods.base import Features
 from normlime_fast._neighborhoods.bins import Bins
@@ -57,6 +57,7 @@ class Binned(SharedPoints):
         width: float | Literal["auto"] | None = None,
         kernel: Kernel = "exponential",
         n_sets: int = 8,
+        unseen: Unseen = "explain",
     ) -> "Binned":
         """Learn bins from data.
 
@@ -78,6 +79,10 @@ class Binned(SharedPoints):
             See `Pool.from_data`; the defaults are lime's. A distance is the root of the number of columns that differ.
         n_sets : int, default 8
             Number of sets of points; see `Pool`. 1 is lime's way.
+        unseen : {"explain", "raise"}, default "explain"
+            What happens to rows with a category that `X` does not have. They are explained like others, by samples of
+            which none has that category, and one warning counts them; or they are refused, as always with `features`
+            "bin", since their category is none of these.
 
         Returns
         -------
@@ -100,7 +105,7 @@ class Binned(SharedPoints):
         if not isinstance(features, str) or features not in ("column", "bin"):
             raise ValueError(f'features must be "column" or "bin", got {short_repr(features)}')
         proximity = Proximity(width, kernel)
-        categories = Categories.from_data(X, categorical)
+        categories = Categories.from_data(X, categorical, unseen if features == "column" else "raise")
         rows = as_rows(X, categories=categories)
         bins = Bins.from_data(rows, quantiles=quantiles, edges=edges)
         return cls(bins, features, proximity, rows.take(slice(1)), as_count(n_sets, "n_sets"))
@@ -119,7 +124,7 @@ class Binned(SharedPoints):
         Raises
         ------
         TypeError, ValueError
-            If `X` has other columns than the training data, or a category that is not in it.
+            If `X` has other columns than the training data, or, with `unseen` "raise", a category that is not in it.
 
         Examples
         --------
@@ -147,6 +152,10 @@ class Binned(SharedPoints):
     def _coordinates(self, values: Array) -> Array:
         """Return the codes of bins and categories."""
         return self.bins.codes(values)
+
+    @property
+    def _categories(self) -> Categories | None:
+        return self._data.categories
 
     def _categorical(self, d: int) -> Array:
         return np.ones(d, bool)

@@ -54,10 +54,13 @@ class Choice(NamedTuple):
     names: tuple[str, ...]
     frequencies: Array  # shares of the training rows
     numbers: Array  # ascending: represent the categories in rows
+    other: str  # name of a category that no training row has
 
     def codes(self, values: Array) -> Array:
-        """Return the positions of the values among the categories."""
-        return np.searchsorted(self.numbers, values)
+        """Return the positions of the values among the categories; one past the end if no training row has it."""
+        positions = np.searchsorted(self.numbers, values)
+        known = self.numbers[positions.clip(max=len(self.numbers) - 1)] == values
+        return np.where(known, positions, len(self.numbers))
 
     def draw(self, codes: Array, uniform: Array) -> Array:
         """Return the numbers that represent these categories."""
@@ -94,7 +97,8 @@ class Bins:
                 raise ValueError(f"edges must be of continuous columns, got the categorical column {name}")
             k = categories.columns.index(j)
             named = tuple(f"{name} = {category}" for category in categories.names(k))
-            columns.append(Choice(named, categories.frequencies[k], categories.numbers(k)))
+            other = f"{name} = another"
+            columns.append(Choice(named, categories.frequencies[k], categories.numbers(k), other))
         return cls(tuple(columns))
 
     def codes(self, values: Array) -> Array:
@@ -119,7 +123,8 @@ class Bins:
 
     def names(self, codes: Array) -> list[str]:
         """Return the names of an instance's codes (d,), such as "37 < age <= 48" and "workclass = Private"."""
-        return [column.names[int(code)] for column, code in zip(self.columns, codes, strict=True)]
+        every = [(*column.names, getattr(column, "other", "")) for column in self.columns]
+        return [names[int(code)] for names, code in zip(every, codes, strict=True)]
 
     def feature_names_by_bin(self) -> tuple[str, ...]:
         """Return the names of all bins, column by column."""

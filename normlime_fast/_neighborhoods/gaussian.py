@@ -18,7 +18,7 @@ from normlime_fast._checks import (
     ignoring_float_errors,
     short_repr,
 )
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.categories import Categories, Unseen
 from normlime_fast._inputs.rows import Rows, as_rows, names_of, overflow_message
 from normlime_fast._kernels import categories as redraws
 from normlime_fast._kernels import gaussian, quasirandom
@@ -105,6 +105,7 @@ class Gaussian(Neighborhood):
         sampling: Literal["iid", "sobol"] = "iid",
         categorical: Sequence[int | str] = (),
         keep: float = 0.5,
+        unseen: Unseen = "explain",
     ) -> "Gaussian":
         """Use the column standard deviations of data, times `width`, as the scale.
 
@@ -123,6 +124,9 @@ class Gaussian(Neighborhood):
             Columns, by position or name, that hold categories: numbers, or strings in a DataFrame.
         keep : float, default 0.5
             See `Gaussian`.
+        unseen : {"explain", "raise"}, default "explain"
+            What happens to rows with a category that `X` does not have. They are explained like others, with that
+            category and those of the data, and one warning counts them; or they are refused.
 
         Returns
         -------
@@ -142,13 +146,17 @@ class Gaussian(Neighborhood):
         array([ 0.5, 10. ])
         """
         width = as_positive(width, "width")
-        categories = Categories.from_data(X, categorical)
+        categories = Categories.from_data(X, categorical, unseen)
         rows = as_rows(X, categories=categories)
         scale = deviations(rows.values, width, categories.columns)
         scale[scale < width * _least(rows.float32, np.abs(rows.values).max(axis=0))] = (
             0.0  # constant except for rounding
         )
         return cls(scale, sampling, categories if categories.columns or categories.table else None, keep)
+
+    @property
+    def _categories(self) -> Categories | None:
+        return self.categories
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.categories)

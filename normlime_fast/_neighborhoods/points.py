@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from normlime_fast._checks import Array, as_array, as_count, ignoring_float_errors, short_repr
+from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
@@ -216,13 +217,13 @@ class PointSet:
         """The coordinates column by column, (d, n)."""
         return np.ascontiguousarray(self.coordinates.T)
 
-    def has_rare_category(self, instances: Array) -> Array:
-        """Return which instances have a category that fewer than `RARE` points have."""
+    def has_rare_category(self, instances: Array, unseen: Array) -> Array:
+        """Return which instances have a category that fewer than `RARE` points have; `unseen` ones do not count."""
         rare = np.zeros(len(instances), bool)
         for j in np.flatnonzero(self.categorical):
             categories, which = np.unique(instances[:, j], return_inverse=True)
             few = [np.count_nonzero(self.columns[j] == category) < RARE for category in categories]
-            rare |= np.array(few)[which]
+            rare |= np.array(few)[which] & ~unseen[:, j]
         return rare
 
 
@@ -234,6 +235,10 @@ class PredictedPoints(Neighborhood):
     sets: dict[int, PointSet]  # those in use, by number, with equally many points
     n_sets: int
     drawn: bool  # whether the points depend on the seed
+
+    @property
+    def _categories(self) -> Categories | None:
+        return self.source._categories
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return self.source._rows(X, name)
@@ -272,13 +277,15 @@ class PredictedPoints(Neighborhood):
             return nearest if is_subset else None
 
         places = self.source._checked_places(instances, rows)
+        categories = self._categories
+        unseen = np.zeros(instances.shape, bool) if categories is None else categories.is_unseen(rows.values)
         return PointSampler(
             compare,
             {number: points.outputs for number, points in self.sets.items()},
             self.n_sets,
             n_samples=1 + n_nearest,
             n_features=d,
-            rare={number: points.has_rare_category(instances) for number, points in self.sets.items()},
+            rare={number: points.has_rare_category(instances, unseen) for number, points in self.sets.items()},
             columns=None if places is None else places.__getitem__,
         )
 

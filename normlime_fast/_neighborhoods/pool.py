@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, as_numbers, ignoring_float_errors
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.categories import Categories, Unseen
 from normlime_fast._inputs.rows import Rows, as_rows, check_names, names_of
 from normlime_fast._kernels import gaussian
 from normlime_fast._neighborhoods.gaussian import Gaussian, deviations
@@ -62,6 +62,7 @@ class Pool(SharedPoints):
         share: float | None = None,
         categorical: Sequence[int | str] = (),
         n_sets: int = 8,
+        unseen: Unseen = "explain",
     ) -> "Pool":
         """Take the points from data: sets of `n_samples` of its rows without replacement, or all if there are fewer.
 
@@ -90,6 +91,9 @@ class Pool(SharedPoints):
             categories are at a distance of 1.
         n_sets : int, default 8
             Number of sets of points. The model predicts only sets in use.
+        unseen : {"explain", "raise"}, default "explain"
+            What happens to rows with a category that `X` does not have. They are explained like others, by samples of
+            which none has that category, and one warning counts them; or they are refused.
 
         Returns
         -------
@@ -110,7 +114,7 @@ class Pool(SharedPoints):
         array([0., 0., 0.])
         """
         proximity = Proximity(width, kernel, nearest, share)
-        categories = Categories.from_data(X, categorical)
+        categories = Categories.from_data(X, categorical, unseen)
         data = as_rows(X, categories=categories)
         scale = deviations(data.values)
         center = data.values.mean(axis=0, dtype=np.float64)
@@ -186,6 +190,10 @@ class Pool(SharedPoints):
         varies = self.scale > 0.0
         scale = np.where(varies, self.scale, 1.0)
         return np.where(varies, (values - self.center) / scale, 0.0)
+
+    @property
+    def _categories(self) -> Categories | None:
+        return self._data.categories
 
     def _categorical(self, d: int) -> Array:
         categories = self._data.categories

@@ -29,6 +29,8 @@ from normlime_fast._inputs.labels import LABEL
 from normlime_fast._results.schema import SCHEMAS, FileSchema
 
 Array = NDArray[Any]
+
+LABELS = "groups", "index"  # fields whose arrays keep their byte order
 PathLike = str | os.PathLike[str]
 Result = TypeVar("Result")
 Make = Callable[[int, dict[str, Any], dict[str, Any]], Result]  # called with version, arrays and header
@@ -93,7 +95,7 @@ def _little_endian(array: Array, name: str) -> Array:
     plain = np.asarray(array, order="C")
     if plain.dtype.kind not in "biufSUmM":
         raise TypeError(f"{name} must be numbers, strings or dates to be saved, got dtype {plain.dtype}")
-    return plain if name == "groups" else plain.astype(plain.dtype.newbyteorder("<"), copy=False)
+    return plain if name in LABELS else plain.astype(plain.dtype.newbyteorder("<"), copy=False)
 
 
 def _digest(content: bytes | memoryview) -> bytes:
@@ -153,7 +155,7 @@ def _parts(content: bytes, kind: str) -> tuple[int, dict[str, Array], dict[str, 
         arrays = {}
         for name, (dtype, shape, offset) in headers.items():
             plain: Array = np.ndarray(shape, dtype, buffer=archive.read(members[name]), offset=offset)
-            native = plain.dtype if name == "groups" else plain.dtype.newbyteorder("=")
+            native = plain.dtype if name in LABELS else plain.dtype.newbyteorder("=")
             arrays[name] = plain.astype(native)
     return version, arrays, header
 
@@ -251,37 +253,37 @@ def _check_fields(fields: Mapping[str, tuple[str, tuple[int, ...]]], schema: Fil
         raise ValueError(f"it has the unknown member {min(odd)[:50]!r}")
 
 
-# --- labels of groups
+# --- labels of groups and of rows
 
 
-def labels_out(groups: Array | None) -> tuple[Array | None, list[Any] | None]:
-    """Split group labels for a file into an array and, if they are objects, a list for the header."""
-    if groups is None or groups.dtype != object:
-        return groups, None
-    labels: list[Any] = groups.tolist()
-    for label in labels:
+def labels_out(labels: Array | None, name: str = "groups") -> tuple[Array | None, list[Any] | None]:
+    """Split labels for a file into an array and, if they are objects, a list for the header."""
+    if labels is None or labels.dtype != object:
+        return labels, None
+    objects: list[Any] = labels.tolist()
+    for label in objects:
         if type(label) not in (str, int, float, bool) or (type(label) is float and not math.isfinite(label)):
             raise TypeError(
-                f"groups must be numbers, strings, bools or NumPy's dates to be saved, got {short_repr(label)} of type"
+                f"{name} must be numbers, strings, bools or NumPy's dates to be saved, got {short_repr(label)} of type"
                 f" {type(label).__name__}"
             )
-    return None, labels
+    return None, objects
 
 
-def labels_in(array: Array | None, labels: list[Any] | None) -> Array | None:
-    """Return the group labels of a file, validated."""
-    if labels is not None:
+def labels_in(array: Array | None, objects: list[Any] | None, name: str = "groups") -> Array | None:
+    """Return the labels of a file, validated."""
+    if objects is not None:
         if array is not None:
-            raise ValueError("it has groups twice")
-        groups = np.empty(len(labels), object)
-        groups[:] = labels
-        return groups
+            raise ValueError(f"it has {name} twice")
+        labels = np.empty(len(objects), object)
+        labels[:] = objects
+        return labels
     if array is not None and array.dtype.kind == "b" and array.view(np.uint8).max(initial=0) > 1:
-        raise ValueError("groups must be bools, got other bytes")
+        raise ValueError(f"{name} must be bools, got other bytes")
     if array is not None and array.dtype.kind == "U":
         points = array.view(array.dtype.str[0] + "u4")
         if points.max(initial=0) > 0x10FFFF:
-            raise ValueError("groups must be text, got an invalid character")
+            raise ValueError(f"{name} must be text, got an invalid character")
     return array
 
 

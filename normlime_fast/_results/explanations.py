@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from normlime_fast._checks import Array, as_row_weights
 from normlime_fast._messages import Message, Term
 from normlime_fast._results import display, export
-from normlime_fast._results.archive import Saved
+from normlime_fast._results.archive import Saved, labels_in, labels_out
 from normlime_fast._results.columns import check_width, narrowed, widened
 from normlime_fast._results.feature_groups import as_feature_groups, summed_columns
 from normlime_fast._results.groups import by_instance, grouped, is_counted, target_labels
@@ -86,6 +86,9 @@ class LocalExplanations(Saved):
     sample_set : ndarray of int of shape (n_explanations,), or None
         Number of the set of samples behind each explanation: those with the same number share samples, and so their
         errors, which the standard errors of importances take into account. None if no two instances share samples.
+    index : ndarray of shape (n_explanations,), or None
+        Label of the row behind each explanation, where rows have labels: the index of a pandas DataFrame or Series,
+        such as after `train_test_split`. None if rows are only numbered.
 
     Examples
     --------
@@ -117,6 +120,7 @@ class LocalExplanations(Saved):
     contributions: "csr_array | None" = None
     stderr: "csr_array | None" = None
     sample_set: Array | None = None
+    index: Array | None = None
 
     __contains__ = None  # membership is undefined: iterating yields new objects each time
 
@@ -160,7 +164,9 @@ class LocalExplanations(Saved):
         for name in _OTHERS:
             matrix = getattr(self, name)
             fields[name] = None if matrix is None else matrix[places]
-        fields["sample_set"] = None if self.sample_set is None else self.sample_set[places].copy()
+        for name in ("sample_set", "index"):
+            values = getattr(self, name)
+            fields[name] = None if values is None else values[places].copy()
         return replace(self, weights=self.weights[places], **fields)
 
     def __iter__(self) -> "Iterator[LocalExplanations]":
@@ -439,7 +445,9 @@ class LocalExplanations(Saved):
         pandas.DataFrame
             "long" has the columns ``instance``, ``target`` (a name, if targets have names), ``feature`` and ``weight``;
             "wide" has an index of instance and target; "fits" has ``instance``, ``target``, ``n_features``,
-            ``intercept``, ``r2``, ``prediction``, ``status`` and ``effective_samples``.
+            ``intercept``, ``r2``, ``prediction``, ``status`` and ``effective_samples``. If rows have labels, these are
+            the index of all three, so that ``X.join(frame)`` gives each row its own; in "wide" beside the targets, if
+            there are several for a row.
 
         Raises
         ------
@@ -698,6 +706,8 @@ class LocalExplanations(Saved):
         if any(part.sample_set is not None for part in parts):  # whatever is in one set, sets stay independent
             sets = [part.instance if part.sample_set is None else part.sample_set for part in parts]
             joined["sample_set"] = _joined("sample_set", sets)
+        labels = [part.index for part in parts]
+        joined["index"] = None if any(index is None for index in labels) else _labels_joined(labels)
         return replace(parts[0], **joined)
 
     def _fields(self) -> tuple[dict[str, Array | None], dict[str, Any]]:
@@ -707,9 +717,11 @@ class LocalExplanations(Saved):
             raise TypeError(f"weights must be a csr_array, got {type(self.weights).__name__}")
         parts = {name: getattr(self.weights, name) for name in _PARTS}
         others = {name: getattr(getattr(self, name), "data", None) for name in _OTHERS}
-        names = {"feature_names": self.feature_names, "target_names": self.target_names}
+        index, labels = labels_out(self.index, "index")
+        names = {"feature_names": self.feature_names, "target_names": self.target_names, "index": labels}
         header = {"columns": int(self.weights.shape[1]), **names}
-        return parts | others | {name: getattr(self, name) for name in (*COLUMNS, "sample_set")}, header
+        columns = {name: getattr(self, name) for name in (*COLUMNS, "sample_set")}
+        return parts | others | columns | {"index": index}, header
 
     def _validate(self) -> None:
         validate_local(self)
@@ -724,6 +736,7 @@ class LocalExplanations(Saved):
         for name in _OTHERS:
             if (data := arrays.pop(name, None)) is not None:
                 arrays[name] = with_data(weights, data)
+        arrays["index"] = labels_in(arrays.pop("index", None), header.pop("index", None), "index")
         if version == 1:
             arrays["effective_samples"] = np.full(len(arrays["status"]), np.nan)
         result = cls(weights, **arrays, **header)
@@ -765,6 +778,12 @@ def _joined(name: str, arrays: list[Array]) -> Array:
     if least < 0 and dtype is np.uint64:
         raise ValueError(f"concatenate needs {name} numbers that fit one dtype, got {least} and {largest}")
     return np.concatenate(arrays, dtype=dtype, casting="unsafe")
+
+
+def _labels_joined(labels: list[Any]) -> Array:
+    """Concatenate labels of rows; of different kinds, as they are, which NumPy would turn into text."""
+    kinds = {array.dtype.kind for array in labels}
+    return np.concatenate(labels if len(kinds) == 1 else [array.astype(object) for array in labels])
 
 
 def _stacked(matrices: "list[csr_array]") -> "csr_array":

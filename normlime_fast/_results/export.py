@@ -101,15 +101,21 @@ def local_frame(local: "LocalExplanations", layout: LocalLayout) -> Any:
     used = np.diff(weights.indptr)
     if layout == "fits":
         fields = ("intercept", "r2", "prediction", "status", "effective_samples")
-        return pandas.DataFrame(keys | {"n_features": used} | {name: getattr(local, name) for name in fields})
+        columns = keys | {"n_features": used} | {name: getattr(local, name) for name in fields}
+        return pandas.DataFrame(columns, local.index)
     names = None if local.feature_names is None else np.array(local.feature_names, object)
     if layout == "wide":
+        if local.index is not None:
+            keys = {"row": local.index, "target": keys["target"]}
         index = pandas.MultiIndex.from_arrays(list(keys.values()), names=list(keys))
+        if local.index is not None and len(np.unique(local.instance)) == len(local):
+            index = pandas.Index(local.index)
         return pandas.DataFrame(weights.toarray(), index, names)
     row = np.repeat(np.arange(len(used)), used)
     columns = {name: values[row] for name, values in keys.items()}
     features = weights.indices.astype(np.int64) if names is None else names[weights.indices]
-    return pandas.DataFrame(columns | {"feature": features, "weight": weights.data})
+    labels = None if local.index is None else local.index[row]
+    return pandas.DataFrame(columns | {"feature": features, "weight": weights.data}, labels)
 
 
 def importance_dict(importance: "Importance", k: int | None) -> dict[str, Any]:
@@ -135,6 +141,7 @@ def local_dict(local: "LocalExplanations") -> dict[str, Any]:
         names = numbers if local.feature_names is None else [local.feature_names[j] for j in numbers]
         pairs = zip(names, weights.data[order].tolist(), strict=True)
         fit = {"instance": int(local.instance[i]), "target": to_json(targets[i]), "status": int(local.status[i])}
+        fit |= {} if local.index is None else {"index": to_json(local.index[i])}
         for name in ("intercept", "r2", "prediction", "effective_samples"):
             fit[name] = to_json(getattr(local, name)[i])
         explanations.append(fit | {"weights": [{"feature": name, "weight": weight} for name, weight in pairs]})

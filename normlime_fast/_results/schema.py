@@ -125,8 +125,9 @@ SCHEMAS: Mapping[str, Mapping[int, FileSchema]] = {
                 "contributions": _TERMS,
                 "stderr": _TERMS,
                 "sample_set": Field(_INTEGER, (("explanations",),), optional=True),
+                "index": Field(LABEL, (("explanations",),), optional=True),
             },
-            {},
+            {"index": _are_labels},
         ),
     },
     "Importance": {

@@ -337,13 +337,12 @@ def test_progress_and_summary(here, capsys, monkeypatch):
     command = [*EXPLAIN, "--model", "nlf_models:linear", "--force", "--features", 5]
     _, out, err = run(capsys, *command)
     assert out == ""
-    warned, *lines = err.splitlines()
-    assert warned == "normlime-fast: warning: --features is 5, more than the 2 columns of the data: all may be used"
+    lines = err.splitlines()
     assert re.fullmatch(r"explained 81 rows of X.csv in \S+ s; the model predicted 1,701 rows, .*", lines[0])
     assert lines[1] == "81 explanations: 81 OK (status 0)"
     assert lines[2] == "mean R^2 1.000"
     assert lines[3] == "wrote local.npz; next: normlime-fast importance local.npz"
-    told = run(capsys, *command, "--progress")[2].splitlines()[1:-4]
+    told = run(capsys, *command, "--progress")[2].splitlines()[:-4]
     assert 1 <= len(told) <= 21
     assert told[-1] == "explained 81 of 81 rows"
     terminal = Terminal()
@@ -407,3 +406,16 @@ def test_sets_of_samples(here, capsys, neighborhood):
         assert local.sample_set.tolist() == [row % (sets or [8])[-1] for row in range(60)]
         why = "no standard errors, since all explanations share one set of samples"
         assert (why in run(capsys, "importance", "local.npz")[1]) == error
+
+
+@pytest.mark.parametrize("neighborhood", ["gaussian", "pool", "binned"])
+def test_a_category_that_the_background_does_not_have(here, capsys, neighborhood):
+    (here / "worker.py").write_text("def f(X): return X['age'] + 2.0 * (X['work'] == 'farm')\n")
+    table = pd.DataFrame({"age": np.arange(40.0), "work": ["farm", "office"] * 20})
+    table.to_csv("background.csv", index=False)
+    table[:5].assign(work=["farm", "shop", "office", "shop", "farm"]).to_csv("X.csv", index=False)
+    explain = ["explain", "--model", "worker:f", "--data", "X.csv", "--background", "background.csv", "--samples", 40]
+    code, _, err = run(capsys, *explain, "--neighborhood", neighborhood, "--output", "local.npz")
+    assert code == 0, err
+    assert err.count("does not have: 'shop' in column 'work' (2 rows)") == 1
+    assert len(nlf.LocalExplanations.load("local.npz")) == 5

@@ -174,7 +174,7 @@ def of_texts(texts):
 
 
 def on_frames():
-    return of_frame, nlf.Gaussian.from_data(FRAME.assign(m=WORDS), categorical=["m"])
+    return of_frame, nlf.Gaussian.from_data(FRAME.assign(m=WORDS), categorical=["m"], unseen="raise")
 
 
 # the model and the neighborhood, rows of which BAD cannot be used, and the rows as they would be in order

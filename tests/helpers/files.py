@@ -15,12 +15,12 @@ from normlime_fast._results.explanations import COLUMNS, with_data
 DATA = Path(__file__).parents[1] / "data"
 
 
-def local_explanations(index=np.int32, **changes):
+def local_explanations(dtype=np.int32, **changes):
     """Explanations with all there is: every status, a row without weights, names that files find hard."""
     weights = csr_array((8, 3))
     weights.data = np.array([1.0, -0.0, 5e-324, -1.7e308, 0.1])
-    weights.indices = np.array([0, 2, 1, 0, 1], index)
-    weights.indptr = np.array([0, 2, 3, 3, 5, 5, 5, 5, 5], index)
+    weights.indices = np.array([0, 2, 1, 0, 1], dtype)
+    weights.indptr = np.array([0, 2, 3, 3, 5, 5, 5, 5, 5], dtype)
     fields = {
         "weights": weights,
         "intercept": np.array([0.5, -0.0, 1e300, 2.0, 0.0, np.nan, 0.0, 0.1]),
@@ -36,6 +36,7 @@ def local_explanations(index=np.int32, **changes):
     fields["contributions"] = with_data(weights, -0.5 * weights.data)
     fields["stderr"] = with_data(weights, np.array([0.1, 0.0, 5e-324, np.nan, 1e300]))
     fields["sample_set"] = np.array([0, 0, 2, 1, 2, 2**62, 1, 0])
+    fields["index"] = np.array(["a\0b", "", "a", 7, 0.5, True, "\N{SNOWMAN}", "a"], object)
     return LocalExplanations(**fields | changes)
 
 
@@ -74,7 +75,7 @@ def of_animals():
 
 def older_local_explanations():
     """Those of the examples that version 1 knew, and all that it knew of them."""
-    local = local_explanations(contributions=None, stderr=None, sample_set=None)
+    local = local_explanations(contributions=None, stderr=None, sample_set=None, index=None)
     fields = {name: getattr(local, name)[:6] for name in ("weights", *COLUMNS)}
     return replace(local, **fields | {"effective_samples": np.full(6, np.nan)})
 
@@ -89,7 +90,7 @@ def older_statistics():
 NAMES = tuple(examples())
 STORED = {  # what the files in tests/data hold
     "local-version-1": older_local_explanations,
-    "local-version-2": lambda: local_explanations(contributions=None, stderr=None, sample_set=None),
+    "local-version-2": lambda: local_explanations(contributions=None, stderr=None, sample_set=None, index=None),
     "local-version-3": local_explanations,
     "importance-version-1": lambda: replace(of_animals().importance("mean", "negative"), skewness=None),
     "importance-version-2": lambda: replace(of_animals().importance(min_count=2), skewness=None),

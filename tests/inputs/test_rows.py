@@ -1,6 +1,7 @@
 """The user's rows as samplers see them, and back: what the model gets is what the user has."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -185,17 +186,24 @@ def test_data_without_categories(name):
 
 
 ARRAY = np.array([[0.0, 1.0], [0.5, 3.0]])
-OF_ARRAY = Categories.from_data(ARRAY, [1])
+OF_ARRAY = Categories.from_data(ARRAY, [1], "raise")
+STRICT = replace(KNOWN, unseen="raise")
 
 ROWS_REFUSED = {
-    "unseen": (FRAME.replace("b", "z"), KNOWN, ValueError, "X must have known .* column 'c', got 'z' in row 1"),
+    "unseen": (FRAME.replace("b", "z"), STRICT, ValueError, "X must have known .* column 'c', got 'z' in row 1"),
     "missing": (
         FRAME.replace("b", None),
         KNOWN,
         ValueError,
         "X must have known .* column 'c', got (nan|None) in row 1",
     ),
-    "unseen number": (FRAME.replace(2, 3), KNOWN, ValueError, "X must have known .* column 'i', got 3 in row 1"),
+    "text for a number": (
+        FRAME.assign(i=[300, "3", 300]),
+        KNOWN,
+        ValueError,
+        "X must have known .* 'i', got '3' in row 1",
+    ),
+    "unseen number": (FRAME.replace(2, 3), STRICT, ValueError, "X must have known .* column 'i', got 3 in row 1"),
     "of an array": (ARRAY + 1, OF_ARRAY, ValueError, r"X must have known .* column 1, got 2\.0 in row 0"),
     "between": (ARRAY - [0, 0.5], OF_ARRAY, ValueError, r"X must have known .* column 1, got 0\.5 in row 0"),
     "missing in an array": (ARRAY * np.nan, OF_ARRAY, ValueError, "X must be finite, got 4 NaN"),
@@ -378,7 +386,7 @@ def test_identity(kind):
     rows = ROWS[kind]
     identity = rows.identity()
     columns = ["x float64", f"c {FRAME['c'].dtype}", "i int64"] if kind == "frame" else None
-    assert [*identity] == ["X of shape", "X of dtype", "columns", "values of X"]
+    assert [*identity] == ["X of shape", "X of dtype", "columns", "values of X", "categories of X"]
     assert identity["X of shape"] == list(rows.values.shape)
     assert identity["X of dtype"] == str(rows.values.dtype)
     assert identity["columns"] == columns

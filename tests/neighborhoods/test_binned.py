@@ -222,7 +222,7 @@ def test_bad_options(options, error, message):
     ],
 )
 def test_instances_that_do_not_fit(X, error, message):
-    binned = nlf.Binned.from_data(FRAME, **CATEGORICAL)
+    binned = nlf.Binned.from_data(FRAME, **CATEGORICAL, unseen="raise")
 
     def never(rows):
         raise AssertionError("the model was asked")
@@ -234,7 +234,7 @@ def test_instances_that_do_not_fit(X, error, message):
 
 
 def test_a_category_unseen_in_a_stream_is_told_of_with_its_batch():
-    binned = nlf.Binned.from_data(FRAME, **CATEGORICAL)
+    binned = nlf.Binned.from_data(FRAME, **CATEGORICAL, unseen="raise")
     explainer = nlf.NormLIME(frame_model, binned, n_features=3, n_samples=100, rng=0)
     with pytest.raises(ValueError, match=r"^batch must have known categories .* got 'none' in row 0") as caught:
         explainer.statistics(iter([FRAME[:5], FRAME[5:9].assign(work="none")]))

@@ -146,8 +146,10 @@ def some(rows, here):
 
 
 def arrays(local, rows=slice(None)):
-    """All of a result's arrays, by explanation."""
-    known = [getattr(local, field.name) for field in fields(local) if "names" not in field.name]
+    """All of a result's arrays, by explanation; without labels, which are those of the rows given."""
+    known = [
+        getattr(local, field.name) for field in fields(local) if "names" not in field.name and field.name != "index"
+    ]
     columns = [array.toarray() if isinstance(array, csr_array) else array for array in known if array is not None]
     return np.column_stack(columns)[rows]
 

@@ -187,7 +187,7 @@ def test_bad_instances(X, error, message):
         raise AssertionError("the model was asked")
 
     with pytest.raises(error, match=message) as caught:
-        explain(X, never)
+        explain(X, never, how={"unseen": "raise"})
     assert "\n" not in str(caught.value)
 
 

@@ -418,7 +418,11 @@ FRAME = pd.DataFrame(DATA, columns=list("abcde"))
         (nlf.Pool.from_data(DATA), X[:, :4], r"^X must have the columns .* \['5 columns'\], got \['4 columns'\]$"),
         (nlf.Pool.from_data(FRAME), FRAME[list("edcba")], r"^X must have the columns .*, got another order$"),
         (nlf.Pool.from_data(FRAME), X, r"^X must have the columns .* got \['5 columns'\]$"),
-        (nlf.Pool.from_data(DATA, categorical=[2]), X + 0.5, r"^X must have known categories in column 2, got 2\.5"),
+        (
+            nlf.Pool.from_data(DATA, categorical=[2], unseen="raise"),
+            X + 0.5,
+            r"^X must have known categories in column 2, got 2\.5",
+        ),
         (nlf.Pool.from_data(DATA[:6]), X, r"must be at least n_features \+ 2 = 7, got 6$"),
         (nlf.Pool.from_data(DATA, nearest=6), X, r"must be at least n_features \+ 2 = 7, got 6$"),
     ],

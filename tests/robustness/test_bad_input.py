@@ -96,7 +96,7 @@ CATEGORIES_REFUSED = {
 @pytest.mark.parametrize("name", CATEGORIES_REFUSED)
 def test_rows_with_other_categories(name):
     X, error, message = CATEGORIES_REFUSED[name]
-    neighborhood = nlf.Gaussian.from_data(CATEGORIES, categorical=["c", "i"])
+    neighborhood = nlf.Gaussian.from_data(CATEGORIES, categorical=["c", "i"], unseen="raise")
     refuse(error, message, lambda: nlf.NormLIME(NotCalled(), neighborhood, **OPTIONS).explain(X))
 
 

@@ -198,7 +198,7 @@ HOSTILE = {
     "effective of nothing": (lambda: with_effective(1.0, 7), "0 where status is 6, 8 or 9"),
     "effective float32": (lambda: with_array("effective_samples", np.zeros(8, "f4")), "must not be of dtype <f4"),
     "effective too long": (lambda: with_array("effective_samples", np.zeros(9)), "must fit the other arrays"),
-    "effective in version 1": (lambda: with_header(version=1), "it has the unknown member 'contributions'"),
+    "later fields in version 1": (lambda: with_header(version=1), "missing or unknown fields: ['index']"),
 }  # fmt: skip
 
 
