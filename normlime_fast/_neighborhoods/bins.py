@@ -27,6 +27,10 @@ class Interval(NamedTuple):
     lowest: Array  # the least and greatest number of the column's dtype in the bin
     highest: Array
 
+    def name(self, code: int) -> str:
+        """Return the name of a bin."""
+        return self.names[code]
+
     def codes(self, values: Array) -> Array:
         """Return the bins of the values."""
         return np.searchsorted(self.edges, values)
@@ -55,6 +59,10 @@ class Choice(NamedTuple):
     frequencies: Array  # shares of the training rows
     numbers: Array  # ascending: represent the categories in rows
     other: str  # name of a category that no training row has
+
+    def name(self, code: int) -> str:
+        """Return the name of a category, by its position as `codes` returns it."""
+        return self.names[code] if code < len(self.names) else self.other
 
     def codes(self, values: Array) -> Array:
         """Return the positions of the values among the categories; one past the end if no training row has it."""
@@ -123,8 +131,7 @@ class Bins:
 
     def names(self, codes: Array) -> list[str]:
         """Return the names of an instance's codes (d,), such as "37 < age <= 48" and "workclass = Private"."""
-        every = [(*column.names, getattr(column, "other", "")) for column in self.columns]
-        return [names[int(code)] for names, code in zip(every, codes, strict=True)]
+        return [column.name(int(code)) for column, code in zip(self.columns, codes, strict=True)]
 
     def feature_names_by_bin(self) -> tuple[str, ...]:
         """Return the names of all bins, column by column."""

@@ -126,7 +126,8 @@ class SharedPoints(Neighborhood):
         instance_ids: Array | range | None = None,
     ) -> "PredictedPoints":
         """Choose the points of the sets that these instances use, and call the model for them."""
-        n_sets = as_count(self.n_sets, "n_sets") if self._draws(n_samples) else 1
+        drawn = self._draws(n_samples)
+        n_sets = as_count(self.n_sets, "n_sets") if drawn else 1
         if instance_ids is None or isinstance(instance_ids, range):
             instance_ids = (instance_ids or range(n_sets))[:n_sets]
         used = np.unique(np.asarray(instance_ids, np.uint64) % np.uint64(n_sets)).tolist()
@@ -138,7 +139,7 @@ class SharedPoints(Neighborhood):
                 raise ValueError(
                     f"{expected}, got {len(first.coordinates)} and {len(points.coordinates)}; or set n_sets = 1"
                 )
-        return PredictedPoints(self._without_data(), sets, n_sets, self._draws(n_samples))
+        return PredictedPoints(self._without_data(), sets, n_sets, drawn)
 
     def _predicted(self, seed: np.uint64, n_samples: int, n_features: int | None, predict: PredictRows) -> "PointSet":
         """Choose a set of points, and call the model for them."""
