@@ -27,12 +27,6 @@ import normlime_fast as nlf
 from normlime_fast._engine import executors
 from normlime_fast._inputs.sources import Partitions, blocks_of_partitions
 
-# Dask leaves coroutines behind; where the garbage collector finds one is chance.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning",
-    "ignore:coroutine .* was never awaited:RuntimeWarning",
-)
-
 OPTIONS = {"n_features": 4, "n_samples": 60, "targets": "all", "rng": 0}
 ROWS = np.random.default_rng(1).normal(size=(40, 12))
 
@@ -501,7 +495,6 @@ NO_RESULT = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'sleep' was never awaited")
 @pytest.mark.parametrize("name", [*NOT_A_FUTURE, *NO_RESULT])
 def test_executors_that_do_not_keep_their_contract(name, expected):
     if name in NOT_A_FUTURE:
