@@ -143,20 +143,27 @@ def as_array(values: object, name: str) -> Array:
 
 
 def as_frame(X: Any, name: str) -> Any:
-    """Return X as a pandas DataFrame, or None if it is not one."""
-    if hasattr(X, "schema") and hasattr(X, "to_pandas"):
-        X = X.to_pandas()
-    pandas = sys.modules.get("pandas")  # a caller with a DataFrame has imported it
-    if pandas is None or not isinstance(X, pandas.DataFrame):
+    """Return a table of pandas, polars or pyarrow as a narwhals DataFrame; None if X is something else."""
+    if X is None or isinstance(X, np.ndarray | list | tuple | str | bytes | dict) or is_sparse(X):
         return None
-    if not X.columns.is_unique:
-        twice = short_repr(list(X.columns[X.columns.duplicated()]))
-        raise ValueError(f"{name} must have unique column names, got {twice} twice")
-    return X
+    import narwhals
+
+    try:
+        frame = narwhals.from_native(X, pass_through=True)
+    except narwhals.exceptions.DuplicateError:
+        names = list(getattr(X, "column_names", getattr(X, "columns", ())))
+        twice = sorted({column for column in names if names.count(column) > 1}, key=names.index)
+        raise ValueError(f"{name} must have unique column names, got {short_repr(twice)} twice") from None
+    if isinstance(frame, narwhals.LazyFrame):
+        advice = "compute" if type(X).__module__.startswith("dask") else "collect"
+        raise TypeError(f"{name} must be a table in memory, got a {type(X).__name__}; pass {name}.{advice}()")
+    if isinstance(frame, narwhals.DataFrame):
+        return frame
+    return as_frame(X.to_pandas(), name) if hasattr(X, "schema") and hasattr(X, "to_pandas") else None
 
 
 def as_explained(X: Any, shape: tuple[int, int], names: tuple[str, ...] | None) -> Any:
-    """Return the explained table, of this shape: a DataFrame with these columns, a sparse matrix or an array."""
+    """Return the explained table, of this shape: narwhals' of these columns, a sparse matrix or an array."""
     frame = as_frame(X, "X")
     table: Any = frame if frame is not None else X if is_sparse(X) else as_array(X, "X")
     if table.shape != shape:
@@ -176,8 +183,11 @@ def as_names(index: Any) -> tuple[str, ...]:
 
 
 @ignoring_float_errors
-def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
-    """Return `values` as a finite float32 or float64 array (float32 stays, other dtypes become float64)."""
+def as_numbers(values: object, name: str, *, ndim: tuple[int, ...], missing: bool = False) -> Array:
+    """Return `values` as a finite float32 or float64 array (float32 stays, other dtypes become float64).
+
+    If some may be `missing`, NaN and infinite values are left to the caller.
+    """
     array = as_dense(values, name)
     try:
         if array.dtype.kind not in "fiubO" or (
@@ -194,7 +204,8 @@ def as_numbers(values: object, name: str, *, ndim: tuple[int, ...]) -> Array:
         raise ValueError(f"{name} must be {expected}, got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    check_finite(array, name)
+    if not missing:
+        check_finite(array, name)
     return array
 
 

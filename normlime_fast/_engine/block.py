@@ -249,14 +249,22 @@ class _BlockExplainer:
             return None if again is None else again.values
 
         if inputs is not None:
-            predicted, failed, error = self.model.predict_or_skip(
-                self.rows,
-                inputs.values,
-                redraw,
-                batch.instance_ids[inputs.instances],
-                skip=self.skip,
-                n_outputs=self.n_outputs,
-            )
+            try:
+                predicted, failed, error = self.model.predict_or_skip(
+                    self.rows,
+                    inputs.values,
+                    redraw,
+                    batch.instance_ids[inputs.instances],
+                    skip=self.skip,
+                    n_outputs=self.n_outputs,
+                )
+            except Exception as raised:
+                columns = self.settings.neighborhood._known_columns
+                note = None if columns is None else columns.beyond(inputs.values)
+                if note is not None:
+                    with suppress(Exception):  # some exceptions take no notes
+                        raised.add_note(f"normlime_fast: {note}")
+                raise
             self.failed[batch.rows][inputs.instances], self.error = failed, self.error or error
         return buffer.outputs(batch, predicted, self.prediction[batch.rows], targets)
 

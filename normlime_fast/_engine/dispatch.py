@@ -108,12 +108,12 @@ def _explained(settings: Settings, block: Block, skip: bool, start: Start, advan
 
 
 def _unseen(settings: Settings, rows: Rows) -> Counter[tuple[str, str]]:
-    """Count rows with categories that the neighborhood's data does not have."""
-    categories = settings.neighborhood._categories
-    if categories is None or rows.categories is None:
+    """Count rows with categories, or missing values, that the neighborhood's data does not have."""
+    columns = settings.neighborhood._known_columns
+    if columns is None or rows.categories is None:
         return Counter()
     values = rows.values if rows.usable is None else rows.values[rows.usable]
-    return categories.count_unseen(values, rows.categories, rows.label)
+    return columns.count_unseen(values, rows.categories, rows.label)
 
 
 def outputs_of(settings: Settings, block: Block, options: Options, owner: Owner = "instance") -> Array:

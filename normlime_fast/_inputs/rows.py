@@ -1,7 +1,6 @@
 """The user's rows of any kind, and how to make more of the same kind."""
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,43 +20,59 @@ from normlime_fast._checks import (
     is_sparse,
     short_repr,
 )
-from normlime_fast._inputs.categories import Categories, python_values
+from normlime_fast._inputs import frames
+from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.columns import Columns, infinite_values
+
+LARGEST32 = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True)
 class Rows:
     """The user's rows, in the form that samplers read and write.
 
-    `values` is a table (n, d) of float32 or float64, C-contiguous; or an array (n, ...) of numbers of any dtype, such
+    `values` is a table (n, d) of float32 or float64, C-contiguous, where NaN stands for a missing value, numbers stand
+    for categories (see `Categories`) and microseconds for dates; or an array (n, ...) of numbers of any dtype, such
     as images; or a csr matrix or array, whichever the user has; or texts, (n,) of dtype object.
     """
 
     values: Any
-    frame: Any = None  # the DataFrame that a table came from, without its rows
+    header: Any = None  # the user's table without its rows, of pandas, polars or pyarrow
     categories: Categories | None = None  # of a table
     usable: Array | None = None  # False for copies of other rows, in place of rows that cannot be used; None: all True
     fault: str | None = None  # error of the first row that cannot be used
+    dtype: Any = None  # of the user's array, if the model gets this in place of floats
+    nulls: frozenset[int] = frozenset()  # columns where a missing value is null rather than NaN
 
     @property
     def count(self) -> int:
         """Number of rows."""
         return int(self.values.shape[0])
 
+    @cached_property
+    def _header(self) -> Any:
+        return as_frame(self.header, "X")
+
+    @cached_property
+    def columns(self) -> tuple[Any, ...] | None:
+        """Column names of any type, if X has them."""
+        return None if self.header is None else tuple(self._header.columns)
+
     @property
     def feature_names(self) -> tuple[str, ...] | None:
-        """Column names, if X has them."""
-        return None if self.frame is None else as_names(self.frame.columns)
+        """Column names as text, if X has them."""
+        return None if self.columns is None else as_names(self.columns)
 
     @cached_property
     def float32(self) -> Array:
         """Which columns of a table the model gets as float32, (d,) bool, even if `values` are float64."""
-        if self.frame is None:
+        if self.header is None:
             return np.full(self.values.shape[1], self.values.dtype == np.float32)
-        return np.array([dtype.kind == "f" and _width(dtype) == 4 for dtype in self._dtypes])
+        return np.array([str(dtype) == "Float32" for dtype in self._header.schema.values()])
 
     def label(self, k: int) -> str:
         """Return the name of a column of a table, for messages."""
-        return str(k) if self.frame is None else short_repr(self.frame.columns[k])
+        return str(k) if self.columns is None else short_repr(self.columns[k])
 
     def take(self, selection: slice | Array) -> "Rows":
         """Return some of the rows."""
@@ -66,61 +81,100 @@ class Rows:
 
     def identity(self) -> dict[str, Any]:
         """Return named properties that distinguish these rows from others."""
-        frame = self.frame
+        names = self.columns and [f"{name} {dtype}" for name, dtype in zip(self.columns, self._dtypes, strict=True)]
         return {
             "X of shape": list(self.values.shape),
-            "X of dtype": str(self.values.dtype),
-            "columns": None if frame is None else [f"{name} {dtype}" for name, dtype in frame.dtypes.items()],
+            "X of dtype": str(self.values.dtype if self.dtype is None else self.dtype),
+            "columns": names,
             "values of X": self.values if self.usable is None else [self.values, self.usable],
             "categories of X": None if self.categories is None else [*map(list, self.categories.values)],
         }
 
     @ignoring_float_errors
     def like(self, values: Any) -> Any:
-        """Convert perturbed `values` (m, ...) to the type of X: an array, a csr matrix, a list of str or a DataFrame.
+        """Convert perturbed `values` (m, ...) to the type of X: an array, a csr matrix, a list of str or a table.
 
-        A DataFrame has the columns and float dtypes of X, and X's categories in X's dtype. float16 columns become
-        float64, as ints do: they have too few digits to be perturbed.
+        A table has the columns and dtypes of X. Only float16 columns become float64: they have too few digits to be
+        perturbed; so do integers and bools of an X whose columns are not known to be any.
         """
-        if self.frame is None:
+        if self.header is None:
+            if self.dtype is not None and not np.isnan(values).any():
+                return values.astype(self.dtype)
             return values.tolist() if values.dtype == object else values
-        floats = {}
-        for k, dtype in enumerate(self._dtypes):
-            if dtype.kind == "f" and dtype != values.dtype and _width(dtype) >= 4:
-                floats[self.frame.columns[k]] = dtype
-                if _width(dtype) == 4 and np.abs(values[:, k]).max() > np.finfo(np.float32).max:
-                    raise ValueError(overflow_message(str(dtype), self.label(k)))
-        if not self._choices:
-            frame = type(self.frame)(values, columns=self.frame.columns, copy=False)
-        else:
-            frame = type(self.frame)({k: self._column(k, values[:, k]) for k in range(values.shape[1])}, copy=False)
-            frame.columns = self.frame.columns
-        return frame.astype(floats) if floats else frame
+        if self._is_plain and values.dtype == self.values.dtype:
+            return type(self.header)(values, columns=self.header.columns, copy=False)
+        return frames.assembled(self._header, [self._column(k, values[:, k]) for k in range(values.shape[1])])
 
-    def _column(self, k: int, values: Array) -> Any:
-        """Return a column of a DataFrame; its categories, if the values represent categories."""
-        if k not in self._choices:
-            return values
-        choices, sorted_numbers = self._choices[k]
-        if isinstance(choices, np.dtype):
-            return values.astype(choices)
-        positions = values.astype(np.intp) if sorted_numbers is None else np.searchsorted(sorted_numbers, values)
-        column, dtype = choices.take(positions), self._dtypes[k]
-        plain = isinstance(dtype, np.dtype)  # pandas would infer another dtype from its objects
-        return sys.modules["pandas"].Series(column, dtype=dtype, copy=False) if plain else column
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether the model gets the values as they are, in a DataFrame of pandas."""
+        if not frames.is_pandas(self._header) or (self.categories is not None and self.categories.columns):
+            return False
+        floats = [np.dtype(np.float64) if self._becomes_float(k) else dtype for k, dtype in enumerate(self._dtypes)]
+        return all(dtype == self.values.dtype for dtype in floats)
+
+    def _becomes_float(self, k: int) -> bool:
+        """Whether column k of numbers becomes float64, whatever its dtype is."""
+        dtype = self._dtypes[k]
+        return (
+            getattr(dtype, "kind", "f") == "f" and getattr(dtype, "itemsize", 8) < 4
+            if self.is_known
+            else not (self._series[k].dtype.is_float())
+        )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the kinds of the columns are known."""
+        return self.categories is not None
+
+    @cached_property
+    def _series(self) -> list[Any]:
+        return [self._header[:, k] for k in range(len(self.columns or ()))]
 
     @cached_property
     def _dtypes(self) -> list[Any]:
-        return list(self.frame.dtypes)
+        return [frames.native_dtype(column) for column in self._series]
+
+    def _column(self, k: int, values: Array) -> Any:
+        """Return a column of a table from the numbers that stand for its values."""
+        like = self._series[k]
+        if self.categories is not None and k in self.categories.columns:
+            return self._category(self.categories.columns.index(k), like, values, k in self.nulls)
+        if frames.holds(like) == "dates":
+            return frames.dates_like(like, values)
+        if self._becomes_float(k):
+            return frames.floats_like(like, values)
+        if self.float32[k] and values.dtype != np.float32 and np.nanmax(np.abs(values), initial=0.0) > LARGEST32:
+            raise ValueError(overflow_message("float32", self.label(k)))
+        return frames.numbers_like(like, values, k in self.nulls)
+
+    def _category(self, k: int, like: Any, values: Array, null: bool) -> Any:
+        """Return a column of categories.columns[k] from the numbers that represent its categories."""
+        assert self.categories is not None
+        if not self.categories.is_coded(k) and frames.holds(like) in ("numbers", "bools"):
+            return frames.numbers_like(like, values, null)
+        missing = np.isnan(values)
+        has_missing = bool(missing.any())
+        key = k, has_missing
+        if key not in self._choices:
+            self._choices[key] = frames.values_like(like, self._known(k) + [None] * has_missing)
+        positions = np.searchsorted(self._numbers(k), values)
+        return frames.taken(self._choices[key], positions)
+
+    def _known(self, k: int) -> list[Any]:
+        assert self.categories is not None
+        return [value for value in self.categories.values[k] if value is not None]
+
+    def _numbers(self, k: int) -> Array:
+        """Return the numbers that represent the categories of columns[k] other than a missing value, which ascend."""
+        assert self.categories is not None
+        numbers = self.categories.numbers(k)
+        return numbers[~np.isnan(numbers)]
 
     @cached_property
-    def _choices(self) -> dict[int, tuple[Any, Array | None]]:
-        """The `Categories.choices` of a DataFrame's columns, by position."""
-        if self.frame is None or self.categories is None:
-            return {}
-        return {
-            column: self.categories.choices(k, self._dtypes[column]) for k, column in enumerate(self.categories.columns)
-        }
+    def _choices(self) -> dict[tuple[int, bool], Any]:
+        """The categories of columns in the user's dtype, without and with a missing value at the end."""
+        return {}
 
 
 def overflow_message(dtype: str, label: str) -> str:
@@ -158,42 +212,94 @@ def with_one_coding(parts: list[Rows]) -> list[Rows]:
 
 
 @ignoring_float_errors
-def as_rows(X: object, name: str = "X", categories: Categories | None = None) -> Rows:
-    """Return the user's X, an array-like or a DataFrame (pandas, Arrow or Polars), as `Rows`."""
+def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: tuple[str, ...] | None = None) -> Rows:
+    """Return the user's X, an array-like or a table of pandas, polars or pyarrow, as `Rows`.
+
+    If it is known what the columns are, rows may have missing values, and the model will get them in their own dtypes.
+    """
     frame = as_frame(X, name)
     if frame is None:
-        values = np.ascontiguousarray(as_numbers(X, name, ndim=(2,)))
-        if categories is not None:
-            categories.check_array(values, name)
-        return Rows(values, None, categories)
-    expected = categories or Categories()
-    check_names(as_names(frame.columns), expected.table, name)
-    mask = expected.mask(frame.shape[1], name)
-    numeric = frame.loc[:, ~mask] if mask.any() else frame
-    for column, dtype in numeric.dtypes.items():
-        if dtype.kind not in "fiub":
-            raise TypeError(
-                f"{name} must hold real numbers, got column {short_repr(column)} of dtype {short_repr(dtype, str)}"
-            )
-    dtype = np.float32 if all(dtype == np.float32 for dtype in frame.dtypes) else np.float64
-    values = numeric.to_numpy(dtype=dtype, na_value=np.nan)
-    if mask.any():
-        continuous, values = values, np.empty(frame.shape, dtype)
-        values[:, ~mask] = continuous
-        others = {}
-        for k, column in enumerate(expected.columns):
-            values[:, column], others[k] = expected.encoded(k, frame.iloc[:, column], name)
-        categories = expected = expected.extended(others)
-    rows = Rows(np.ascontiguousarray(as_numbers(values, name, ndim=(2,))), frame.iloc[:0], categories)
-    for k, (column, (choices, _)) in enumerate(rows._choices.items()):
-        if not isinstance(choices, np.dtype) and python_values(choices) != list(expected.values[k]):
-            got = short_repr(frame.dtypes.iloc[column], str)
-            label = short_repr(frame.columns[column])
+        return _as_rows_of_array(X, name, columns)
+    check_names(as_names(frame.columns), columns.table if columns is not None else table, name)
+    categories = Categories() if columns is None else columns.categories
+    if columns is not None and len(columns) != frame.shape[1]:
+        raise ValueError(
+            f"{name} must have the {len(columns)} columns of the neighborhood's data, got {frame.shape[1]}"
+        )
+    plain = [j for j in range(frame.shape[1]) if j not in set(categories.columns)]
+    for j in plain:
+        _check_numeric(frame[:, j], "number" if columns is None else columns[j].kind, name)
+    floats = [str(dtype) == "Float32" for dtype in frame.schema.values()]
+    values = np.empty(frame.shape, np.float32 if all(floats) else np.float64)
+    others = {}
+    frames.fill(frame, plain, values)
+    for k, j in enumerate(categories.columns):
+        values[:, j], others[k] = categories.encoded(k, frame[:, j], name)
+    if values.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {values.shape}")
+    _check_table(values, name, columns, lambda j: short_repr(frame.columns[j]))
+    missing = np.flatnonzero(np.isnan(values).any(axis=0)) if columns is not None else ()
+    header = frame[:0].to_native()
+    known = None if columns is None else categories.extended(others)
+    nulls = frozenset(int(j) for j in missing if frames.has_nulls(frame[:, int(j)]))
+    rows = Rows(values, header, known, nulls=nulls)
+    if known is not None:
+        _check_dtypes(rows, frame, columns, name)
+    return rows
+
+
+def _as_rows_of_array(X: object, name: str, columns: Columns | None) -> Rows:
+    values = np.ascontiguousarray(as_numbers(X, name, ndim=(2,), missing=columns is not None))
+    if columns is None:
+        return Rows(values)
+    columns.categories.check_array(values, name)
+    if len(columns) != values.shape[1]:
+        raise ValueError(
+            f"{name} must have the {len(columns)} columns of the neighborhood's data, got {values.shape[1]}"
+        )
+    _check_table(values, name, columns, str)
+    dtype = getattr(X, "dtype", None)
+    return Rows(values, None, columns.categories, dtype=dtype if getattr(dtype, "kind", "f") in "iub" else None)
+
+
+def _check_numeric(column: Any, kind: str, name: str) -> None:
+    """Refuse a column of text and the like in place of numbers or dates."""
+    held, label = frames.holds(column), short_repr(column.name)
+    expected = "dates" if kind == "date" else "numbers"
+    if held == expected or (expected == "numbers" and held == "bools"):
+        return
+    dtype = short_repr(frames.native_dtype(column), str)
+    if kind == "number":
+        advice = "Gaussian, Pool and Binned made by from_data take columns of any kind"
+        raise TypeError(f"{name} must hold real numbers, got column {label} of dtype {dtype}; {advice}")
+    raise TypeError(
+        f"{name} must hold {expected} in column {label}, as the neighborhood's data does, got dtype {dtype}"
+    )
+
+
+def _check_table(values: Array, name: str, columns: Columns | None, label: Callable[[int], str]) -> None:
+    """Refuse infinite values, and missing ones if it is not known what the columns are."""
+    if columns is None:
+        check_finite(values, name)
+        return
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        j = int(infinite.argmax())
+        raise infinite_values(values[:, j], label(j), name)
+
+
+def _check_dtypes(rows: Rows, frame: Any, columns: Columns, name: str) -> None:
+    """Refuse a column whose dtype cannot hold all categories of the data."""
+    for k, j in enumerate(columns.categories.columns):
+        if not columns.categories.is_coded(k) and frames.holds(rows._series[j]) in ("numbers", "bools"):
+            continue
+        known = [value for value in columns.categories.values[k] if value is not None]
+        if not frames.can_hold(rows._series[j], known):
+            got, label = short_repr(frames.native_dtype(frame[:, j]), str), short_repr(frame.columns[j])
             raise ValueError(
                 f"{name} must have a dtype for all known categories in column {label}, got {got};"
                 " give it the dtype of the neighborhood's data"
             )
-    return rows
 
 
 def names_of(values: Any) -> tuple[str, ...] | None:
@@ -210,11 +316,6 @@ def check_names(names: tuple[str, ...] | None, expected: tuple[str, ...] | None,
     raise ValueError(
         f"{name} must have the columns that the neighborhood was made of, {short_repr(list(expected))}, got {got}"
     )
-
-
-def _width(dtype: Any) -> int:
-    """Return the bytes of a number, also for the dtype of a sparse column."""
-    return int(getattr(dtype, "subtype", dtype).itemsize)
 
 
 # --- other kinds of rows

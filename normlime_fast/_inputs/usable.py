@@ -60,7 +60,8 @@ def _as_table(X: Any, name: str) -> Any:
 def _part_of(table: Any, rows: Any) -> Any:
     if isinstance(table, list | tuple):
         return table[rows] if isinstance(rows, slice) else [table[k] for k in rows]
-    return getattr(table, "iloc", table)[rows]
+    part = getattr(table, "iloc", table)[rows]
+    return part.to_native() if hasattr(part, "to_native") else part
 
 
 def _checked_numbers(checked: Checked, part: Any, name: str) -> Rows:

@@ -1,10 +1,12 @@
 """Distances and features, relative to an instance, of points that several instances share.
 
-A column holds either a coordinate, in standard deviations, or a category. Different categories have distance 1.
+A column holds either a coordinate, in standard deviations, or a category. Different categories have distance 1, and so
+have a coordinate and a special value: NaN for a missing one, or an infinite one.
 """
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from normlime_fast._kernels.jit import kernel
@@ -21,25 +23,32 @@ def squared_distances(columns: Array, categorical: Array, x: Array, squares: Arr
         squares[i] = 0.0
     for j in range(x.size):
         column = columns[j]
-        if categorical[j]:
+        if x[j] != x[j]:
+            for i in range(squares.size):
+                squares[i] += 0.0 if column[i] != column[i] else 1.0
+        elif categorical[j] or abs(x[j]) == np.inf:
             for i in range(squares.size):
                 squares[i] += 0.0 if column[i] == x[j] else 1.0
         else:
             for i in range(squares.size):
                 difference = column[i] - x[j]
-                squares[i] += difference * difference
+                squares[i] += difference * difference if abs(column[i]) <= LARGEST else 1.0
 
 
 @kernel
 def relative_features(points: Array, categorical: Array, x: Array, which: Array, Z: Array) -> None:
     """Write to Z[1 + i] (d,) the features of points[which[i]] relative to x; Z[0], x itself, is 0.
 
-    z is the difference from x, or -1 if the category differs from that of x.
+    z is the difference from x, or -1 if the category differs from that of x, or one of them is special.
     """
     for j in range(x.size):
         Z[0, j] = 0.0
     for i in range(which.size):
         point, z = points[which[i]], Z[1 + i]
         for j in range(x.size):
-            difference = min(max(point[j] - x[j], -LARGEST), LARGEST)
-            z[j] = (-1.0 if difference != 0.0 else 0.0) if categorical[j] else difference
+            if abs(point[j]) <= LARGEST and abs(x[j]) < np.inf:
+                difference = min(max(point[j] - x[j], -LARGEST), LARGEST)
+                z[j] = (-1.0 if difference != 0.0 else 0.0) if categorical[j] else difference
+            else:
+                same = point[j] == x[j] or (point[j] != point[j] and x[j] != x[j])
+                z[j] = 0.0 if same else -1.0

@@ -25,7 +25,7 @@ from normlime_fast._kernels.jit import kernel
 Array = NDArray[Any]
 
 COUNTERS = 256  # per block; a power of two that divides 2**32
-PERTURBATION, STREAM, SHIFT, MASK, CATEGORY, POINTS = range(6)  # purposes of random numbers: different
+PERTURBATION, STREAM, SHIFT, MASK, CATEGORY, POINTS, UNSEEN = range(7)  # purposes of random numbers: different
 # purposes never share numbers
 
 

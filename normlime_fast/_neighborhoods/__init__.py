@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from normlime_fast._checks import short_repr
+import numpy as np
+
+from normlime_fast._checks import as_array, as_frame, is_sparse, short_repr
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.binned import Binned
 from normlime_fast._neighborhoods.custom import Custom, Perturbs
@@ -35,10 +37,28 @@ def as_neighborhood(neighborhood: Any) -> Neighborhood:
         return neighborhood
     if isinstance(neighborhood, Perturbs) and not isinstance(neighborhood, type):
         return Custom(neighborhood)
-    got = type(neighborhood).__name__
     if isinstance(neighborhood, type):
-        got = f"the class {neighborhood.__name__}; pass an object of it"
-    raise TypeError(
-        "neighborhood must be a Gaussian, Pool, Binned, Mask, another Neighborhood or SharedPoints, or an object with"
-        f" perturb and n_features, got {got}"
-    )
+        raise TypeError(f"{_EXPECTED}, got the class {neighborhood.__name__}; pass an object of it")
+    return of_training_data(neighborhood)
+
+
+_EXPECTED = (
+    "neighborhood must be training data, a Gaussian, Pool, Binned, Mask, another Neighborhood or SharedPoints, or an"
+    " object with perturb and n_features"
+)
+
+
+def of_training_data(X: Any) -> Neighborhood:
+    """Return the neighborhood for data of this kind: of tables, images, sparse rows or texts."""
+    if is_sparse(X):
+        return Mask()
+    if as_frame(X, "X") is not None:
+        return Binned.from_data(X)
+    if not isinstance(X, list | tuple | np.ndarray) and not hasattr(X, "__array__"):
+        raise TypeError(f"{_EXPECTED}, got {type(X).__name__}")
+    array = as_array(X, "neighborhood")
+    if array.ndim == 1 and all(isinstance(text, str) for text in array.tolist()) and len(array):
+        return Mask.text()
+    if array.ndim > 2:
+        return Mask.from_data(array, segments=min(8, *array.shape[1:3]))
+    return Binned.from_data(X)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from normlime_fast._checks import Array, check_count
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import Rows, as_rows
 
 PredictRows = Callable[[Rows], Array]  # returns the model's outputs (m, n_outputs)
@@ -193,8 +193,8 @@ class Neighborhood(ABC):
         return None if shared_samples == 1 else instance_ids.astype(np.uint64) // np.uint64(min(shared_samples, 2**63))
 
     @property
-    def _categories(self) -> Categories | None:
-        """The categories of the data that it was made of, for tables with some."""
+    def _known_columns(self) -> Columns | None:
+        """What the columns of the table that it was made of are taken for; None if that is not known."""
         return None
 
     _centred: ClassVar[bool] = False  # if the samples vary around the instance: then nothing contributes to its output

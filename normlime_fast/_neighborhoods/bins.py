@@ -3,37 +3,52 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, as_numbers, ignoring_float_errors, short_repr
-from normlime_fast._inputs.categories import Categories, column_at
+from normlime_fast._inputs.categories import MISSING, column_at
+from normlime_fast._inputs.columns import UNITS, Column, Columns
 from normlime_fast._inputs.rows import Rows
+
+DAY = UNITS[0]
 
 
 class Interval(NamedTuple):
-    """Bins of a continuous column: bin b contains x if edges[b - 1] < x <= edges[b], for b = 0, 1, ..."""
+    """Bins of a column of numbers: bin b contains x if edges[b - 1] < x <= edges[b], for b = 0, 1, ...
 
-    names: tuple[str, ...]
+    After these come bins of one value each, `special`, which are not in the intervals: such as many zeros, or NaN for
+    missing values, the last.
+    """
+
+    names: tuple[str, ...]  # of intervals and special values
     frequencies: Array  # shares of the training rows
-    edges: Array  # one fewer than bins
-    means: Array  # of the training values in the bin
+    edges: Array  # one fewer than intervals
+    means: Array  # of the training values in the interval
     stds: Array  # of the same values, plus 1e-11 as in lime
     mins: Array  # as in lime: the lower edge, which is outside the bin, or the least training value
     maxs: Array  # the upper edge, or the largest training value
-    lowest: Array  # the least and greatest number of the column's dtype in the bin
+    lowest: Array  # the least and greatest number of the column's dtype in the interval
     highest: Array
+    special: Array
+    missing: str  # name of a missing value
+    step: float  # of integers and dates; 0 for others
 
     def name(self, code: int) -> str:
         """Return the name of a bin."""
-        return self.names[code]
+        return self.names[code] if code < len(self.names) else self.missing
 
     def codes(self, values: Array) -> Array:
-        """Return the bins of the values."""
-        return np.searchsorted(self.edges, values)
+        """Return the bins of the values; one past the end for a missing value if no training value is missing."""
+        codes = np.searchsorted(self.edges, values)
+        first = len(self.means)
+        for position, number in enumerate(self.special.tolist()):
+            codes[values == number] = first + position
+        last = len(self.names) - 1 if np.isnan(self.special).any() else len(self.names)
+        codes[np.isnan(values)] = last
+        return codes
 
     @ignoring_float_errors
     def draw(self, codes: Array, uniform: Array) -> Array:
@@ -43,12 +58,26 @@ class Interval(NamedTuple):
         """
         from scipy.special import ndtr, ndtri  # takes long to import
 
+        n_intervals = len(self.means)
+        if len(self.special):
+            values: Array = np.append(np.zeros(n_intervals), self.special)[codes]
+            inside = codes < n_intervals
+            if inside.any():
+                values[inside] = self._replace(special=self.special[:0]).draw(codes[inside], uniform[inside])
+            return values
         means, stds = self.means[codes], self.stds[codes]
         lower, upper = (self.mins[codes] - means) / stds, (self.maxs[codes] - means) / stds
         # Of the two tail probabilities, the smaller one is more accurate.
         below = ndtr(lower) * (1 - uniform) + ndtr(upper) * uniform
         above = ndtr(-lower) * (1 - uniform) + ndtr(-upper) * uniform
-        values: Array = means + stds * np.where(below < above, ndtri(below), -ndtri(above))
+        values = means + stds * np.where(below < above, ndtri(below), -ndtri(above))
+        if self.step:
+            values = np.rint(values / self.step) * self.step
+            lowest, highest = (
+                np.ceil(self.lowest / self.step) * self.step,
+                np.floor(self.highest / self.step) * self.step,
+            )
+            return values.clip(lowest[codes], highest[codes])
         return values.astype(self.lowest.dtype).clip(self.lowest[codes], self.highest[codes])
 
 
@@ -67,8 +96,8 @@ class Choice(NamedTuple):
     def codes(self, values: Array) -> Array:
         """Return the positions of the values among the categories; one past the end if no training row has it."""
         positions = np.searchsorted(self.numbers, values)
-        known = self.numbers[positions.clip(max=len(self.numbers) - 1)] == values
-        return np.where(known, positions, len(self.numbers))
+        found = self.numbers[positions.clip(max=len(self.numbers) - 1)]
+        return np.where((found == values) | (np.isnan(found) & np.isnan(values)), positions, len(self.numbers))
 
     def draw(self, codes: Array, uniform: Array) -> Array:
         """Return the numbers that represent these categories."""
@@ -86,28 +115,38 @@ class Bins:
 
     @classmethod
     @ignoring_float_errors
-    def from_data(cls, rows: Rows, quantiles: int = 4, edges: Mapping[int | str, ArrayLike] | None = None) -> "Bins":
-        """Cut continuous columns at quantiles, as lime does, or at the user's edges, given by name or position.
+    def from_data(
+        cls,
+        rows: Rows,
+        columns: Columns,
+        quantiles: int,
+        edges: Mapping[int | str, ArrayLike] | None = None,
+        spikes: bool = True,
+    ) -> "Bins":
+        """Cut columns of numbers at quantiles, or at the user's edges, given by name or position.
+
+        With `spikes`, a number that more rows hold than a bin would is a bin of its own, and so is a special one of
+        `columns`. The rest is cut into as many bins as its share of the rows demands.
 
         lime's bins without training rows (between two edges without a row between them; above the last edge if that is
         the maximum) are merged into the bin below, so that values can be drawn from every bin.
         """
         quantiles = as_count(quantiles, "quantiles", minimum=2)
-        names = rows.feature_names or tuple(str(j) for j in range(rows.values.shape[1]))
-        own = {} if edges is None else _own_edges(edges, rows, names)
-        categories = rows.categories or Categories()
-        columns: list[Interval | Choice] = []
-        for j, name in enumerate(names):
+        own = {} if edges is None else _own_edges(edges, rows, tuple(column.name for column in columns))
+        categories, found = columns.categories, []
+        for j, column in enumerate(columns):
             if j not in categories.columns:
-                columns.append(_interval(rows.values[:, j], j, name, quantiles, own.get(j)))
+                found.append(_interval(rows.values[:, j], column, quantiles, own.get(j), spikes))
                 continue
             if j in own:
-                raise ValueError(f"edges must be of continuous columns, got the categorical column {name}")
+                raise ValueError(
+                    f"edges must be of columns of numbers, got the categorical column {column.name}; name it in numeric"
+                )
             k = categories.columns.index(j)
-            named = tuple(f"{name} = {category}" for category in categories.names(k))
-            other = f"{name} = another"
-            columns.append(Choice(named, categories.frequencies[k], categories.numbers(k), other))
-        return cls(tuple(columns))
+            named = tuple(_equal(column.name, category) for category in categories.names(k))
+            other = f"{column.name} = another"
+            found.append(Choice(named, categories.frequencies[k], categories.numbers(k), other))
+        return cls(tuple(found))
 
     def codes(self, values: Array) -> Array:
         """Return the numbers of the bins, or positions of the categories, of values (m, d)."""
@@ -149,7 +188,7 @@ def _own_edges(edges: Mapping[int | str, ArrayLike], rows: Rows, names: tuple[st
         raise TypeError(f"edges must be a dict of columns and their edges, got {short_repr(edges)}")
     own = {}
     for key, values in edges.items():
-        j = column_at(key, len(names), None if rows.frame is None else rows.frame.columns)
+        j = column_at(key, len(names), rows.columns)
         if j is None:
             raise ValueError(f"edges must be of columns of X, by name or position, got {short_repr(key)}")
         if j in own:
@@ -160,43 +199,92 @@ def _own_edges(edges: Mapping[int | str, ArrayLike], rows: Rows, names: tuple[st
     return own
 
 
-def _interval(column: Array, j: int, name: str, quantiles: int, own: Array | None) -> Interval:
+def _equal(name: str, value: str) -> str:
+    return f"{name} is missing" if value == MISSING else f"{name} = {value}"
+
+
+def _interval(values: Array, column: Column, quantiles: int, own: Array | None, spikes: bool) -> Interval:
     """Return the bins of a column."""
-    dtype = column.dtype
-    column = column.astype(np.float64)
-    least, largest = column.min(), column.max()
-    if not np.isfinite(len(column) * max(-least, largest) ** 2):
-        raise ValueError(f"X must have values whose squares can be summed, got an overflow in column {j}")
+    dtype, n = values.dtype, len(values)
+    values = values.astype(np.float64)
+    special = _special(values, column, quantiles, spikes and own is None)
+    regular = values[~(np.isin(values, special) | np.isnan(values))]
+    largest = np.abs(regular).max(initial=0.0)
+    if not np.isfinite(n * largest**2):
+        raise ValueError(f"X must have values whose squares can be summed, got an overflow in column {column.name}")
     edges = own
     if edges is None:
-        edges = np.unique(np.percentile(column, 100 * np.arange(1, quantiles) / quantiles))
-        edges = edges[np.bincount(np.searchsorted(edges, column), minlength=len(edges) + 1)[1:] > 0]
-    codes = np.searchsorted(edges, column)
-    names = _interval_names(name, edges, least, largest)
-    counts = np.bincount(codes, minlength=len(names))
+        n_bins = math.ceil(quantiles * len(regular) / n - 1e-9)
+        edges = np.unique(np.percentile(regular, 100 * np.arange(1, n_bins) / n_bins)) if n_bins > 1 else np.empty(0)
+        edges = edges[np.bincount(np.searchsorted(edges, regular), minlength=len(edges) + 1)[1:] > 0]
+    codes = np.searchsorted(edges, regular)
+    n_intervals = len(edges) + 1 if len(regular) or own is not None else 0
+    names = _interval_names(column, edges, regular.min(), regular.max(), special) if len(regular) else ()
+    counts = np.bincount(codes, minlength=n_intervals)
     if not counts.all():
-        raise ValueError(f"edges must leave training rows in every bin, got none in the bin {names[counts.argmin()]}")
-    members = [column[codes == b] for b in range(len(names))]
-    mins, maxs = np.append(least, edges), np.append(edges, largest)
+        empty = names[counts.argmin()] if names else column.name
+        raise ValueError(f"edges must leave training rows in every bin, got none in the bin {empty}")
+    members = [regular[codes == b] for b in range(n_intervals)]
+    ends = (regular.min(), regular.max()) if len(regular) else (0.0, 0.0)
+    mins, maxs = np.append(ends[0], edges)[:n_intervals], np.append(edges, ends[1])[:n_intervals]
     means, stds = np.array([part.mean() for part in members]), np.array([part.std() + 1e-11 for part in members])
     lowest, highest = mins.astype(dtype), maxs.astype(dtype)
     lowest[1:] = np.where(lowest <= mins, np.nextafter(lowest, dtype.type(np.inf)), lowest)[1:]
     highest = np.where(highest > maxs, np.nextafter(highest, dtype.type(-np.inf)), highest)
-    return Interval(names, counts / len(column), edges, means, stds, mins, maxs, lowest, highest)
+    held = [np.count_nonzero(np.isnan(values) if np.isnan(number) else values == number) for number in special]
+    names += tuple(_equal(column.name, MISSING if np.isnan(x) else column.text(x)) for x in special)
+    frequencies = np.append(counts, np.array(held, int)) / n
+    missing = f"{column.name} is missing"
+    return Interval(names, frequencies, edges, means, stds, mins, maxs, lowest, highest, special, missing, column.step)
 
 
-def _interval_names(name: str, edges: Array, least: float, largest: float) -> tuple[str, ...]:
-    """Name bins by their edges, rounded to four digits of the edge or of the gap to the next edge or end of the data.
+def _special(values: Array, column: Column, quantiles: int, spikes: bool) -> Array:
+    """Return the values that are bins of their own, ascending, NaN last."""
+    present = values[~np.isnan(values)]
+    found = list(column.special) if spikes else []
+    if spikes and column.kind != "constant" and len(present):
+        often = np.unique(np.percentile(present, 100 * np.arange(quantiles + 1) / quantiles, method="nearest"))
+        found += [x for x in often.tolist() if np.count_nonzero(present == x) * quantiles > len(values)]
+        rest = present[~np.isin(present, found)]
+        if len(rest) and rest.min() == rest.max():
+            found.append(float(rest[0]))
+    return np.array([*sorted(set(found)), *[math.nan] * (len(present) < len(values))])
 
-    So different edges have different texts; whole numbers are never rounded.
+
+def _interval_names(column: Column, edges: Array, least: float, largest: float, special: Array) -> tuple[str, ...]:
+    """Name bins by their edges.
+
+    Edges of integers and days are the last and first value of a bin. Others are rounded to four digits of the edge, or
+    of the gap to the next edge or end of the data, so that different edges have different texts.
     """
+    name, step = column.name, column.step
+    whole = step > 0.0 and (column.kind == "integer" or step == DAY)
     marks = np.array([least, *edges, largest])
-    texts = []
+    lows, highs = [], []
     for edge in edges.tolist():
-        gaps = np.abs(marks - edge)
-        digits = 3 - math.floor(math.log10(gaps[gaps > 0].min(initial=abs(edge) or 1.0)))
-        texts.append(repr(round(edge, max(0, digits)) + 0.0).removesuffix(".0"))
-    if not texts:
-        return (name,)
-    between = (f"{low} < {name} <= {high}" for low, high in pairwise(texts))
-    return (f"{name} <= {texts[0]}", *between, f"{name} > {texts[-1]}")
+        if whole:
+            last = math.floor(edge / step) * step
+            highs.append(column.text(last))
+            lows.append(column.text(last + step))
+            continue
+        if column.kind == "date":
+            text = column.text(edge)
+        else:
+            gaps = np.abs(marks - edge)
+            digits = 3 - math.floor(math.log10(gaps[gaps > 0].min(initial=abs(edge) or 1.0)))
+            text = repr(round(edge, max(0, digits)) + 0.0).removesuffix(".0")
+        highs.append(text)
+        lows.append(text)
+    if not highs:
+        inside = special[~np.isnan(special)]
+        others = [f"{name} != {column.text(x)}" for x in inside]
+        return (" and ".join(others) or name,)
+    less = "<=" if whole else "<"
+    between = []
+    for low, high in zip(lows[:-1], highs[1:], strict=True):
+        between.append(f"{name} = {low}" if whole and low == high else f"{low} {less} {name} <= {high}")
+    texts = [f"{name} <= {highs[0]}", *between, f"{name} >= {lows[-1]}" if whole else f"{name} > {lows[-1]}"]
+    for number in special[~np.isnan(special)].tolist():  # a hole in the interval around it
+        if least < number < largest:
+            texts[int(np.searchsorted(edges, number))] += f" (not {column.text(number)})"
+    return tuple(texts)

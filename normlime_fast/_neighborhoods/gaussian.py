@@ -18,18 +18,20 @@ from normlime_fast._checks import (
     ignoring_float_errors,
     short_repr,
 )
-from normlime_fast._inputs.categories import Categories, Unseen
+from normlime_fast._inputs.categories import Unseen
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import Rows, as_rows, names_of, overflow_message
-from normlime_fast._kernels import categories as redraws
+from normlime_fast._kernels import categories as states
 from normlime_fast._kernels import gaussian, quasirandom
 from normlime_fast._messages import Message, Numbers
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.samplers import ArraySampler
 
+LEVELS = 128  # numbers of a column that an instance without one gets
 LARGEST_NORMAL = 6.7  # above every float32 variate: sqrt(-2 log 2^-32) = 6.66
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gaussian(Neighborhood):
     """Perturb each feature around the instance by independent Gaussian noise (Eq. 2 of the paper).
 
@@ -48,13 +50,17 @@ class Gaussian(Neighborhood):
         at this scale, not at all (``benchmarks/studies/sampling.py``). Use "sobol" if calls of the model dominate the
         time, and lower n_samples, preferably to a power of 2. Means stay unbiased; rows share the points, but not their
         shifts. The points are scipy's, for at most 21,201 columns, and may change with its version.
-    categories : Categories, optional
-        Columns that hold categories, as found by `from_data`. z is 0 if a sample has the instance's category and -1
-        otherwise: the weight is the effect of having the instance's category instead of the others, as frequent as they
-        are in the data.
+    columns : Columns, optional
+        What the columns are taken for, as found by `from_data`. Without it, all are numbers, and the model gets floats.
+
+        Categories are drawn anew: z is 0 if a sample has the instance's category and -1 otherwise, so the weight is the
+        effect of having the instance's category instead of the others, as frequent as they are in the data. Missing
+        values, and numbers such as -999 far outside the rest, are states like categories: an instance in one keeps it
+        or gets a value that occurs; an instance with a number gets one by its share, with z = -1. Integers and dates are
+        rounded to whole steps, between the least and the greatest value of the data, and z is what is left of the noise.
     keep : float, default 0.5
-        Fraction of the samples in which a categorical column keeps the instance's category; in the others it has
-        another one, drawn by its frequency in the data. So the effect of the instance's category is estimated equally
+        Fraction of the samples in which a column keeps the instance's category, or stays missing; in the others it has
+        another value, drawn by its frequency in the data. So the effect of the instance's category is estimated equally
         well however rare it is. With 0, categories are drawn by their frequencies, whichever the instance has.
 
     Raises
@@ -74,15 +80,17 @@ class Gaussian(Neighborhood):
 
     scale: Array | float
     sampling: Literal["iid", "sobol"] = "iid"
-    categories: Categories | None = None
+    columns: Columns | None = None
     keep: float = 0.5
+    _levels: Array | None = None  # (d, k) numbers that occur, for instances without one
+    _names: tuple[str, ...] | None = None  # of a scale with names
     _centred: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.categories, Categories | None):
-            raise TypeError(f"categories must be those of from_data, got {short_repr(self.categories)}")
-        if self.categories is None and names_of(self.scale) is not None:
-            object.__setattr__(self, "categories", Categories(table=names_of(self.scale)))
+        if not isinstance(self.columns, Columns | None):
+            raise TypeError(f"columns must be those of from_data, got {short_repr(self.columns)}")
+        if self._names is None:
+            object.__setattr__(self, "_names", names_of(self.scale))
         scale = as_numbers(self.scale, "scale", ndim=(0, 1)).astype(np.float64)
         if (scale < 0).any():
             raise ValueError(f"scale must be at least 0, got {scale.min()}")
@@ -104,6 +112,7 @@ class Gaussian(Neighborhood):
         *,
         sampling: Literal["iid", "sobol"] = "iid",
         categorical: Sequence[int | str] = (),
+        numeric: Sequence[int | str] = (),
         keep: float = 0.5,
         unseen: Unseen = "explain",
     ) -> "Gaussian":
@@ -114,14 +123,15 @@ class Gaussian(Neighborhood):
 
         Parameters
         ----------
-        X : array_like or pandas.DataFrame of shape (n, d)
-            Data like the model's inputs, usually the training data.
+        X : array_like or table of pandas, polars or pyarrow, of shape (n, d)
+            Data like the model's inputs, usually the training data. It may have missing values.
         width : float, default 1.0
             Width of the neighborhood, in standard deviations of the data.
         sampling : {"iid", "sobol"}, default "iid"
             See `Gaussian`.
-        categorical : sequence of int or str, optional
-            Columns, by position or name, that hold categories: numbers, or strings in a DataFrame.
+        categorical, numeric : sequence of int or str, optional
+            Columns, by position or name, of numbers that are categories, and of whole numbers that are not. By default,
+            text, bools, 0 and 1, and up to 10 whole numbers that occur often are categories; `columns` shows which.
         keep : float, default 0.5
             See `Gaussian`.
         unseen : {"explain", "raise"}, default "explain"
@@ -135,9 +145,9 @@ class Gaussian(Neighborhood):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a finite 2-D array of numbers, except for its categories; a column's standard deviation
-            overflows; `width` is not positive; `categorical` has an entry that is not a column of `X`; or `keep` is not
-            in [0, 1).
+            If `X` is not a table or a 2-D array of numbers, or has infinite values; a column's standard deviation
+            overflows; `width` is not positive; `categorical` or `numeric` has an entry that is not a column of `X`; or
+            `keep` is not in [0, 1).
 
         Examples
         --------
@@ -146,20 +156,25 @@ class Gaussian(Neighborhood):
         array([ 0.5, 10. ])
         """
         width = as_positive(width, "width")
-        categories = Categories.from_data(X, categorical, unseen)
-        rows = as_rows(X, categories=categories)
-        scale = deviations(rows.values, width, categories.columns)
-        scale[scale < width * _least(rows.float32, np.abs(rows.values).max(axis=0))] = (
-            0.0  # constant except for rounding
-        )
-        return cls(scale, sampling, categories if categories.columns or categories.table else None, keep)
+        columns = Columns.from_data(X, categorical, numeric, unseen)
+        rows = as_rows(X, columns=columns)
+        values = np.where(columns.is_regular(rows.values), rows.values, np.nan)
+        scale = deviations(values, width, columns.categories.columns)
+        sizes = np.nanmax(np.abs(values), axis=0, initial=0.0)
+        scale[scale < width * _least(rows.float32, sizes)] = 0.0  # constant except for rounding
+        return cls(scale, sampling, columns, keep, _levels_of(values, columns))
+
+    def __repr__(self) -> str:
+        columns = "" if self.columns is None else f"{self.columns.summary()}; "
+        scale = f"scale={short_repr(self.scale)}, " if self.columns is None else ""
+        return f"<Gaussian: {columns}{scale}sampling={self.sampling!r}, keep={self.keep!r}>"
 
     @property
-    def _categories(self) -> Categories | None:
-        return self.categories
+    def _known_columns(self) -> Columns | None:
+        return self.columns
 
     def _rows(self, X: object, name: str = "X") -> Rows:
-        return as_rows(X, name, self.categories)
+        return as_rows(X, name, self.columns, self._names)
 
     @ignoring_float_errors
     def _check(self, rows: Rows) -> None:
@@ -173,17 +188,32 @@ class Gaussian(Neighborhood):
         d = rows.values.shape[1]
         scale = self._scale_for(rows)
         points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
-        redraw = _redrawn(self.categories) if self.categories is not None and self.categories.columns else None
+        columns = self.columns
+        redraw = None if columns is None else _redrawn(columns, self._levels)
+        stepped = np.array([], int) if columns is None else np.flatnonzero((columns.steps > 0.0) & (scale > 0.0))
+        if columns is not None and len(stepped):
+            limits = [np.array([getattr(columns[j], end) for j in stepped]) for end in ("low", "high")]
 
         def perturb(sets: Array, starts: Array, block: slice, Z: Array, weights: Array, inputs: Array) -> None:
             X = np.array(rows.values[block])  # always writable, so that only one kernel is compiled
             if points is not None:
                 quasirandom.draw(seed, sets, points, Z)
             gaussian.perturb(seed, sets, starts, X, scale, points is not None, Z, inputs)
+            if len(stepped):
+                states.round_to_steps(X, stepped, columns.steps[stepped], *limits, scale, Z, inputs)
             if redraw is not None:
-                redraws.redraw(seed, sets, X, self.keep, *redraw, Z, inputs)
+                states.redraw(seed, sets, X, np.uint64(gaussian.CATEGORY), 0, self.keep, *redraw, Z, inputs)
+            for j in unseen[np.isnan(X[:, unseen]).any(axis=0)]:
+                levels = _redrawn_column(j, self._levels)
+                start = int(j) * -(-n_samples // gaussian.COUNTERS)
+                states.redraw(seed, sets, X, np.uint64(gaussian.UNSEEN), start, self.keep, *levels, Z, inputs)
 
-        return ArraySampler(perturb, n_samples, d, weighted=False, shares_sets=redraw is None)
+        unseen = np.array([], int)  # missing values in columns where the data has none
+        if columns is not None:
+            missing = np.flatnonzero(np.isnan(rows.values).any(axis=0))
+            unseen = np.array([j for j in missing if not columns.is_category[j] and j not in columns.special], int)
+        shares_sets = redraw is None and not len(stepped) and not len(unseen)
+        return ArraySampler(perturb, n_samples, d, weighted=False, shares_sets=shares_sets)
 
     def _scale_for(self, rows: Rows) -> Array:
         """Return the scale as (d,), checked against the rows."""
@@ -191,10 +221,10 @@ class Gaussian(Neighborhood):
         scale = np.full(d, self.scale) if np.ndim(self.scale) == 0 else np.array(self.scale)
         if scale.shape != (d,):
             raise ValueError(f"scale must have one entry per column of X, shape ({d},), got shape {scale.shape}")
-        if self.categories is not None:
-            scale[list(self.categories.columns)] = 0.0  # categories are drawn anew instead
+        if self.columns is not None:
+            scale[self.columns.is_category] = 0.0  # categories are drawn anew instead
         scale[scale < np.finfo(np.float64).tiny] = 0.0  # some processors flush subnormal numbers to 0
-        largest = np.abs(rows.values).max(axis=0)
+        largest = np.nanmax(np.abs(rows.values), axis=0, initial=0.0)
         room = np.where(rows.float32, np.finfo(np.float32).max, np.finfo(np.float64).max) / 8
         far = largest.astype(np.float64) / 8 + LARGEST_NORMAL / 8 * scale > room  # in eighths, without overflow
         if far.any():
@@ -236,11 +266,24 @@ def _lost(rows: Rows, scale: Array, k: int) -> Message:
 
 
 def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> Array:
-    """Return the standard deviations of the columns of X times `width`; 0 for `fixed` and constant columns."""
+    """Return the standard deviations of the columns of X times `width`; 0 for `fixed` and constant columns.
+
+    NaN does not count.
+    """
     values = values.astype(np.float64)
-    exponents = np.frexp(np.abs(values).max(axis=0))[1]  # squares near 1 neither overflow nor vanish
-    scale: Array = width * np.ldexp(np.ldexp(values, -exponents).std(axis=0), exponents)
-    scale[(values == values[0]).all(axis=0)] = 0.0  # the mean of equal values may be off by a rounding
+    exponents = np.frexp(np.nanmax(np.abs(values), axis=0, initial=0.0))[
+        1
+    ]  # squares near 1 neither overflow nor vanish
+    scaled, absent = np.ldexp(values, -exponents), np.isnan(values)
+    if absent.any():
+        mean = scaled.sum(axis=0, where=~absent) / np.maximum((~absent).sum(axis=0), 1)
+        scaled = np.where(absent, mean, scaled)  # so that they add nothing to the sum of squares
+        scaled_std = scaled.std(axis=0) / np.sqrt(np.maximum((~absent).mean(axis=0), 1 / len(values)))
+    else:
+        scaled_std = scaled.std(axis=0)
+    scale: Array = width * np.ldexp(scaled_std, exponents)
+    least, greatest = np.fmin.reduce(values), np.fmax.reduce(values)
+    scale[(least == greatest) | np.isnan(least)] = 0.0  # the mean of equal values may be off by a rounding
     scale[list(fixed)] = 0.0
     if not np.isfinite(scale).all():
         column = int(np.flatnonzero(~np.isfinite(scale))[0])
@@ -248,12 +291,43 @@ def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> 
     return scale
 
 
-def _redrawn(categories: Categories) -> tuple[Array, Array, Array, Array]:
-    """Return flat arrays for the kernel: columns, the first category of each, cumulative shares and numbers."""
-    firsts = np.cumsum([0, *(len(shares) for shares in categories.frequencies)])
-    cumulative = np.concatenate([np.cumsum(shares) for shares in categories.frequencies])
-    numbers = np.concatenate([categories.numbers(k) for k in range(len(categories.columns))])
-    return np.array(categories.columns, np.int64), firsts, cumulative, numbers
+def _levels_of(values: Array, columns: Columns) -> Array:
+    """Return numbers of each column that occur, (d, LEVELS) in rows evenly spread; NaN is not among them."""
+    levels = values[np.linspace(0, len(values) - 1, LEVELS).astype(int)].T.astype(np.float64)
+    for j in np.flatnonzero(np.isnan(levels).any(axis=1)):
+        present = values[~np.isnan(values[:, j]), j]
+        if len(present):  # otherwise nothing is known but that it is missing
+            levels[j] = present[np.linspace(0, len(present) - 1, LEVELS).astype(int)]
+    return levels
+
+
+def _redrawn(columns: Columns, levels: Array | None) -> tuple[Array, ...] | None:
+    """Return flat arrays for the kernel: columns, the first value of each, their states, cumulative shares, numbers."""
+    drawn: list[tuple[int, int, Array, Array]] = []  # column, number of its states, numbers and their shares
+    categories = columns.categories
+    for k, j in enumerate(categories.columns):
+        drawn.append((j, len(categories.values[k]), categories.numbers(k), categories.frequencies[k]))
+    for j, (numbers, shares) in columns.special.items():
+        assert levels is not None
+        others = levels[j][~np.isnan(levels[j])]
+        each = np.full(len(others), (1.0 - shares.sum()) / max(len(others), 1))
+        drawn.append((j, len(numbers), np.concatenate([numbers, others]), np.concatenate([shares, each])))
+    if not drawn:
+        return None
+    drawn.sort(key=lambda entry: entry[0])
+    return _flat(drawn)
+
+
+def _redrawn_column(j: int, levels: Array) -> tuple[Array, ...]:
+    """Return the same of a column without states, for instances that have no value in it."""
+    return _flat([(j, 0, levels[j], np.full(levels.shape[1], 1.0 / levels.shape[1]))])
+
+
+def _flat(drawn: list[tuple[int, int, Array, Array]]) -> tuple[Array, ...]:
+    columns, states, numbers, shares = zip(*drawn, strict=True)
+    firsts = np.cumsum([0, *map(len, numbers)])
+    cumulative = np.concatenate([np.cumsum(each) for each in shares])
+    return np.array(columns, np.int64), firsts, np.array(states, np.int64), cumulative, np.concatenate(numbers)
 
 
 def _check_sobol_columns(d: int) -> None:

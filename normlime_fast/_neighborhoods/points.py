@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from normlime_fast._checks import Array, as_array, as_count, ignoring_float_errors, short_repr
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import Rows, check_names
 from normlime_fast._kernels import distances
 from normlime_fast._neighborhoods.base import Features, Neighborhood, PredictRows, check_samples
@@ -84,6 +84,7 @@ class SharedPoints(Neighborhood):
     proximity: Proximity
     n_sets: int = 8
     _counted: ClassVar[str] = "the number of points"  # its name in an error about too few points
+    _special: ClassVar[bool] = False  # whether coordinates may be NaN or infinite, which equal only themselves
 
     @abstractmethod
     def _points(self, seed: np.uint64, n_samples: int) -> Rows:
@@ -107,6 +108,10 @@ class SharedPoints(Neighborhood):
     def _places(self, coordinates: Array) -> Array | None:
         """Return the ascending positions of rows' features among `_features`, (m, d); None if they are the same."""
         return None
+
+    def _by_coordinate(self, unseen: Array) -> Array:
+        """Return which coordinates depend on the columns that are marked, (m, columns) bool; by default the same."""
+        return unseen
 
     def _draws(self, n_samples: int) -> bool:
         """Return whether the points depend on the seed."""
@@ -175,6 +180,8 @@ class SharedPoints(Neighborhood):
             raise TypeError(f"_coordinates must return real numbers, got dtype {coordinates.dtype}")
         coordinates = np.require(coordinates, np.float64, ["C", "W"])
         bad = np.isnan(coordinates) if d else ~(np.abs(coordinates) <= distances.LARGEST)  # of rows that may be far off
+        if self._special:
+            bad &= np.isfinite(coordinates)
         if bad.any():
             numbers = "finite numbers" if d else f"finite numbers of at most {distances.LARGEST:g} for points"
             raise ValueError(f"_coordinates must return {numbers}, got {coordinates[bad][0]:g}")
@@ -219,12 +226,17 @@ class PointSet:
         return np.ascontiguousarray(self.coordinates.T)
 
     def has_rare_category(self, instances: Array, unseen: Array) -> Array:
-        """Return which instances have a category that fewer than `RARE` points have; `unseen` ones do not count."""
+        """Return which instances have a category or special value that fewer than `RARE` points have.
+
+        Those that are `unseen` do not count.
+        """
         rare = np.zeros(len(instances), bool)
-        for j in np.flatnonzero(self.categorical):
+        special = ~np.isfinite(instances)
+        for j in np.flatnonzero(self.categorical | special.any(axis=0)):
             categories, which = np.unique(instances[:, j], return_inverse=True)
-            few = [np.count_nonzero(self.columns[j] == category) < RARE for category in categories]
-            rare |= np.array(few)[which] & ~unseen[:, j]
+            points = self.columns[j]
+            counts = [np.count_nonzero((points == one) | (np.isnan(points) & np.isnan(one))) for one in categories]
+            rare |= (np.array(counts) < RARE)[which] & ~unseen[:, j] & (self.categorical[j] | special[:, j])
         return rare
 
 
@@ -238,8 +250,8 @@ class PredictedPoints(Neighborhood):
     drawn: bool  # whether the points depend on the seed
 
     @property
-    def _categories(self) -> Categories | None:
-        return self.source._categories
+    def _known_columns(self) -> Columns | None:
+        return self.source._known_columns
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return self.source._rows(X, name)
@@ -278,8 +290,10 @@ class PredictedPoints(Neighborhood):
             return nearest if is_subset else None
 
         places = self.source._checked_places(instances, rows)
-        categories = self._categories
-        unseen = np.zeros(instances.shape, bool) if categories is None else categories.is_unseen(rows.values)
+        columns = self._known_columns
+        unseen = np.zeros(instances.shape, bool)
+        if columns is not None:
+            unseen = self.source._by_coordinate(columns.is_unseen(rows.values))
         return PointSampler(
             compare,
             {number: points.outputs for number, points in self.sets.items()},
@@ -324,7 +338,7 @@ def _read_only(values: Any) -> Any:
 def check_alike(rows: Rows, data: Rows) -> None:
     """Refuse instances whose type or columns differ from the data that a neighborhood was made of."""
     check_names(rows.feature_names, data.feature_names, "X")
-    if (rows.frame is None) != (data.frame is None) or rows.values.shape[1:] != data.values.shape[1:]:
+    if (rows.header is None) != (data.header is None) or rows.values.shape[1:] != data.values.shape[1:]:
         kinds = [
             short_repr(list(table.feature_names or [f"{table.values.shape[1]} columns"]), str) for table in (data, rows)
         ]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from normlime_fast._checks import Array, as_count, as_numbers, ignoring_float_errors
-from normlime_fast._inputs.categories import Categories, Unseen
+from normlime_fast._inputs.categories import Unseen
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import Rows, as_rows, check_names, names_of
 from normlime_fast._kernels import gaussian
 from normlime_fast._neighborhoods.gaussian import Gaussian, deviations
@@ -16,14 +17,16 @@ from normlime_fast._neighborhoods.points import SharedPoints, check_alike
 from normlime_fast._neighborhoods.proximity import Kernel, Proximity
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pool(SharedPoints):
     """Weight a few sets of points anew for every instance, instead of drawing new ones for the model.
 
     N instances then cost 8 n_samples + N model rows instead of N times n_samples. Made by `from_data`, from your rows,
     or by `gaussian`. The features of a point are its differences from the instance, column by column, in standard
-    deviations; for a categorical column, 0 for the instance's category and -1 for another. The instance itself is one
-    more point, with weight 1, unless it differs from all points in a column that is constant among them.
+    deviations; for a categorical column, 0 for the instance's category and -1 for another. A missing value is like a
+    category, also in columns of numbers: it matches a missing value only; and so are numbers such as -999 far outside
+    the rest. The instance itself is one more point, with weight 1, unless it differs from all points in a column that
+    is constant among them.
 
     Instances with the same points share their errors, and more instances do not average them out. So there are `n_sets`
     sets of `n_samples` points each, 8 by default: row i uses set ``i % n_sets``, and the standard error of an
@@ -40,6 +43,8 @@ class Pool(SharedPoints):
         Whether it was made by `gaussian`.
     n_sets : int
         Number of sets of points.
+    columns : Columns or None
+        What the columns are taken for; None if it was made by `gaussian`: then all are numbers.
     """
 
     center: Array
@@ -48,7 +53,9 @@ class Pool(SharedPoints):
     _data: Rows = field(repr=False)  # rows to choose from; if points are drawn, one row of the same kind
     drawn: bool = False
     n_sets: int = 8
+    columns: Columns | None = None
     _counted: ClassVar[str] = "the number of points of the pool"
+    _special: ClassVar[bool] = True
 
     @classmethod
     @ignoring_float_errors
@@ -61,6 +68,7 @@ class Pool(SharedPoints):
         nearest: int | None = None,
         share: float | None = None,
         categorical: Sequence[int | str] = (),
+        numeric: Sequence[int | str] = (),
         n_sets: int = 8,
         unseen: Unseen = "explain",
     ) -> "Pool":
@@ -71,7 +79,7 @@ class Pool(SharedPoints):
 
         Parameters
         ----------
-        X : array_like or pandas.DataFrame of shape (n, d)
+        X : array_like or table of pandas, polars or pyarrow, of shape (n, d)
             Data like the model's inputs, usually the training data.
         width : float or "auto", optional
             Standard deviation of the kernel, in standard deviations of the data: weights are
@@ -86,9 +94,9 @@ class Pool(SharedPoints):
             Use only this number of nearest points, and the instance itself as one more.
         share : float, optional
             See `width`; by default 0.1, or 0.5 with `nearest`.
-        categorical : sequence of int or str, optional
-            Columns, by position or name, that hold categories: numbers, or strings in a DataFrame. Two different
-            categories are at a distance of 1.
+        categorical, numeric : sequence of int or str, optional
+            Columns, by position or name, of numbers that are categories, and of whole numbers that are not; see
+            `Gaussian.from_data`. Two different categories are at a distance of 1.
         n_sets : int, default 8
             Number of sets of points. The model predicts only sets in use.
         unseen : {"explain", "raise"}, default "explain"
@@ -102,7 +110,7 @@ class Pool(SharedPoints):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a finite 2-D array of numbers, except for its categories, or another argument is not as above.
+            If `X` is not a table or a 2-D array of numbers, has infinite values, or another argument is not as above.
 
         Examples
         --------
@@ -114,13 +122,19 @@ class Pool(SharedPoints):
         array([0., 0., 0.])
         """
         proximity = Proximity(width, kernel, nearest, share)
-        categories = Categories.from_data(X, categorical, unseen)
-        data = as_rows(X, categories=categories)
-        scale = deviations(data.values)
-        center = data.values.mean(axis=0, dtype=np.float64)
-        plain = list(categories.columns)
-        center[plain], scale = 0.0, np.where(categories.mask(len(center)), 1.0, scale)
-        return cls(center, scale, proximity, data, n_sets=as_count(n_sets, "n_sets"))
+        columns = Columns.from_data(X, categorical, numeric, unseen)
+        data = as_rows(X, columns=columns)
+        values = np.where(columns.is_regular(data.values), data.values, np.nan)
+        absent = np.isnan(values)
+        center = np.where(absent, 0.0, values).sum(axis=0, dtype=np.float64) / np.maximum((~absent).sum(axis=0), 1)
+        scale = np.where(columns.is_category, 1.0, deviations(values))
+        center[columns.is_category] = 0.0
+        return cls(center, scale, proximity, data, n_sets=as_count(n_sets, "n_sets"), columns=columns)
+
+    def __repr__(self) -> str:
+        columns = "" if self.columns is None else f"{self.columns.summary()}; "
+        points = "drawn points" if self.drawn else f"{self._data.count} rows"
+        return f"<Pool: {columns}{points}, {self.proximity!r}, n_sets={self.n_sets}>"
 
     @classmethod
     @ignoring_float_errors
@@ -179,29 +193,35 @@ class Pool(SharedPoints):
         return cls(center.astype(np.float64), spread, proximity, data, True, as_count(n_sets, "n_sets"))
 
     def _rows(self, X: object, name: str = "X") -> Rows:
-        return as_rows(X, name, self._data.categories)
+        return as_rows(X, name, self.columns)
 
     def _check(self, rows: Rows) -> None:
         check_alike(rows, self._data)
 
     @ignoring_float_errors
     def _coordinates(self, values: Array) -> Array:
-        """Standardise the columns; categories are unchanged."""
+        """Standardise the columns; categories are unchanged, and what is special is infinite."""
         varies = self.scale > 0.0
         scale = np.where(varies, self.scale, 1.0)
-        return np.where(varies, (values - self.center) / scale, 0.0)
+        coordinates = np.where(varies | np.isnan(values), (values - self.center) / scale, 0.0)
+        for j, (numbers, _) in (self.columns.special if self.columns is not None else {}).items():
+            for number in numbers[~np.isnan(numbers)]:
+                coordinates[values[:, j] == number, j] = np.copysign(np.inf, number - self.center[j])
+        return coordinates
 
     @property
-    def _categories(self) -> Categories | None:
-        return self._data.categories
+    def _known_columns(self) -> Columns | None:
+        return self.columns
 
     def _categorical(self, d: int) -> Array:
-        categories = self._data.categories
-        return super()._categorical(d) if categories is None else categories.mask(d)
+        return super()._categorical(d) if self.columns is None else self.columns.is_category
 
     def _differs_from_constant(self, values: Array) -> Array:
         constant = self.scale == 0.0
-        return np.asarray((values[:, constant] != self._data.values[0, constant]).any(axis=1))
+        if self.columns is not None:
+            constant = constant & np.array([column.kind == "constant" for column in self.columns])
+        own, first = values[:, constant], self._data.values[0, constant]
+        return np.asarray(((own != first) & ~(np.isnan(own) & np.isnan(first))).any(axis=1))
 
     def _points(self, seed: np.uint64, n_samples: int) -> Rows:
         if self.drawn:

@@ -7,12 +7,12 @@ import numpy as np
 from normlime_fast._checks import (
     Array,
     as_explained,
-    as_frame,
     as_names,
     ignoring_float_errors,
     import_optional,
     is_sparse,
 )
+from normlime_fast._inputs.frames import as_floats, holds
 from normlime_fast._results.groups import by_instance, is_counted, to_python
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def importance_to_shap(importance: "Importance") -> Any:
 def _as_data(X: Any, shape: tuple[int, int], names: _Names) -> tuple[Array, _Names]:
     """Return X as an array, of floats if all columns are numeric, else of objects; and its column names."""
     table = as_explained(X, shape, names)
-    frame = as_frame(table, "X")
+    frame = table if hasattr(table, "to_native") else None
     if frame is None:
         array = np.asarray(table.toarray() if is_sparse(table) else table)
         return array.astype(np.float64) if array.dtype.kind in "iub" else array, names
-    plain = all(dtype.kind in "fiub" for dtype in frame.dtypes)
-    return np.asarray(frame.to_numpy(np.float64, na_value=np.nan) if plain else frame.to_numpy(object)), as_names(
-        frame.columns
-    )
+    columns = [frame[:, j] for j in range(frame.shape[1])]
+    if all(holds(column) in ("numbers", "bools") for column in columns):
+        return np.column_stack([as_floats(column).astype(np.float64) for column in columns]), as_names(frame.columns)
+    return np.array([column.to_list() for column in columns], object).T, as_names(frame.columns)
 
 
 def _is_grid(rows: Array, target: Array, targets: Array) -> bool:

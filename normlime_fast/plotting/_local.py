@@ -9,6 +9,7 @@ import numpy as np
 
 from normlime_fast._checks import Array, as_array, as_count, as_explained, as_frame, as_names, is_sparse, short_repr
 from normlime_fast._inputs.categories import column_at
+from normlime_fast._inputs.frames import as_floats, holds
 from normlime_fast._results.explanations import LocalExplanations
 from normlime_fast._results.groups import by_instance, is_counted
 from normlime_fast._results.importance import Importance
@@ -228,9 +229,9 @@ def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
     """Return the values of one instance, in the order of the features."""
     pandas = sys.modules.get("pandas")
     labelled = pandas is not None and isinstance(x, pandas.Series)
-    frame = x.to_frame().T if labelled else as_frame(x, "x")
+    frame = as_frame(x.to_frame().T if labelled else x, "x")
     if frame is not None:
-        values = frame.iloc[0].tolist() if len(frame) == 1 else []
+        values = list(frame.row(0)) if len(frame) == 1 else []
     elif is_sparse(x):
         values = x.toarray().ravel().tolist()
     else:
@@ -330,7 +331,7 @@ class _Values:
             X = X.reshape(len(X), -1) if X.ndim > 2 else X  # images
         table = as_explained(X, shape, local.feature_names)
         self.table = table.tocsc() if is_sparse(table) else table
-        self.codes = _as_columns(categorical, shape[1], as_frame(table, "X"))
+        self.codes = _as_columns(categorical, shape[1], table if hasattr(table, "to_native") else None)
 
     def column(self, j: int, where: Array) -> Array:
         """Return a feature's value for these explanations, from 0 at its 5th percentile to 1 at its 95th, or NaN."""
@@ -348,11 +349,11 @@ class _Values:
 
     def _numbers(self, j: int) -> Array:
         """Return a column as floats, NaN for values that are not numbers."""
-        if hasattr(self.table, "iloc"):
-            column = self.table.iloc[:, j]
-            if column.dtype.kind in "fiub":
-                return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
-            values: Array = column.to_numpy(object) if column.dtype == object else np.full(len(column), None)
+        if hasattr(self.table, "to_native"):
+            column = self.table[:, j]
+            if holds(column) in ("numbers", "bools"):
+                return as_floats(column).astype(np.float64)
+            values: Array = np.array(column.to_list(), object)
         else:
             values = self.table[:, [j]].toarray()[:, 0] if is_sparse(self.table) else self.table[:, j]
         if values.dtype.kind in "fiub":
