@@ -98,7 +98,7 @@ class Columns(Sequence[Column]):
         """Return how many columns are of which kind, and how many have missing values."""
         kinds = [column.kind for column in self.entries]
         plurals = {"number": "numbers", "integer": "integers", "category": "categories", "date": "dates"}
-        counts = {kind: kinds.count(kind) for kind in (*plurals, "constant")}
+        counts: dict[str, int] = Counter(kinds)
         parts = [
             f"{count} {kind if count == 1 else plurals.get(kind, 'constants')}"
             for kind, count in counts.items()
@@ -157,7 +157,9 @@ class Columns(Sequence[Column]):
         if not texts:
             return None
         more = f"; and {len(texts) - 3} more columns" if len(texts) > 3 else ""
-        return f"the noise left the range of the data: {'; '.join(texts[:3])}{more}; Binned and Pool keep to values that occur"
+        return (
+            f"the noise left the range of the data: {'; '.join(texts[:3])}{more}; Binned and Pool keep to what occurs"
+        )
 
     def is_unseen(self, values: Array) -> Array:
         """Return where rows have categories, or missing values, that the data does not have in this column, (m, d)."""
@@ -235,7 +237,7 @@ def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Fo
     if math.isinf(low) or math.isinf(high):
         raise infinite_values(values, short_repr(label), name)
     always_whole = whole
-    whole = whole or (not dates and low == int(low) and high == int(high) and bool((regular == np.rint(regular)).all()))
+    whole = not dates and (whole or bool((regular == np.rint(regular)).all()))
     if (
         not dates
         and whole

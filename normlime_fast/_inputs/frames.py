@@ -51,10 +51,8 @@ def as_floats(column: Any) -> Array:
 
     kind = holds(column)
     if kind == "dates":
-        if column.dtype == narwhals.Duration:
-            column = column.dt.total_microseconds()
-        else:
-            column = column.dt.timestamp("us")
+        times = column.dt
+        column = times.total_microseconds() if column.dtype == narwhals.Duration else times.timestamp("us")
     elif column.dtype == narwhals.Decimal:
         column = column.cast(narwhals.Float64)
     column = _dense(column)

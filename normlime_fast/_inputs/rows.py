@@ -243,7 +243,7 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     known = None if columns is None else categories.extended(others)
     nulls = frozenset(int(j) for j in missing if frames.has_nulls(frame[:, int(j)]))
     rows = Rows(values, header, known, nulls=nulls)
-    if known is not None:
+    if columns is not None:
         _check_dtypes(rows, frame, columns, name)
     return rows
 

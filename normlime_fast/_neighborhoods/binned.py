@@ -25,9 +25,9 @@ class Binned(SharedPoints):
     Points are drawn column by column, independently: each value is that of a random row of the training data, missing
     or not. They do not depend on the instance, so that instances share a few sets of `n_samples` points, as in `Pool`.
     The feature of a column is 0 if the point is in the instance's bin, otherwise -1: its weight is the effect of being
-    in the instance's bin. A missing value is a bin, and so is a value that more rows hold than a bin would, such as many
-    zeros, or -999 far outside the rest. This is lime's default for tables, but for the values within a bin. Made by
-    `from_data`.
+    in the instance's bin. A missing value is a bin, and so is a value that more rows hold than a bin would, such as
+    many zeros, or -999 far outside the rest. This is lime's default for tables, but for the values within a bin. Made
+    by `from_data`.
 
     Attributes
     ----------

@@ -133,7 +133,8 @@ class Bins:
         """
         quantiles = as_count(quantiles, "quantiles", minimum=2)
         own = {} if edges is None else _own_edges(edges, rows, tuple(column.name for column in columns))
-        categories, found = columns.categories, []
+        categories = columns.categories
+        found: list[Interval | Choice] = []
         for j, column in enumerate(columns):
             if j not in categories.columns:
                 found.append(_interval(rows.values[:, j], column, quantiles, own.get(j), spikes))

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Literal
+from operator import itemgetter
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -56,8 +57,9 @@ class Gaussian(Neighborhood):
         Categories are drawn anew: z is 0 if a sample has the instance's category and -1 otherwise, so the weight is the
         effect of having the instance's category instead of the others, as frequent as they are in the data. Missing
         values, and numbers such as -999 far outside the rest, are states like categories: an instance in one keeps it
-        or gets a value that occurs; an instance with a number gets one by its share, with z = -1. Integers and dates are
-        rounded to whole steps, between the least and the greatest value of the data, and z is what is left of the noise.
+        or gets a value that occurs; an instance with a number gets one by its share, with z = -1. Integers and dates
+        are rounded to whole steps, between the least and the greatest value of the data, and z is what is left of the
+        noise.
     keep : float, default 0.5
         Fraction of the samples in which a column keeps the instance's category, or stays missing; in the others it has
         another value, drawn by its frequency in the data. So the effect of the instance's category is estimated equally
@@ -188,31 +190,25 @@ class Gaussian(Neighborhood):
         d = rows.values.shape[1]
         scale = self._scale_for(rows)
         points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
-        columns = self.columns
-        redraw = None if columns is None else _redrawn(columns, self._levels)
-        stepped = np.array([], int) if columns is None else np.flatnonzero((columns.steps > 0.0) & (scale > 0.0))
-        if columns is not None and len(stepped):
-            limits = [np.array([getattr(columns[j], end) for j in stepped]) for end in ("low", "high")]
+        tables = None if self.columns is None else _tables(self.columns, self._levels, scale, rows.values, n_samples)
 
         def perturb(sets: Array, starts: Array, block: slice, Z: Array, weights: Array, inputs: Array) -> None:
             X = np.array(rows.values[block])  # always writable, so that only one kernel is compiled
             if points is not None:
                 quasirandom.draw(seed, sets, points, Z)
             gaussian.perturb(seed, sets, starts, X, scale, points is not None, Z, inputs)
-            if len(stepped):
-                states.round_to_steps(X, stepped, columns.steps[stepped], *limits, scale, Z, inputs)
-            if redraw is not None:
-                states.redraw(seed, sets, X, np.uint64(gaussian.CATEGORY), 0, self.keep, *redraw, Z, inputs)
-            for j in unseen[np.isnan(X[:, unseen]).any(axis=0)]:
-                levels = _redrawn_column(j, self._levels)
-                start = int(j) * -(-n_samples // gaussian.COUNTERS)
-                states.redraw(seed, sets, X, np.uint64(gaussian.UNSEEN), start, self.keep, *levels, Z, inputs)
+            if tables is None:
+                return
+            if len(tables.stepped):
+                steps, lows, highs = tables.limits
+                states.round_to_steps(X, tables.stepped, steps, lows, highs, scale, Z, inputs)
+            for purpose, first, draws in tables.draws:
+                columns, firsts, counts, cumulative, numbers = draws
+                states.redraw(
+                    seed, sets, X, purpose, first, self.keep, columns, firsts, counts, cumulative, numbers, Z, inputs
+                )
 
-        unseen = np.array([], int)  # missing values in columns where the data has none
-        if columns is not None:
-            missing = np.flatnonzero(np.isnan(rows.values).any(axis=0))
-            unseen = np.array([j for j in missing if not columns.is_category[j] and j not in columns.special], int)
-        shares_sets = redraw is None and not len(stepped) and not len(unseen)
+        shares_sets = tables is None or not (len(tables.stepped) or tables.draws)
         return ArraySampler(perturb, n_samples, d, weighted=False, shares_sets=shares_sets)
 
     def _scale_for(self, rows: Rows) -> Array:
@@ -293,7 +289,7 @@ def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> 
 
 def _levels_of(values: Array, columns: Columns) -> Array:
     """Return numbers of each column that occur, (d, LEVELS) in rows evenly spread; NaN is not among them."""
-    levels = values[np.linspace(0, len(values) - 1, LEVELS).astype(int)].T.astype(np.float64)
+    levels: Array = values[np.linspace(0, len(values) - 1, LEVELS).astype(int)].T.astype(np.float64)
     for j in np.flatnonzero(np.isnan(levels).any(axis=1)):
         present = values[~np.isnan(values[:, j]), j]
         if len(present):  # otherwise nothing is known but that it is missing
@@ -301,33 +297,51 @@ def _levels_of(values: Array, columns: Columns) -> Array:
     return levels
 
 
-def _redrawn(columns: Columns, levels: Array | None) -> tuple[Array, ...] | None:
-    """Return flat arrays for the kernel: columns, the first value of each, their states, cumulative shares, numbers."""
-    drawn: list[tuple[int, int, Array, Array]] = []  # column, number of its states, numbers and their shares
+class _Draws(NamedTuple):
+    """Values of columns for the kernel `redraw`: of column c, those from firsts[c] on."""
+
+    columns: Array
+    firsts: Array
+    states: Array  # number of the states of each column
+    cumulative: Array
+    numbers: Array
+
+
+class _Tables(NamedTuple):
+    """What kernels need to know of columns that are more than numbers."""
+
+    stepped: Array  # columns of integers and dates
+    limits: tuple[Array, Array, Array]  # their steps, least and greatest values
+    draws: list[tuple[np.uint64, int, _Draws]]  # purpose and first counter of the random numbers
+
+
+def _tables(columns: Columns, levels: Array | None, scale: Array, values: Array, n_samples: int) -> _Tables:
+    assert levels is not None  # since from_data
+    stepped = np.flatnonzero((columns.steps > 0.0) & (scale > 0.0)).tolist()
+    low, high = (np.array([getattr(columns[j], end) for j in stepped]) for end in ("low", "high"))
+    found: list[tuple[int, int, Array, Array]] = []  # column, number of its states, numbers and their shares
     categories = columns.categories
     for k, j in enumerate(categories.columns):
-        drawn.append((j, len(categories.values[k]), categories.numbers(k), categories.frequencies[k]))
+        found.append((j, len(categories.values[k]), categories.numbers(k), categories.frequencies[k]))
     for j, (numbers, shares) in columns.special.items():
-        assert levels is not None
         others = levels[j][~np.isnan(levels[j])]
         each = np.full(len(others), (1.0 - shares.sum()) / max(len(others), 1))
-        drawn.append((j, len(numbers), np.concatenate([numbers, others]), np.concatenate([shares, each])))
-    if not drawn:
-        return None
-    drawn.sort(key=lambda entry: entry[0])
-    return _flat(drawn)
+        found.append((j, len(numbers), np.concatenate([numbers, others]), np.concatenate([shares, each])))
+    draws = [(np.uint64(gaussian.CATEGORY), 0, _draws(sorted(found, key=itemgetter(0))))] if found else []
+    for j in np.flatnonzero((np.isnan(values) & columns.is_unseen(values)).any(axis=0)).tolist():
+        if not columns.is_category[j]:  # values that are missing here, but not in the data
+            blocks = -(-n_samples // (4 * gaussian.COUNTERS))  # a counter gives four words
+            first = j * blocks * gaussian.COUNTERS
+            each = np.full(LEVELS, 1.0 / LEVELS)
+            draws.append((np.uint64(gaussian.UNSEEN), first, _draws([(j, 0, levels[j], each)])))
+    return _Tables(np.array(stepped, np.int64), (columns.steps[stepped], low, high), draws)
 
 
-def _redrawn_column(j: int, levels: Array) -> tuple[Array, ...]:
-    """Return the same of a column without states, for instances that have no value in it."""
-    return _flat([(j, 0, levels[j], np.full(levels.shape[1], 1.0 / levels.shape[1]))])
-
-
-def _flat(drawn: list[tuple[int, int, Array, Array]]) -> tuple[Array, ...]:
-    columns, states, numbers, shares = zip(*drawn, strict=True)
+def _draws(found: list[tuple[int, int, Array, Array]]) -> _Draws:
+    columns, counts, numbers, shares = zip(*found, strict=True)
     firsts = np.cumsum([0, *map(len, numbers)])
     cumulative = np.concatenate([np.cumsum(each) for each in shares])
-    return np.array(columns, np.int64), firsts, np.array(states, np.int64), cumulative, np.concatenate(numbers)
+    return _Draws(np.array(columns, np.int64), firsts, np.array(counts, np.int64), cumulative, np.concatenate(numbers))
 
 
 def _check_sobol_columns(d: int) -> None:

@@ -271,7 +271,7 @@ def _as_images(X: Any) -> Rows:
     if not isinstance(rows.values, np.ndarray) or rows.values.dtype == object:
         raise TypeError(f"X must be an array or a DataFrame of numbers, got a {type(X).__name__}")
     floating = rows.values.dtype.kind == "f"
-    return rows if floating else Rows(rows.values.astype(np.float64), rows.frame)
+    return rows if floating else Rows(rows.values.astype(np.float64), rows.header)
 
 
 def _as_maps(maps: Any, d: int) -> tuple[Array, Array | None]:
