@@ -84,7 +84,7 @@ class Categories:
 
     def encoded(self, k: int, column: Any, name: str) -> tuple[Array, list[Any]]:
         """Return the numbers that represent a DataFrame's column, columns[k], in rows, and the categories not known."""
-        codes, uniques = factorized(column)
+        codes, uniques = factorized(column, name)
         known = set(self.values[k])
         coded = self.is_coded(k)
         others = [value for value in (*uniques, *[None] * bool((codes < 0).any())) if value not in known]
@@ -247,7 +247,7 @@ def _counted(column: Any, name: str) -> tuple[list[Any], Array]:
     if isinstance(column, np.ndarray):
         numbers, counts = np.unique(column, return_counts=True)
         return [None if math.isnan(number) else number for number in numbers.tolist()], counts
-    codes, uniques = factorized(column)
+    codes, uniques = factorized(column, name)
     if any(isinstance(value, float) and math.isinf(value) for value in uniques):
         raise ValueError(f"{name} must be finite, got infinite values in column {short_repr(column.name)}")
     try:

@@ -198,7 +198,8 @@ class Columns(Sequence[Column]):
                 raise ValueError(f"numeric must not have columns that categorical has, got {got}")
             forced[j] = "number"
         labels = [str(j) if names is None else str(names[j]) for j in range(d)]
-        found = [_found(table[:, j], labels[j], forced.get(j), name) for j in range(d)]
+        whole = frame is None and getattr(getattr(X, "dtype", None), "kind", "f") in "iub"
+        found = [_found(table[:, j], labels[j], whole, forced.get(j), name) for j in range(d)]
         coded = {j: table[:, j] for j in range(d) if isinstance(found[j], str)}
         categories = Categories.from_data(coded, None if names is None else as_names(names), unseen, name)
         for k, j in enumerate(categories.columns):
@@ -206,10 +207,10 @@ class Columns(Sequence[Column]):
         return cls(tuple(column for column in found if isinstance(column, Column)), categories, names is not None)
 
 
-def _found(column: Any, label: str, forced: "Forced", name: str) -> Column | str:
+def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) -> Column | str:
     """Return what a column of numbers or dates is taken for, or the reason why it is one of categories."""
     if isinstance(column, np.ndarray):
-        kind, whole = "numbers", False
+        kind: frames.Holds = "numbers"
     else:
         kind, whole = frames.holds(column), frames.is_whole_dtype(column)
     if kind == "nothing usable":

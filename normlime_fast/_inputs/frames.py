@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from normlime_fast._checks import Array, ignoring_float_errors
+from normlime_fast._checks import Array, ignoring_float_errors, short_repr
 
 Holds = Literal["numbers", "dates", "bools", "values", "nothing usable"]
 
@@ -96,21 +96,20 @@ def has_nulls(column: Any) -> bool:
     return bool(column.null_count())
 
 
-def factorized(column: Any) -> tuple[Array, list[Any]]:
+def factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
     """Return each row's code, -1 where it has no value, and the values that codes stand for, as Python's objects."""
-    if is_pandas(column):
-        import pandas
+    try:
+        if is_pandas(column):
+            import pandas
 
-        codes, uniques = pandas.factorize(_dense(column).to_native())
-        return codes, python_values(uniques)
-    code_of: dict[Any, int] = {}
-    codes = np.array(
-        [
-            -1 if value is None or value != value else code_of.setdefault(value, len(code_of))
-            for value in column.to_list()
-        ]
-    )
-    return codes, list(code_of)
+            codes, uniques = pandas.factorize(_dense(column).to_native())
+            return codes, python_values(uniques)
+        code_of: dict[Any, int] = {}
+        entries = [-1 if v is None or v != v else code_of.setdefault(v, len(code_of)) for v in column.to_list()]
+        return np.array(entries, np.intp), list(code_of)
+    except TypeError:  # not hashable
+        label, got = short_repr(column.name), short_repr(column.to_list()[0])
+        raise TypeError(f"{name} must have values that can be compared in column {label}, got {got} ...") from None
 
 
 def python_values(values: Any) -> list[Any]:

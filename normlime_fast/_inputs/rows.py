@@ -22,7 +22,7 @@ from normlime_fast._checks import (
 )
 from normlime_fast._inputs import frames
 from normlime_fast._inputs.categories import Categories
-from normlime_fast._inputs.columns import Columns, infinite_values
+from normlime_fast._inputs.columns import Column, Columns, infinite_values
 
 LARGEST32 = np.finfo(np.float32).max
 
@@ -43,6 +43,7 @@ class Rows:
     fault: str | None = None  # error of the first row that cannot be used
     dtype: Any = None  # of the user's array, if the model gets this in place of floats
     nulls: frozenset[int] = frozenset()  # columns where a missing value is null rather than NaN
+    decimal: frozenset[int] = frozenset()  # columns of integers that have decimals in the neighborhood's data
 
     @property
     def count(self) -> int:
@@ -116,6 +117,8 @@ class Rows:
     def _becomes_float(self, k: int) -> bool:
         """Whether column k of numbers becomes float64, whatever its dtype is."""
         dtype = self._dtypes[k]
+        if k in self.decimal:
+            return True
         return (
             getattr(dtype, "kind", "f") == "f" and getattr(dtype, "itemsize", 8) < 4
             if self.is_known
@@ -242,7 +245,7 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     header = frame[:0].to_native()
     known = None if columns is None else categories.extended(others)
     nulls = frozenset(int(j) for j in missing if frames.has_nulls(frame[:, int(j)]))
-    rows = Rows(values, header, known, nulls=nulls)
+    rows = Rows(values, header, known, nulls=nulls, decimal=_decimal(frame, columns))
     if columns is not None:
         _check_dtypes(rows, frame, columns, name)
     return rows
@@ -259,7 +262,18 @@ def _as_rows_of_array(X: object, name: str, columns: Columns | None) -> Rows:
         )
     _check_table(values, name, columns, str)
     dtype = getattr(X, "dtype", None)
-    return Rows(values, None, columns.categories, dtype=dtype if getattr(dtype, "kind", "f") in "iub" else None)
+    whole = getattr(dtype, "kind", "f") in "iub" and not any(_has_decimals(column) for column in columns)
+    return Rows(values, None, columns.categories, dtype=dtype if whole else None)
+
+
+def _has_decimals(column: Column) -> bool:
+    return column.kind == "number" and not column.step
+
+
+def _decimal(frame: Any, columns: Columns | None) -> frozenset[int]:
+    """Return columns of integers in a table that have decimals in the neighborhood's data."""
+    pairs = zip(frame.schema.values(), columns or (), strict=False)
+    return frozenset(j for j, (dtype, column) in enumerate(pairs) if dtype.is_integer() and _has_decimals(column))
 
 
 def _check_numeric(column: Any, kind: str, name: str) -> None:
@@ -289,7 +303,15 @@ def _check_table(values: Array, name: str, columns: Columns | None, label: Calla
 
 
 def _check_dtypes(rows: Rows, frame: Any, columns: Columns, name: str) -> None:
-    """Refuse a column whose dtype cannot hold all categories of the data."""
+    """Refuse a column whose dtype cannot hold all categories or integers of the data."""
+    for j, column in enumerate(columns):
+        is_whole = rows._series[j].dtype.is_integer() and j not in rows.decimal and np.isfinite(column.low)
+        if is_whole and not frames.can_hold(rows._series[j], [int(column.low), int(column.high)]):
+            got, label = short_repr(frames.native_dtype(frame[:, j]), str), short_repr(frame.columns[j])
+            raise ValueError(
+                f"{name} must have a dtype for {column.text(column.low)} to {column.text(column.high)} in column {label},"
+                f" got {got}; give it the dtype of the neighborhood's data"
+            )
     for k, j in enumerate(columns.categories.columns):
         if not columns.categories.is_coded(k) and frames.holds(rows._series[j]) in ("numbers", "bools"):
             continue

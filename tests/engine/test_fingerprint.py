@@ -16,7 +16,7 @@ from scipy import sparse
 
 import normlime_fast as nlf
 from normlime_fast._engine.fingerprint import fingerprint
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import as_rows, as_texts
 
 
@@ -125,12 +125,12 @@ FIELDS = {
     "partial": (lambda: functools.partial(settings_of, 3), [functools.partial(settings_of, 4)]),
     "pattern": (lambda: re.compile("a+"), [re.compile("a*")]),
     "categories": (
-        lambda: Categories.from_data(FRAME, ["b"]),
-        [Categories.from_data(FRAME.replace("x", "z"), ["b"]), Categories.from_data(FRAME[:1], ["b"])],
+        lambda: Columns.from_data(FRAME, ["b"]),
+        [Columns.from_data(FRAME.replace("x", "z"), ["b"]), Columns.from_data(FRAME[:1], ["b"])],
     ),
     "rows": (
-        lambda: as_rows(FRAME, categories=Categories.from_data(FRAME, ["b"])),
-        [as_rows(FRAME[::-1], categories=Categories.from_data(FRAME, ["b"])), as_rows(FRAME[["a"]]), as_texts(["a"])],
+        lambda: as_rows(FRAME, columns=Columns.from_data(FRAME, ["b"])),
+        [as_rows(FRAME[::-1], columns=Columns.from_data(FRAME, ["b"])), as_rows(FRAME[["a"]]), as_texts(["a"])],
     ),
     "frame": (
         lambda: FRAME[:0],

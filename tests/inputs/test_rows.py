@@ -1,7 +1,6 @@
 """The user's rows as samplers see them, and back: what the model gets is what the user has."""
 
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import Rows, as_arrays, as_rows, as_sparse_rows, as_texts, joined
 
 WORDS = ["zebra", "ant", "cow", "bee"]
@@ -41,20 +40,22 @@ KINDS = {
     "days somewhere": lambda codes: pd.Series(np.datetime64("2020-01-01") + codes).dt.tz_localize("UTC"),
     "pyarrow": lambda codes: pd.Series(np.array(WORDS)[codes], dtype="string[pyarrow]"),
 }
-PLAIN = ["float32", "float64", "Float64"]  # kinds that can stand in a column without categories and come back
 
 
 @st.composite
 def frames(draw):
-    """A frame of columns of any kind, and which of them have categories."""
+    """A frame of columns of any kind, some with missing values, and which of them are named as categories."""
     n = draw(st.integers(1, 9))
     columns, categorical = [], []
     names = draw(st.permutations(["a", "b", 3, ("c", "d"), 0]))[: draw(st.integers(1, 5))]
     for position, name in enumerate(names):
         has_categories = draw(st.booleans())
-        kind = draw(st.sampled_from([*KINDS] if has_categories else PLAIN))
+        kind = draw(st.sampled_from([*KINDS]))
         codes = np.array(draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)))
-        columns.append(KINDS[kind](codes).reset_index(drop=True))
+        column = KINDS[kind](codes).reset_index(drop=True)
+        if draw(st.booleans()) and column.dtype != bool and "int" not in str(column.dtype):
+            column = column.mask(np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n))))
+        columns.append(column)
         by_name = draw(st.booleans()) or position in (0, 3)  # where a position is another column's name
         categorical += [name if by_name else position] * has_categories
     frame = pd.DataFrame(dict(enumerate(columns)))
@@ -67,8 +68,7 @@ def frames(draw):
 def test_a_frame_comes_back_as_it_was(drawn, again):
     frame, categorical = drawn
     before = frame.copy(deep=True)
-    categories = Categories.from_data(frame, categorical)
-    rows = as_rows(frame, categories=categories)
+    rows = as_rows(frame, columns=Columns.from_data(frame, categorical))
     assert rows.values.shape == frame.shape
     assert rows.values.flags.c_contiguous
     assert rows.values.dtype == (np.float32 if (frame.dtypes == np.float32).all() else np.float64)
@@ -85,8 +85,9 @@ def test_other_categories_than_the_rows_have(kind):
     codes = np.random.default_rng(0).integers(4, size=40)
     data = pd.DataFrame({"x": np.zeros(40), "c": KINDS[kind](codes).to_numpy()})
     data["c"] = KINDS[kind](codes).reset_index(drop=True)
-    categories = Categories.from_data(data, ["c"])
-    rows = as_rows(data[:1], categories=categories)
+    columns = Columns.from_data(data, ["c"])
+    categories = columns.categories
+    rows = as_rows(data[:1], columns=columns)
     order = np.random.default_rng(1).integers(len(categories.values[0]), size=100)
     values = np.zeros((100, 2))
     values[:, 1] = categories.numbers(0)[order]
@@ -105,7 +106,8 @@ def test_what_categories_are():
             "code": pd.Categorical([30, -1, 30, 7], categories=[30, 9, 7, -1]),
         }
     )
-    categories = Categories.from_data(frame, ["code", 0, "flag"])
+    columns = Columns.from_data(frame, ["code", 0, "flag"])
+    categories = columns.categories
     assert categories.columns == (0, 2, 3)
     assert categories.values == (("a", "b"), (False, True), (-1, 7, 30))
     assert [share.tolist() for share in categories.frequencies] == [[0.25, 0.75], [0.75, 0.25], [0.25, 0.25, 0.5]]
@@ -114,7 +116,7 @@ def test_what_categories_are():
     assert {categories.numbers(k).dtype for k in range(3)} == {np.dtype(np.float64)}
     assert [categories.names(k) for k in range(3)] == [("a", "b"), ("False", "True"), ("-1", "7", "30")]
     assert categories.mask(5).tolist() == [True, False, True, True, False]
-    rows = as_rows(frame, categories=categories)
+    rows = as_rows(frame, columns=columns)
     assert_array_equal(rows.values, [[1, 0.5, 1, 30], [0, 0, 0, -1], [1, 1, 0, 30], [1, 2, 0, 7]])
     assert rows.categories is categories
     assert rows.feature_names == ("word", "x", "flag", "code")
@@ -122,31 +124,30 @@ def test_what_categories_are():
 
 def test_categories_of_an_array():
     X = np.array([[3, 0.5], [1, 0.25], [3, 0.5], [2, 0.5]])
-    categories = Categories.from_data(X, np.array([1, 0]))
+    columns = Columns.from_data(X, np.array([1, 0]))
+    categories = columns.categories
     assert categories.values == ((1.0, 2.0, 3.0), (0.25, 0.5))
     assert [share.tolist() for share in categories.frequencies] == [[0.25, 0.25, 0.5], [0.25, 0.75]]
     assert [categories.names(k) for k in range(2)] == [("1", "2", "3"), ("0.25", "0.5")]
-    rows = as_rows(X.astype(np.float32), categories=categories)
+    rows = as_rows(X.astype(np.float32), columns=columns)
     assert rows.values.dtype == np.float32
     assert rows.like(rows.values) is rows.values
     frame = pd.DataFrame(X).astype({0: np.int16})
-    assert_array_equal(as_rows(frame, categories=categories).values, X)  # frames have numbers as arrays do
-    pd.testing.assert_frame_equal(as_rows(frame, categories=categories).like(X), frame)
+    assert_array_equal(as_rows(frame, columns=columns).values, X)  # frames have numbers as arrays do
+    pd.testing.assert_frame_equal(as_rows(frame, columns=columns).like(X), frame)
 
 
-@pytest.mark.parametrize("categories", [None, Categories(), Categories.from_data(np.eye(2), [])])
-def test_no_categories(categories):
+def test_columns_that_nothing_is_known_of():
     frame = pd.DataFrame({"a": [1, 2], "b": [0.5, 0.25]})
-    rows = as_rows(frame, categories=categories)
+    rows = as_rows(frame)
     assert_array_equal(rows.values, [[1, 0.5], [2, 0.25]])
     given = rows.like(rows.values)
     assert given.dtypes.tolist() == [np.float64, np.float64]  # an int that may be perturbed
     assert np.shares_memory(given.to_numpy(), rows.values)
-    assert Categories().mask(2).tolist() == [False, False]
 
 
 FRAME = pd.DataFrame({"x": [0.0, 1.0, 2.0], "c": ["a", "b", "a"], "i": [300, 2, 300]})
-KNOWN = Categories.from_data(FRAME, ["c", "i"])
+KNOWN = Columns.from_data(FRAME, ["c", "i"])
 EMPTY = FRAME[:0]
 
 FROM_DATA_REFUSED = {
@@ -159,15 +160,14 @@ FROM_DATA_REFUSED = {
     "too large": (FRAME, [3], ValueError, "categorical must hold positions from 0 to 2, got 3"),
     "negative": (FRAME, [-1], ValueError, "categorical must hold positions from 0 to 2, got -1"),
     "twice": (FRAME, ["c", 1], ValueError, "categorical must not contain duplicates, got 1 twice"),
-    "missing": (FRAME.replace("b", None), ["c"], ValueError, "X must not have missing categories, .* 'c', row 1"),
     "infinite": (FRAME.replace(1.0, np.inf), ["x"], ValueError, "X must be finite, got infinite .* column 'x'"),
-    "no order": (
-        FRAME.replace("b", 1),
-        ["c"],
-        TypeError,
-        r"X must have categories .* sorted in column 'c', got \['a',",
+    "infinite number": (
+        FRAME.replace(1.0, np.inf),
+        [],
+        ValueError,
+        "X must be finite, got 1 .* 'x', the first in row 1",
     ),
-    "lists": (FRAME.assign(c=[[1], [2], [1]]), ["c"], TypeError, "X must have categories .* sorted in column 'c'"),
+    "lists": (FRAME.assign(c=[[1], [2], [1]]), ["c"], TypeError, r"X must have values .* column 'c', got \[1\]"),
     "no rows": (EMPTY, ["c"], ValueError, r"X must not be empty, got shape \(0, 3\)"),
     "strings in an array": (np.array([["a", 1]], object), [0], TypeError, "X must hold real numbers"),
 }
@@ -182,20 +182,20 @@ def refuse(error, message, call):
 @pytest.mark.parametrize("name", FROM_DATA_REFUSED)
 def test_data_without_categories(name):
     X, categorical, error, message = FROM_DATA_REFUSED[name]
-    refuse(error, message, lambda: Categories.from_data(X, categorical))
+    refuse(error, message, lambda: Columns.from_data(X, categorical))
 
 
 ARRAY = np.array([[0.0, 1.0], [0.5, 3.0]])
-OF_ARRAY = Categories.from_data(ARRAY, [1], "raise")
-STRICT = replace(KNOWN, unseen="raise")
+OF_ARRAY = Columns.from_data(ARRAY, [1], unseen="raise")
+STRICT = Columns.from_data(FRAME, ["c", "i"], unseen="raise")
 
 ROWS_REFUSED = {
     "unseen": (FRAME.replace("b", "z"), STRICT, ValueError, "X must have known .* column 'c', got 'z' in row 1"),
     "missing": (
         FRAME.replace("b", None),
-        KNOWN,
+        STRICT,
         ValueError,
-        "X must have known .* column 'c', got (nan|None) in row 1",
+        "X must have known .* column 'c', got a missing value in row 1",
     ),
     "text for a number": (
         FRAME.assign(i=[300, "3", 300]),
@@ -206,7 +206,12 @@ ROWS_REFUSED = {
     "unseen number": (FRAME.replace(2, 3), STRICT, ValueError, "X must have known .* column 'i', got 3 in row 1"),
     "of an array": (ARRAY + 1, OF_ARRAY, ValueError, r"X must have known .* column 1, got 2\.0 in row 0"),
     "between": (ARRAY - [0, 0.5], OF_ARRAY, ValueError, r"X must have known .* column 1, got 0\.5 in row 0"),
-    "missing in an array": (ARRAY * np.nan, OF_ARRAY, ValueError, "X must be finite, got 4 NaN"),
+    "missing in an array": (
+        ARRAY * np.nan,
+        OF_ARRAY,
+        ValueError,
+        "X must have known .* 1, got a missing value in row 0",
+    ),
     "too few columns": (ARRAY[:, :1], OF_ARRAY, ValueError, "X must have more than 1 columns, .*, got 1"),
     "too few in a frame": (FRAME[["x"]], KNOWN, ValueError, "X must have the columns .*, got none of "),
     "an array": (ARRAY, KNOWN, ValueError, "X must have more than 2 columns, as column 2 has categories, got 2"),
@@ -215,7 +220,7 @@ ROWS_REFUSED = {
         FRAME[1:2].astype({"i": np.int8}),
         KNOWN,
         ValueError,
-        "X must have a dtype for all known categories in column 'i', got int8",
+        "X must have a dtype for 2 to 300 in column 'i', got int8; give it the dtype of",
     ),
     "fewer categories": (
         FRAME[:1].astype({"c": "category"}),
@@ -223,15 +228,20 @@ ROWS_REFUSED = {
         ValueError,
         "X must have a dtype for all known categories in column 'c', got category",
     ),
-    "other columns": (FRAME.assign(x=["a", "b", "c"]), KNOWN, TypeError, "X must hold real numbers, got column 'x'"),
-    "lists": (FRAME.assign(c=[[1], [2], [1]]), KNOWN, TypeError, "X must have categories .* sorted in column 'c'"),
+    "other columns": (
+        FRAME.assign(x=["a", "b", "c"]),
+        KNOWN,
+        TypeError,
+        "X must hold numbers in column 'x', like .* got",
+    ),
+    "lists": (FRAME.assign(c=[[1], [2], [1]]), KNOWN, TypeError, "X must have values .* compared in column 'c'"),
 }
 
 
 @pytest.mark.parametrize("name", ROWS_REFUSED)
 def test_rows_with_other_categories(name):
-    X, categories, error, message = ROWS_REFUSED[name]
-    refuse(error, message, lambda: as_rows(X, categories=categories))
+    X, columns, error, message = ROWS_REFUSED[name]
+    refuse(error, message, lambda: as_rows(X, columns=columns))
 
 
 # ---- Arrays, sparse rows, texts
@@ -354,7 +364,7 @@ def test_messages_have_the_name():
 
 ROWS = {
     "table": as_rows(np.arange(12.0).reshape(4, 3)),
-    "frame": as_rows(FRAME, categories=KNOWN),
+    "frame": as_rows(FRAME, columns=KNOWN),
     "images": as_arrays(np.arange(48, dtype=np.uint8).reshape(4, 3, 4)),
     "csr_array": as_sparse_rows(sparse.csr_array(np.eye(4, 3))),
     "csr_matrix": as_sparse_rows(sparse.csr_matrix(np.eye(4, 3))),
@@ -371,7 +381,7 @@ def test_parts_are_joined(kind):
     rows = ROWS[kind]
     cut = [rows.take(slice(0, 1)), rows.take(slice(1, 9))]
     assert [part.count for part in cut] == [1, rows.count - 1]
-    assert all(part.frame is rows.frame and part.categories is rows.categories for part in cut)
+    assert all(part.header is rows.header and part.categories is rows.categories for part in cut)
     whole = joined([part.values for part in cut])
     assert type(whole) is type(rows.values)
     assert whole.dtype == rows.values.dtype
