@@ -33,7 +33,7 @@ def warm_up() -> None:
             Gaussian(0.5, sampling="sobol"),
             Gaussian.from_data(X, categorical=[1]),
             Pool.from_data(X, categorical=[1]),
-            Binned.from_data(X, categorical=[1]),
+            Binned.from_data(X, categorical=[1], quantiles=2),
             Mask(),
         ):
             _explain(neighborhood, X[:2])

@@ -37,6 +37,7 @@ TABLE[:, 5] = rng.integers(3, size=60)
 IMAGES = rng.integers(256, size=(12, 6, 8), dtype=np.uint8)
 WORDS = ["good", "bad", "fit", "colour", "fine", "dress", "so", "very", "it", "is", "gründlich", "日"]
 TEXTS = [" ".join(rng.choice(WORDS, 7)) for _ in range(12)]
+GAPS = np.where(np.random.default_rng(1).random((60, 6)) < 0.2, np.nan, TABLE)
 COUNTS = sparse.csr_array(np.maximum(rng.integers(-3, 4, size=(12, 10)), 0).astype(float))
 
 
@@ -57,6 +58,12 @@ def numbers(X):
     return np.stack([first, X[:, 4] / (1 + X[:, 5] * X[:, 5]) + np.abs(X[:, 1])], axis=1)
 
 
+def of_gaps(X):
+    """The same of rows with missing values, for each of which an output moves by 2."""
+    missing = np.isnan(X)
+    return numbers(np.where(missing, 0.0, X)) + 2.0 * missing.sum(axis=1, keepdims=True)
+
+
 def words(texts):
     return np.array([[text.count("o"), len(text) % 7 + text.count("日")] for text in texts], float)
 
@@ -69,6 +76,7 @@ def render(image, masks):
     return np.where(np.repeat(masks[:, :, None], 12, axis=2).reshape(-1, 6, 8), image, 100)
 
 
+LIMES = {"numeric": range(5), "quantiles": 4, "draw": "normal"}
 HALVES = np.repeat(np.arange(4), 12).reshape(6, 8)
 CASES = {  # neighborhood, model, rows
     "gaussian": (nlf.Gaussian(0.7), numbers, TABLE[:12]),
@@ -77,8 +85,12 @@ CASES = {  # neighborhood, model, rows
     "gaussian, categories": (nlf.Gaussian.from_data(TABLE, categorical=[5]), numbers, TABLE[:12]),
     "pool": (nlf.Pool.from_data(TABLE, categorical=[5]), numbers, TABLE[:12]),
     "pool, drawn": (nlf.Pool.gaussian(TABLE.mean(axis=0), TABLE.std(axis=0)), numbers, TABLE[:12]),
-    "binned": (nlf.Binned.from_data(TABLE, categorical=[5]), numbers, TABLE[:12]),
-    "binned, bins": (nlf.Binned.from_data(TABLE, categorical=[5], features="bin"), numbers, TABLE[:12]),
+    "binned": (nlf.Binned.from_data(TABLE, categorical=[5], **LIMES), numbers, TABLE[:12]),
+    "binned, bins": (nlf.Binned.from_data(TABLE, categorical=[5], **LIMES, features="bin"), numbers, TABLE[:12]),
+    "binned, observed": (nlf.Binned.from_data(TABLE, categorical=[5]), numbers, TABLE[:12]),
+    "missing": (nlf.Gaussian.from_data(GAPS), of_gaps, GAPS[:12]),
+    "pool, missing": (nlf.Pool.from_data(GAPS), of_gaps, GAPS[:12]),
+    "binned, missing": (nlf.Binned.from_data(GAPS), of_gaps, GAPS[:12]),
     "mask of a table": (nlf.Mask.from_data(TABLE), numbers, TABLE[:12]),
     "mask of images": (nlf.Mask("blur"), numbers, IMAGES),
     "mask of segments": (nlf.Mask("segment_mean", segments=(2, 3)), numbers, IMAGES),

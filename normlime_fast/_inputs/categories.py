@@ -93,7 +93,7 @@ class Categories:
         if refused:
             bad = np.array([*(value in refused for value in uniques), None in refused])[codes]  # -1: missing
             row = int(bad.argmax())
-            self._refuse(uniques[codes[row]] if codes[row] >= 0 else None, column.name, row, name)
+            self.refuse(uniques[codes[row]] if codes[row] >= 0 else None, short_repr(column.name), row, name)
         every = self.extended({k: allowed})
         number_of = dict(zip(every.values[k], every.numbers(k).tolist(), strict=True))
         return np.array([*(number_of[value] for value in uniques), math.nan])[codes], allowed
@@ -156,13 +156,14 @@ class Categories:
             unknown = ~_is_among(values[:, column], self.numbers(k))
             if unknown.any() and self.unseen == "raise":
                 row = int(unknown.argmax())
-                self._refuse(values[row, column].item(), column, row, name)
+                self.refuse(values[row, column].item(), str(column), row, name)
 
-    def _refuse(self, value: object, column: object, row: int, name: str) -> None:
+    def refuse(self, value: object, column: str, row: int, name: str) -> None:
+        """Raise the error about a row with an unseen value."""
         advice = "; leave such rows out, or make the neighborhood from data that has them"
         raise ValueError(
             Message(
-                f"{name} must have known categories in column {short_repr(column)}, got {_quoted(value)} in ",
+                f"{name} must have known categories in column {column}, got {_quoted(value)} in ",
                 Numbers("row", np.array([row])),
                 advice + ", or with unseen='explain'" * (self.unseen == "raise"),
             )

@@ -24,6 +24,10 @@ EXACT = 2.0**53  # larger whole numbers are not all floats: they are names
 UNITS = 86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1  # days to microseconds
 
 
+LEVELS = 64
+NONE = np.empty(0)
+
+
 class Column(NamedTuple):
     """What a column is taken for.
 
@@ -45,6 +49,9 @@ class Column(NamedTuple):
         Distance of neighbouring integers, or of dates in microseconds; 0 for others.
     low, high : float
         The least and greatest value that is not special; NaN where there is none, and of names.
+    levels : ndarray
+        Some numbers that occur and are not special, from rows evenly spread over the data: for samples of an instance
+        that has none.
     """
 
     name: str
@@ -56,6 +63,7 @@ class Column(NamedTuple):
     step: float = 0.0
     low: float = math.nan
     high: float = math.nan
+    levels: Array = NONE
 
     def text(self, number: float) -> str:
         """Return a number or date of this column as people write it."""
@@ -204,7 +212,10 @@ class Columns(Sequence[Column]):
         categories = Categories.from_data(coded, None if names is None else as_names(names), unseen, name)
         for k, j in enumerate(categories.columns):
             found[j] = _of_category(labels[j], str(found[j]), categories, k)
-        return cls(tuple(column for column in found if isinstance(column, Column)), categories, names is not None)
+        columns = tuple(column for column in found if isinstance(column, Column))
+        if all(column.missing == 1.0 for column in columns):
+            raise ValueError(f"{name} must have values, got only missing ones")
+        return cls(columns, categories, names is not None)
 
 
 def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) -> Column | str:
@@ -258,7 +269,8 @@ def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Fo
     missing = float(absent.mean())
     if low == high and not special and not missing:
         kind = "constant"
-    column = Column(label, kind, "", missing, special, shares, step, low, high)
+    levels = regular[np.linspace(0, len(regular) - 1, LEVELS).astype(int)]
+    column = Column(label, kind, "", missing, special, shares, step, low, high, levels)
     return column._replace(reason=_reason(column, forced))
 
 

@@ -25,6 +25,14 @@ def holds(column: Any) -> Holds:
     return "nothing usable" if nested else "values"
 
 
+def float_bytes(column: Any) -> int:
+    """Return the size of the numbers of a column of floats; 0 for other columns."""
+    if column.dtype.is_float():
+        return 4 if str(column.dtype) == "Float32" else 8
+    dtype = native_dtype(column) if is_pandas(column) else None
+    return int(getattr(dtype, "subtype", dtype).itemsize) if getattr(dtype, "kind", "") == "f" else 0
+
+
 def is_whole_dtype(column: Any) -> bool:
     """Return whether the dtype of a column has only whole numbers."""
     return bool(column.dtype.is_integer())
@@ -67,9 +75,7 @@ def as_floats(column: Any) -> Array:
 
 
 def _float_dtype(column: Any) -> Any:
-    import narwhals
-
-    return np.float32 if column.dtype == narwhals.Float32 else np.float64
+    return np.float32 if float_bytes(column) == 4 else np.float64
 
 
 def _dense(column: Any) -> Any:

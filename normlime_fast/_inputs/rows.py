@@ -69,7 +69,7 @@ class Rows:
         """Which columns of a table the model gets as float32, (d,) bool, even if `values` are float64."""
         if self.header is None:
             return np.full(self.values.shape[1], self.values.dtype == np.float32)
-        return np.array([str(dtype) == "Float32" for dtype in self._header.schema.values()])
+        return np.array([frames.float_bytes(column) == 4 for column in self._series])
 
     def label(self, k: int) -> str:
         """Return the name of a column of a table, for messages."""
@@ -116,19 +116,8 @@ class Rows:
 
     def _becomes_float(self, k: int) -> bool:
         """Whether column k of numbers becomes float64, whatever its dtype is."""
-        dtype = self._dtypes[k]
-        if k in self.decimal:
-            return True
-        return (
-            getattr(dtype, "kind", "f") == "f" and getattr(dtype, "itemsize", 8) < 4
-            if self.is_known
-            else not (self._series[k].dtype.is_float())
-        )
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the kinds of the columns are known."""
-        return self.categories is not None
+        width = frames.float_bytes(self._series[k])
+        return k in self.decimal or 0 < width < 4 or (width == 0 and self.categories is None)
 
     @cached_property
     def _series(self) -> list[Any]:
@@ -232,8 +221,8 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     plain = [j for j in range(frame.shape[1]) if j not in set(categories.columns)]
     for j in plain:
         _check_numeric(frame[:, j], "number" if columns is None else columns[j].kind, name)
-    floats = [str(dtype) == "Float32" for dtype in frame.schema.values()]
-    values = np.empty(frame.shape, np.float32 if all(floats) else np.float64)
+    single = all(frames.float_bytes(frame[:, j]) == 4 for j in range(frame.shape[1]))
+    values = np.empty(frame.shape, np.float32 if single else np.float64)
     others = {}
     frames.fill(frame, plain, values)
     for k, j in enumerate(categories.columns):
@@ -300,6 +289,9 @@ def _check_table(values: Array, name: str, columns: Columns | None, label: Calla
     if infinite.any():
         j = int(infinite.argmax())
         raise infinite_values(values[:, j], label(j), name)
+    if columns.categories.unseen == "raise" and (unseen := columns.is_unseen(values)).any():
+        j = int(unseen.any(axis=0).argmax())
+        columns.categories.refuse(None, label(j), int(unseen[:, j].argmax()), name)
 
 
 def _check_dtypes(rows: Rows, frame: Any, columns: Columns, name: str) -> None:
@@ -309,8 +301,8 @@ def _check_dtypes(rows: Rows, frame: Any, columns: Columns, name: str) -> None:
         if is_whole and not frames.can_hold(rows._series[j], [int(column.low), int(column.high)]):
             got, label = short_repr(frames.native_dtype(frame[:, j]), str), short_repr(frame.columns[j])
             raise ValueError(
-                f"{name} must have a dtype for {column.text(column.low)} to {column.text(column.high)} in column {label},"
-                f" got {got}; give it the dtype of the neighborhood's data"
+                f"{name} must have a dtype for {column.text(column.low)} to {column.text(column.high)} in column"
+                f" {label}, got {got}; give it the dtype of the neighborhood's data"
             )
     for k, j in enumerate(columns.categories.columns):
         if not columns.categories.is_coded(k) and frames.holds(rows._series[j]) in ("numbers", "bools"):

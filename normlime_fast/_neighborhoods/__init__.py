@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from normlime_fast._checks import as_array, as_frame, is_sparse, short_repr
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.binned import Binned
@@ -54,7 +52,7 @@ def of_training_data(X: Any) -> Neighborhood:
         return Mask()
     if as_frame(X, "X") is not None:
         return Binned.from_data(X)
-    if not isinstance(X, list | tuple | np.ndarray) and not hasattr(X, "__array__"):
+    if not isinstance(X, list | tuple) and getattr(X, "ndim", 0) == 0:
         raise TypeError(f"{_EXPECTED}, got {type(X).__name__}")
     array = as_array(X, "neighborhood")
     if array.ndim == 1 and all(isinstance(text, str) for text in array.tolist()) and len(array):

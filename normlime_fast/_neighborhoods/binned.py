@@ -51,8 +51,8 @@ class Binned(SharedPoints):
     features: Literal["column", "bin"]
     proximity: Proximity
     _data: Rows = field(repr=False)  # the training rows, or one row if values are not drawn from these
+    columns: Columns
     n_sets: int = 8
-    columns: Columns = field(kw_only=True)
     draw: Literal["observed", "normal"] = "observed"
     groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
     _combinations: tuple[Array, ...] = ()  # of each group: the codes of its columns that occur, (k, columns)
@@ -145,17 +145,7 @@ class Binned(SharedPoints):
         combinations = tuple(np.unique(codes[:, list(members)], axis=0) for _, members in together)
         data = rows if draw == "observed" else rows.take(slice(1))
         sets = as_count(n_sets, "n_sets")
-        return cls(
-            bins,
-            features,
-            proximity,
-            data,
-            sets,
-            columns=columns,
-            draw=draw,
-            groups=together,
-            _combinations=combinations,
-        )
+        return cls(bins, features, proximity, data, columns, sets, draw, together, combinations)
 
     def __repr__(self) -> str:
         groups = f", groups={[name for name, _ in self.groups]}" if self.groups else ""

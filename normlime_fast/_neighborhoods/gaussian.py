@@ -28,7 +28,6 @@ from normlime_fast._messages import Message, Numbers
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.samplers import ArraySampler
 
-LEVELS = 128  # numbers of a column that an instance without one gets
 LARGEST_NORMAL = 6.7  # above every float32 variate: sqrt(-2 log 2^-32) = 6.66
 
 
@@ -84,7 +83,6 @@ class Gaussian(Neighborhood):
     sampling: Literal["iid", "sobol"] = "iid"
     columns: Columns | None = None
     keep: float = 0.5
-    _levels: Array | None = None  # (d, k) numbers that occur, for instances without one
     _names: tuple[str, ...] | None = None  # of a scale with names
     _centred: ClassVar[bool] = True
 
@@ -164,7 +162,7 @@ class Gaussian(Neighborhood):
         scale = deviations(values, width, columns.categories.columns)
         sizes = np.nanmax(np.abs(values), axis=0, initial=0.0)
         scale[scale < width * _least(rows.float32, sizes)] = 0.0  # constant except for rounding
-        return cls(scale, sampling, columns, keep, _levels_of(values, columns))
+        return cls(scale, sampling, columns, keep)
 
     def __repr__(self) -> str:
         columns = "" if self.columns is None else f"{self.columns.summary()}; "
@@ -190,7 +188,7 @@ class Gaussian(Neighborhood):
         d = rows.values.shape[1]
         scale = self._scale_for(rows)
         points = _sobol_points(seed, n_samples, d) if self.sampling == "sobol" else None
-        tables = None if self.columns is None else _tables(self.columns, self._levels, scale, rows.values, n_samples)
+        tables = None if self.columns is None else _tables(self.columns, scale, rows.values, n_samples)
 
         def perturb(sets: Array, starts: Array, block: slice, Z: Array, weights: Array, inputs: Array) -> None:
             X = np.array(rows.values[block])  # always writable, so that only one kernel is compiled
@@ -287,16 +285,6 @@ def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> 
     return scale
 
 
-def _levels_of(values: Array, columns: Columns) -> Array:
-    """Return numbers of each column that occur, (d, LEVELS) in rows evenly spread; NaN is not among them."""
-    levels: Array = values[np.linspace(0, len(values) - 1, LEVELS).astype(int)].T.astype(np.float64)
-    for j in np.flatnonzero(np.isnan(levels).any(axis=1)):
-        present = values[~np.isnan(values[:, j]), j]
-        if len(present):  # otherwise nothing is known but that it is missing
-            levels[j] = present[np.linspace(0, len(present) - 1, LEVELS).astype(int)]
-    return levels
-
-
 class _Draws(NamedTuple):
     """Values of columns for the kernel `redraw`: of column c, those from firsts[c] on."""
 
@@ -315,8 +303,7 @@ class _Tables(NamedTuple):
     draws: list[tuple[np.uint64, int, _Draws]]  # purpose and first counter of the random numbers
 
 
-def _tables(columns: Columns, levels: Array | None, scale: Array, values: Array, n_samples: int) -> _Tables:
-    assert levels is not None  # since from_data
+def _tables(columns: Columns, scale: Array, values: Array, n_samples: int) -> _Tables:
     stepped = np.flatnonzero((columns.steps > 0.0) & (scale > 0.0)).tolist()
     low, high = (np.array([getattr(columns[j], end) for j in stepped]) for end in ("low", "high"))
     found: list[tuple[int, int, Array, Array]] = []  # column, number of its states, numbers and their shares
@@ -324,7 +311,7 @@ def _tables(columns: Columns, levels: Array | None, scale: Array, values: Array,
     for k, j in enumerate(categories.columns):
         found.append((j, len(categories.values[k]), categories.numbers(k), categories.frequencies[k]))
     for j, (numbers, shares) in columns.special.items():
-        others = levels[j][~np.isnan(levels[j])]
+        others = columns[j].levels
         each = np.full(len(others), (1.0 - shares.sum()) / max(len(others), 1))
         found.append((j, len(numbers), np.concatenate([numbers, others]), np.concatenate([shares, each])))
     draws = [(np.uint64(gaussian.CATEGORY), 0, _draws(sorted(found, key=itemgetter(0))))] if found else []
@@ -332,8 +319,9 @@ def _tables(columns: Columns, levels: Array | None, scale: Array, values: Array,
         if not columns.is_category[j]:  # values that are missing here, but not in the data
             blocks = -(-n_samples // (4 * gaussian.COUNTERS))  # a counter gives four words
             first = j * blocks * gaussian.COUNTERS
-            each = np.full(LEVELS, 1.0 / LEVELS)
-            draws.append((np.uint64(gaussian.UNSEEN), first, _draws([(j, 0, levels[j], each)])))
+            levels = columns[j].levels
+            each = np.full(len(levels), 1.0 / len(levels))
+            draws.append((np.uint64(gaussian.UNSEEN), first, _draws([(j, 0, levels, each)])))
     return _Tables(np.array(stepped, np.int64), (columns.steps[stepped], low, high), draws)
 
 

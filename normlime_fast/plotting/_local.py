@@ -353,7 +353,8 @@ class _Values:
             column = self.table[:, j]
             if holds(column) in ("numbers", "bools"):
                 return as_floats(column).astype(np.float64)
-            values: Array = np.array(column.to_list(), object)
+            objects = column.to_list() if str(column.dtype) == "Object" else [None] * len(column)
+            values: Array = np.array(objects, object)
         else:
             values = self.table[:, [j]].toarray()[:, 0] if is_sparse(self.table) else self.table[:, j]
         if values.dtype.kind in "fiub":

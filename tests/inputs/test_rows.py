@@ -232,7 +232,7 @@ ROWS_REFUSED = {
         FRAME.assign(x=["a", "b", "c"]),
         KNOWN,
         TypeError,
-        "X must hold numbers in column 'x', like .* got",
+        "X must hold numbers in column 'x', as .* got",
     ),
     "lists": (FRAME.assign(c=[[1], [2], [1]]), KNOWN, TypeError, "X must have values .* compared in column 'c'"),
 }

@@ -3,7 +3,7 @@ import pytest
 from helpers import reference
 from scipy.stats import binom
 
-from normlime_fast._kernels import categories
+from normlime_fast._kernels import categories, gaussian
 
 SHARES = ([0.5, 0.5], [1.0], [0.05, 0.15, 0.8], np.diff(np.linspace(0, 1, 601) ** 3))  # 600: the rarest has 5e-9
 COLUMNS = (1, 3, 4, 6)
@@ -19,7 +19,10 @@ def redraw(sets, n=300, *, seed=1, dtype=np.float64, own=0, keep=0.0, shares=SHA
     numbers = np.concatenate([10.0 * np.arange(len(share)) - 7 for share in shares])
     X = np.full((len(sets), d), 10 * own - 7, dtype)
     columns = np.array(columns)
-    categories.redraw(np.uint64(seed), sets, X, keep, columns, firsts, cumulative, numbers, Z, inputs)
+    states, category = np.diff(firsts), np.uint64(gaussian.CATEGORY)
+    categories.redraw(
+        np.uint64(seed), sets, X, category, 0, keep, columns, firsts, states, cumulative, numbers, Z, inputs
+    )
     rest = np.setdiff1d(np.arange(d), columns)
     assert np.isnan(Z[:, :, rest]).all()
     assert np.isnan(inputs[:, :, rest]).all()
@@ -86,8 +89,9 @@ def test_samples_do_not_depend_on_how_sets_are_cut():
 def test_every_set_is_compared_with_its_own_instance():
     X = np.array([[0.0], [1.0]])
     Z, inputs = np.empty((2, 50, 1), np.float32), np.empty((2, 50, 1))
-    arguments = np.array([0]), np.array([0, 2]), np.array([0.5, 1.0]), np.array([0.0, 1.0])
-    categories.redraw(np.uint64(1), np.array([8, 9], np.uint64), X, 0.0, *arguments, Z, inputs)
+    arguments = np.array([0]), np.array([0, 2]), np.array([2]), np.array([0.5, 1.0]), np.array([0.0, 1.0])
+    category = np.uint64(gaussian.CATEGORY)
+    categories.redraw(np.uint64(1), np.array([8, 9], np.uint64), X, category, 0, 0.0, *arguments, Z, inputs)
     np.testing.assert_array_equal(Z + 1, inputs == X[:, None])
     assert set(np.unique(Z)) == {-1.0, 0.0}
 

@@ -56,7 +56,7 @@ def test_weights_are_limes_on_the_points_that_lime_draws(selection, K, quantiles
     lime = LimeTabularExplainer(
         DATA, discretizer=discretizer, categorical_features=[2], feature_selection=selection, random_state=1
     )
-    binned = nlf.Binned.from_data(DATA, categorical=[2], quantiles=quantiles)
+    binned = nlf.Binned.from_data(DATA, categorical=[2], quantiles=quantiles, draw="normal")
     binned = Given(*[getattr(binned, field.name) for field in fields(binned)])
     for x in DATA[:8]:
 
@@ -124,13 +124,13 @@ def test_describe():
     X = pd.DataFrame({"age": [20, 30, 40, 50], "work": ["private", "private", "state", "self"], "code": [1, 1, 2, 7]})
     binned = nlf.Binned.from_data(X, categorical=["work", 2], edges={"age": [25.5, 37]})
     assert binned.describe(X.iloc[[0, 2, 3]]) == [
-        ["age <= 25.5", "work = private", "code = 1"],
-        ["age > 37", "work = state", "code = 2"],
-        ["age > 37", "work = self", "code = 7"],
+        ["age <= 25", "work = private", "code = 1"],
+        ["age >= 38", "work = state", "code = 2"],
+        ["age >= 38", "work = self", "code = 7"],
     ]
     more = X.iloc[:1].assign(age=37)
-    assert binned.describe(more) == [["25.5 < age <= 37", "work = private", "code = 1"]]
-    assert nlf.Binned.from_data(X[["age"]], quantiles=2).describe(more[["age"]]) == [["age > 35"]]
+    assert binned.describe(more) == [["26 <= age <= 37", "work = private", "code = 1"]]
+    assert nlf.Binned.from_data(X[["age"]], quantiles=2).describe(more[["age"]]) == [["age >= 36"]]
 
 
 @pytest.mark.parametrize("K", [None, 2])
@@ -138,8 +138,8 @@ def test_describe():
 def test_weights_by_bin_are_those_by_column_in_another_place(K, n_jobs):
     X = FRAME[:40]
     options = {"n_features": K, "n_jobs": n_jobs}
-    by_column = explain(nlf.Binned.from_data(FRAME, **CATEGORICAL), X, **options)
-    binned = nlf.Binned.from_data(FRAME, features="bin", **CATEGORICAL)
+    by_column = explain(nlf.Binned.from_data(FRAME, **CATEGORICAL, quantiles=4), X, **options)
+    binned = nlf.Binned.from_data(FRAME, features="bin", **CATEGORICAL, quantiles=4)
     by_bin = explain(binned, X, **options)
     names = np.array(by_bin.feature_names)
     assert len(set(names)) == len(names) == 4 + 4 + 3 + 3
@@ -156,10 +156,10 @@ def test_weights_by_bin_are_those_by_column_in_another_place(K, n_jobs):
 def test_importance_by_bin():
     """A bin's is the mean over the explanations of instances in it, and a column's the mean over its bins'."""
     X = FRAME[:40]
-    binned = nlf.Binned.from_data(FRAME, features="bin", **CATEGORICAL)
+    binned = nlf.Binned.from_data(FRAME, features="bin", **CATEGORICAL, quantiles=4)
     by_bin = explain(binned, X, n_features=2)
     importance = by_bin.importance()
-    by_column = explain(nlf.Binned.from_data(FRAME, **CATEGORICAL), X, n_features=2).importance()
+    by_column = explain(nlf.Binned.from_data(FRAME, **CATEGORICAL, quantiles=4), X, n_features=2).importance()
     described, W = np.array(binned.describe(X)), np.abs(by_bin.weights.toarray())
     contributions = W**2 / W.sum(axis=1, keepdims=True)  # |c| times its share
     for k, name in enumerate(importance.feature_names):
@@ -190,12 +190,21 @@ def test_importance_by_bin():
         ),
         ({"edges": {"age": [np.nan]}}, ValueError, r"^edges of column age must be finite"),
         ({"edges": {"age": []}}, ValueError, r"^edges of column age must not be empty"),
-        ({"edges": {"work": [1]}}, ValueError, r"^edges must be of continuous columns, got the categorical column"),
+        (
+            {"edges": {"work": [1]}},
+            ValueError,
+            r"^edges must be of columns of numbers, got the categorical column work",
+        ),
         ({"edges": [1, 2]}, TypeError, r"^edges must be a dict of columns and their edges, got \[1, 2\]$"),
         ({"features": "row"}, ValueError, r"^features must be \"column\" or \"bin\", got 'row'$"),
         ({"categorical": ["job"]}, ValueError, r"^categorical must hold names or positions of columns of X, got 'job'"),
         ({"categorical": ["work", 2]}, ValueError, r"^categorical must not contain duplicates"),
-        ({"categorical": ["rank"]}, TypeError, r"^X must hold real numbers, got column 'work'"),
+        ({"numeric": ["work"]}, ValueError, r"^numeric must not have columns that categorical has, got 'work'$"),
+        (
+            {"categorical": [], "numeric": ["work"]},
+            TypeError,
+            r"^numeric must name columns of numbers, got column 'work' of",
+        ),
         ({"width": 0}, ValueError, r"^width must be larger than 0, got 0.0$"),
         ({"kernel": "cosine"}, ValueError, r"^kernel must be \"gaussian\", .* got 'cosine'$"),
     ],
@@ -217,7 +226,8 @@ def test_bad_options(options, error, message):
         (FRAME.assign(rank=9), ValueError, r"^X must have known categories in column 'rank', got 9 in row 0;"),
         (FRAME[["pay", "age", "work", "rank"]], ValueError, r"^X must have the columns that the neighborhood was made"),
         (FRAME[["age", "pay", "work"]], ValueError, r"^X must have the columns .*, got none of "),
-        (FRAME.assign(age=np.nan), ValueError, r"^X must be finite"),
+        (FRAME.assign(age=np.inf), ValueError, r"^X must be finite, got 400 infinite values in column 'age'"),
+        (FRAME.assign(age=np.nan), ValueError, r"^X must have known .* column 'age', got a missing value in row 0"),
         (DATA[:, :4], TypeError, r"^X must be a DataFrame, as column 2 has the categories"),
     ],
 )

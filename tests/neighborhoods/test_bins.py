@@ -6,7 +6,7 @@ import pytest
 from lime.lime_tabular import LimeTabularExplainer
 from scipy.stats import binom, kstest, norm, truncnorm
 
-from normlime_fast._inputs.categories import Categories
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._inputs.rows import as_rows
 from normlime_fast._neighborhoods.bins import Bins
 
@@ -33,7 +33,9 @@ TABLES = {"adult": (adult(), [4]), "california": (california(), [])}
 
 
 def bins_of(X, categorical=(), **options):
-    return Bins.from_data(as_rows(X, "X", Categories.from_data(X, categorical)), **options)
+    numbers = [j for j in range(X.shape[1]) if j not in categorical]
+    columns = Columns.from_data(X, categorical, numbers)
+    return Bins.from_data(as_rows(X, columns=columns), columns, **{"quantiles": 4, "spikes": False} | options)
 
 
 def normal_column(n=4000, dtype=np.float64):
@@ -232,8 +234,9 @@ def test_different_edges_look_different():
 
 def test_names_of_an_instance_and_of_all_bins():
     frame = pd.DataFrame({"age": [20.0, 30, 40, 50], "workclass": ["State", "Private", "Private", "Private"]})
-    rows = as_rows(frame, "X", Categories.from_data(frame, ["workclass"]))
-    bins = Bins.from_data(rows, edges={"age": [25, 45]})
+    columns = Columns.from_data(frame, numeric=["age"])
+    rows = as_rows(frame, columns=columns)
+    bins = Bins.from_data(rows, columns, 4, edges={"age": [25, 45]})
     everything = ("age <= 25", "25 < age <= 45", "age > 45", "workclass = Private", "workclass = State")
     assert bins.feature_names_by_bin() == everything
     np.testing.assert_array_equal(bins.offsets, [0, 3])
@@ -248,8 +251,9 @@ def test_names_of_an_instance_and_of_all_bins():
 
 def test_edges_by_position_and_by_name():
     frame = pd.DataFrame(california(200)[:, :2], columns=["a", 0])
+    columns = Columns.from_data(frame)
     for edges, column in (({"a": [1.0]}, 0), ({0: [0.0]}, 1), ({1: [0.0]}, 1)):  # a name goes before a position
-        bins = Bins.from_data(as_rows(frame), edges=edges)
+        bins = Bins.from_data(as_rows(frame, columns=columns), columns, 4, edges=edges)
         np.testing.assert_array_equal(bins.columns[column].edges, next(iter(edges.values())))
         assert len(bins.columns[1 - column].edges) == 3
 
@@ -263,7 +267,11 @@ def test_edges_by_position_and_by_name():
         ({"edges": {"age": [1]}}, ValueError, "edges must be of columns of X, by name or position, got 'age'"),
         ({"edges": {5: [1]}}, ValueError, "edges must be of columns of X, by name or position, got 5"),
         ({"edges": {True: [1]}}, ValueError, "edges must be of columns of X, by name or position, got True"),
-        ({"edges": {4: [1]}}, ValueError, "edges must be of continuous columns, got the categorical column 4"),
+        (
+            {"edges": {4: [1]}},
+            ValueError,
+            "edges must be of columns of numbers, got the categorical column 4; name it in numeric",
+        ),
         ({"edges": {0: [40, 30]}}, ValueError, "edges of column 0 must ascend, got [40.0, 30.0]"),
         ({"edges": {0: [30, 30]}}, ValueError, "edges of column 0 must ascend, got [30.0, 30.0]"),
         ({"edges": {0: []}}, ValueError, "edges of column 0 must not be empty, got shape (0,)"),

@@ -332,7 +332,7 @@ class Nothing:
 @pytest.mark.parametrize("what", [Own, 3, "gaussian", None, Nothing(), lambda: shaken])
 def test_what_is_no_neighborhood(what):
     expected = (
-        r"^neighborhood must be a Gaussian, .* Neighborhood or SharedPoints, or an object with perturb and n_features"
+        r"^neighborhood must be training data, a Gaussian, .* or SharedPoints, or an object with perturb and n_features"
     )
     with pytest.raises(TypeError, match=expected):
         nlf.NormLIME(model, what)

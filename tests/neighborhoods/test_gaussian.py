@@ -247,7 +247,7 @@ def test_mean_and_scale_of_a_pool_must_have_one_order():
         nlf.Pool.gaussian(NUMBERS.mean(), SPREADS[::-1])
 
 
-@pytest.mark.parametrize("categories", [[1], (1,), "work", {1: ["a"]}], ids=str)
-def test_categories_are_those_of_from_data(categories):
-    with pytest.raises(TypeError, match=r"^categories must be those of from_data, got "):
-        nlf.Gaussian(1.0, categories=categories)
+@pytest.mark.parametrize("columns", [[1], (1,), "work", {1: ["a"]}], ids=str)
+def test_columns_are_those_of_from_data(columns):
+    with pytest.raises(TypeError, match=r"^columns must be those of from_data, got "):
+        nlf.Gaussian(1.0, columns=columns)

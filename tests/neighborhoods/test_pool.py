@@ -61,6 +61,7 @@ def points_of(pool, X=X, **options):
 @pytest.mark.parametrize("categorical", [[], [2]])
 @pytest.mark.parametrize(("selection", "K"), [("lasso_path", 1), ("lasso_path", 2), ("lasso_path", 4), ("none", None)])
 def test_weights_are_limes_on_the_points_that_lime_draws(categorical, selection, K):
+    numeric = [2] if not categorical else []
     """To 1e-6 of the largest weight: z is float32, with relative errors of 2^-24 that partly cancel in sums of 400."""
     lime = LimeTabularExplainer(
         DATA,
@@ -72,7 +73,7 @@ def test_weights_are_limes_on_the_points_that_lime_draws(categorical, selection,
     for x in X:
         recorded = Recorded(model)
         theirs = lime.explain_instance(x, recorded, labels=(0, 1, 2), num_features=K or 5, num_samples=400)
-        pool = nlf.Pool.from_data(recorded.asked[0][1:], kernel="exponential", categorical=categorical)
+        pool = nlf.Pool.from_data(recorded.asked[0][1:], kernel="exponential", categorical=categorical, numeric=numeric)
         pool = replace(pool, center=lime.scaler.mean_, scale=lime.scaler.scale_)
         local = explain(pool, x[None], n_features=K, n_samples=399, ridge=1.0, standardize=False)
         for target in range(3):
@@ -91,7 +92,7 @@ def test_weights_are_limes_on_the_points_that_lime_draws(categorical, selection,
 @pytest.mark.parametrize("options", [{}, {"n_jobs": 2}, {"batch_size": 7}, {"block_size": 2, "n_jobs": 2}], ids=str)
 def test_the_model_is_asked_about_the_points_once_and_about_every_instance(options):
     recorded = Recorded(model)
-    explain(nlf.Pool.from_data(DATA, n_sets=1), predict=recorded, **options)
+    explain(nlf.Pool.from_data(DATA, numeric=[2], n_sets=1), predict=recorded, **options)
     asked = np.concatenate(recorded.asked)
     assert max(map(len, recorded.asked)) <= options.get("batch_size", 300)
     assert_array_equal(asked[300:], X)
@@ -100,7 +101,7 @@ def test_the_model_is_asked_about_the_points_once_and_about_every_instance(optio
 
 
 def test_points_depend_on_rng_and_nothing_else():
-    pool = nlf.Pool.from_data(DATA)
+    pool = nlf.Pool.from_data(DATA, numeric=[2])
     points = points_of(pool)
     assert_array_equal(points_of(pool, X[3:] + 1, targets=1, n_features=2, n_jobs=2), points)
     assert (points_of(pool, rng=1) != points).any()
@@ -187,7 +188,7 @@ KERNELS = [
 @pytest.mark.parametrize(("options", "kernel"), KERNELS)
 @pytest.mark.parametrize("nearest", [None, 40, 400, 1000])
 def test_weights_of_points(options, kernel, nearest):
-    local = explain(nlf.Pool.from_data(DATA, nearest=nearest, **options), n_samples=400)
+    local = explain(nlf.Pool.from_data(DATA, numeric=[2], nearest=nearest, **options), n_samples=400)
     for k, x in enumerate(X):
         Z, squares = squares_of(x, DATA)
         counted = np.argsort(squares)[: 401 if nearest is None else nearest + 1]  # the instance itself has distance 0
@@ -198,8 +199,8 @@ def test_weights_of_points(options, kernel, nearest):
 
 @pytest.mark.parametrize("factor", [0.2, 7.0])
 def test_a_kernel_is_the_same_times_a_number(factor):
-    expected = explain(nlf.Pool.from_data(DATA, kernel=plateau))
-    local = explain(nlf.Pool.from_data(DATA, kernel=lambda distance: factor * plateau(distance)))
+    expected = explain(nlf.Pool.from_data(DATA, numeric=[2], kernel=plateau))
+    local = explain(nlf.Pool.from_data(DATA, numeric=[2], kernel=lambda distance: factor * plateau(distance)))
     assert_allclose(local.effective_samples, expected.effective_samples, rtol=1e-9)
     assert_allclose(local.weights.toarray(), expected.weights.toarray(), rtol=1e-9)
 
@@ -210,7 +211,8 @@ def test_a_kernel_is_the_same_times_a_number(factor):
 def test_an_automatic_width_reaches_the_share(share, categorical, kernel):
     """And is one width: from the effective sample size that came of it, all weights follow."""
     options = {} if share is None else {"share": share}
-    pool = nlf.Pool.from_data(DATA, width="auto", kernel=kernel, categorical=categorical, **options)
+    numeric = [2] if not categorical else []
+    pool = nlf.Pool.from_data(DATA, width="auto", kernel=kernel, categorical=categorical, numeric=numeric, **options)
     local = explain(pool, n_samples=400)
     assert_allclose(local.effective_samples, (share or 0.1) * 401, rtol=0.002)
     for k, x in enumerate(X):
@@ -229,10 +231,10 @@ def test_an_automatic_width_reaches_the_share(share, categorical, kernel):
 
 def test_automatic_is_the_default_of_the_gaussian_kernel_alone():
     for options in ({}, {"width": "auto"}):
-        local = explain(nlf.Pool.from_data(DATA, **options))
+        local = explain(nlf.Pool.from_data(DATA, numeric=[2], **options))
         assert_allclose(local.effective_samples, 30.1, rtol=0.002)
-    assert (explain(nlf.Pool.from_data(DATA, kernel="exponential")).effective_samples > 100).all()
-    assert_allclose(explain(nlf.Pool.from_data(DATA, nearest=100)).effective_samples, 50.5, rtol=0.002)
+    assert (explain(nlf.Pool.from_data(DATA, numeric=[2], kernel="exponential")).effective_samples > 100).all()
+    assert_allclose(explain(nlf.Pool.from_data(DATA, numeric=[2], nearest=100)).effective_samples, 50.5, rtol=0.002)
 
 
 def test_points_equal_to_the_instance_count_in_full():
@@ -251,7 +253,7 @@ def test_points_equal_to_the_instance_count_in_full():
 def test_a_linear_model_has_its_own_weights(options):
     """z is float32: relative errors of 2^-24, and the condition of what is left of 30 points is below 10."""
     expected = EFFECTS * DATA.std(axis=0)
-    local = explain(nlf.Pool.from_data(DATA, **options), predict=linear)
+    local = explain(nlf.Pool.from_data(DATA, numeric=[2], **options), predict=linear)
     assert_allclose(local.weights.toarray(), np.tile(expected, (6, 1)), rtol=0, atol=1e-6 * np.abs(expected).max())
     assert_allclose(local.intercept, linear(X), rtol=1e-6)
     assert_allclose(local.r2, 1, rtol=1e-6)
@@ -284,7 +286,7 @@ def test_a_constant_column_takes_no_part():
 def test_an_instance_far_from_all_points_has_no_explanation(far, n_jobs):
     instances = X.copy()
     instances[3] = far
-    pool = nlf.Pool.from_data(DATA, width=1.5)
+    pool = nlf.Pool.from_data(DATA, numeric=[2], width=1.5)
     with pytest.warns(UserWarning, match=r"of 6 explanations, 1 empty because the effective sample size is below"):
         local = explain(pool, instances, predict=lambda rows: rows[:, 0], n_jobs=n_jobs)
     expected = explain(pool, predict=lambda rows: rows[:, 0])
@@ -301,7 +303,7 @@ def test_an_instance_too_far_for_any_width_has_no_explanation(far, options):
     instances = X.copy()
     instances[3] = far
     with pytest.warns(UserWarning, match=r"of 6 explanations, 1 empty because the effective sample size is below"):
-        local = explain(nlf.Pool.from_data(DATA, **options), instances, predict=lambda rows: rows[:, 0])
+        local = explain(nlf.Pool.from_data(DATA, numeric=[2], **options), instances, predict=lambda rows: rows[:, 0])
     assert_array_equal(local.status, [0, 0, 0, 7, 0, 0])
     assert local.prediction[3] == far
 
@@ -309,9 +311,9 @@ def test_an_instance_too_far_for_any_width_has_no_explanation(far, options):
 def test_so_do_instances_with_too_few_points():
     """The share of 60 points is 6.1, less than 5 features and 2."""
     with pytest.warns(UserWarning, match=r"of 18 explanations, 18 empty because the effective sample size is below"):
-        local = explain(nlf.Pool.from_data(DATA, share=0.1), n_samples=60)
+        local = explain(nlf.Pool.from_data(DATA, numeric=[2], share=0.1), n_samples=60)
     assert_allclose(local.effective_samples, 6.1, rtol=0.002)
-    explain(nlf.Pool.from_data(DATA, share=0.12), n_samples=60)  # 7.3
+    explain(nlf.Pool.from_data(DATA, numeric=[2], share=0.12), n_samples=60)  # 7.3
 
 
 # --- bad input
@@ -347,7 +349,11 @@ def test_bad_proximity(options, error, message):
     [
         (lambda: nlf.Pool.from_data(DATA[:0]), ValueError, r"^X must not be empty"),
         (lambda: nlf.Pool.from_data(DATA[0]), ValueError, r"^X must be 2-D"),
-        (lambda: nlf.Pool.from_data(DATA * np.nan), ValueError, r"^X must be finite"),
+        (
+            lambda: nlf.Pool.from_data(DATA * np.nan, numeric=[2]),
+            ValueError,
+            r"^X must have values, got only missing ones",
+        ),
         (lambda: nlf.Pool.from_data([["a"]]), TypeError, r"^X must hold real numbers"),
         (lambda: nlf.Pool.from_data(DATA, categorical=[5]), ValueError, r"^categorical must hold positions"),
         (lambda: nlf.Pool.gaussian([0.0, 1.0], [1.0]), ValueError, r"^scale must have one entry per entry of mean"),
@@ -369,7 +375,7 @@ def test_bad_data(make, error, message):
 @pytest.mark.parametrize("options", [{}, {"n_jobs": 2}], ids=str)
 def test_a_width_of_almost_nothing_leaves_too_few_points(options):
     """Those at the instance itself; distances over the width overflow, which nobody is warned of."""
-    pool = nlf.Pool.from_data(DATA, width=1e-200)
+    pool = nlf.Pool.from_data(DATA, numeric=[2], width=1e-200)
     with pytest.warns(UserWarning, match="18 empty because the effective sample size is below") as caught:
         local = explain(pool, **options)
     assert len(caught) == 1
@@ -406,7 +412,7 @@ def test_a_model_with_other_outputs_for_the_points(targets, columns):
 
     message = f"^predict must return as many columns for all rows, got {columns} and then 3"
     with pytest.raises(ValueError, match=message):
-        explain(nlf.Pool.from_data(DATA), predict=fickle, targets=targets)
+        explain(nlf.Pool.from_data(DATA, numeric=[2]), predict=fickle, targets=targets)
 
 
 FRAME = pd.DataFrame(DATA, columns=list("abcde"))
@@ -415,16 +421,24 @@ FRAME = pd.DataFrame(DATA, columns=list("abcde"))
 @pytest.mark.parametrize(
     ("pool", "X", "message"),
     [
-        (nlf.Pool.from_data(DATA), X[:, :4], r"^X must have the columns .* \['5 columns'\], got \['4 columns'\]$"),
-        (nlf.Pool.from_data(FRAME), FRAME[list("edcba")], r"^X must have the columns .*, got another order$"),
-        (nlf.Pool.from_data(FRAME), X, r"^X must have the columns .* got \['5 columns'\]$"),
+        (
+            nlf.Pool.from_data(DATA, numeric=[2]),
+            X[:, :4],
+            r"^X must have the columns .* \['5 columns'\], got \['4 columns'\]$",
+        ),
+        (
+            nlf.Pool.from_data(FRAME, numeric=["c"]),
+            FRAME[list("edcba")],
+            r"^X must have the columns .*, got another order$",
+        ),
+        (nlf.Pool.from_data(FRAME, numeric=["c"]), X, r"^X must have the columns .* got \['5 columns'\]$"),
         (
             nlf.Pool.from_data(DATA, categorical=[2], unseen="raise"),
             X + 0.5,
             r"^X must have known categories in column 2, got 2\.5",
         ),
-        (nlf.Pool.from_data(DATA[:6]), X, r"must be at least n_features \+ 2 = 7, got 6$"),
-        (nlf.Pool.from_data(DATA, nearest=6), X, r"must be at least n_features \+ 2 = 7, got 6$"),
+        (nlf.Pool.from_data(DATA[:6], numeric=[2]), X, r"must be at least n_features \+ 2 = 7, got 6$"),
+        (nlf.Pool.from_data(DATA, numeric=[2], nearest=6), X, r"must be at least n_features \+ 2 = 7, got 6$"),
     ],
 )
 def test_instances_that_do_not_fit_the_pool(pool, X, message):
@@ -449,4 +463,4 @@ def test_instances_that_do_not_fit_the_pool(pool, X, message):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_bad_kernels(kernel, error, message, n_jobs):
     with pytest.raises(error, match=message):
-        explain(nlf.Pool.from_data(DATA, kernel=kernel), n_jobs=n_jobs)
+        explain(nlf.Pool.from_data(DATA, numeric=[2], kernel=kernel), n_jobs=n_jobs)

@@ -78,9 +78,9 @@ def assert_same(one, other):
 
 
 PAIRS = {  # of our own, and a Pool with the same points: all of its data
-    "auto": (Given(DATA), nlf.Pool.from_data(DATA)),
-    "nearest": (Given(DATA, width=0.7, nearest=50), nlf.Pool.from_data(DATA, width=0.7, nearest=50)),
-    "exponential": (Given(DATA, kernel="exponential"), nlf.Pool.from_data(DATA, kernel="exponential")),
+    "auto": (Given(DATA), nlf.Pool.from_data(DATA, numeric=[3])),
+    "nearest": (Given(DATA, width=0.7, nearest=50), nlf.Pool.from_data(DATA, numeric=[3], width=0.7, nearest=50)),
+    "exponential": (Given(DATA, kernel="exponential"), nlf.Pool.from_data(DATA, numeric=[3], kernel="exponential")),
     "categories": (Categorical(DATA), nlf.Pool.from_data(DATA, categorical=[3])),
 }
 every_pair = pytest.mark.parametrize(("own", "pool"), list(PAIRS.values()), ids=PAIRS)
@@ -130,7 +130,7 @@ def test_shared_points_of_a_data_frame_in_a_checkpoint(tmp_path):
     rows = frame[:40]
     mine = explainer(Given(frame)).explain(rows, checkpoint=tmp_path, block_size=10)
     assert mine.feature_names == ("a", "b", "c", "d")
-    assert_same(mine, explainer(nlf.Pool.from_data(frame)).explain(rows))
+    assert_same(mine, explainer(nlf.Pool.from_data(frame, numeric=[3])).explain(rows))
     assert_same(mine, explainer(Given(frame)).explain(rows, checkpoint=tmp_path, block_size=10))
     with pytest.raises(ValueError, match="proximity"):
         explainer(Given(frame, width=2.0)).explain(rows, checkpoint=tmp_path, block_size=10)
@@ -143,8 +143,8 @@ def test_shared_points_are_probed():
 def test_too_few_points():
     few = r"must be at least n_features \+ 2 = 5, got 4$"
     for own, pool, name in (
-        (Given(DATA[:4]), nlf.Pool.from_data(DATA[:4]), "the number of points"),
-        (Given(DATA, nearest=4), nlf.Pool.from_data(DATA, nearest=4), "nearest"),
+        (Given(DATA[:4]), nlf.Pool.from_data(DATA[:4], numeric=[3]), "the number of points"),
+        (Given(DATA, nearest=4), nlf.Pool.from_data(DATA, numeric=[3], nearest=4), "nearest"),
     ):
         with pytest.raises(ValueError, match=f"^{name} {few}"):
             explainer(own, never).explain(X)
@@ -339,7 +339,8 @@ def test_what_is_missing_is_named():
     with pytest.raises(TypeError, match="_sampler"):
         nlf.Neighborhood()
     with pytest.raises(
-        TypeError, match=r"^neighborhood must be a Gaussian, .*, got the class Given; pass an object of it$"
+        TypeError,
+        match=r"^neighborhood must be training data, a Gaussian, .*, got the class Given; pass an object of it$",
     ):
         nlf.NormLIME(model, Given)
     own = Given(DATA)
@@ -497,9 +498,15 @@ def test_a_sampler_of_its_own_is_probed():
 @pytest.mark.parametrize(
     ("neighborhood", "names"),
     [
-        (nlf.Gaussian(1.0), {"scale", "sampling", "categories", "keep", "from_data"}),
-        (nlf.Pool.from_data(DATA), {"center", "scale", "proximity", "drawn", "n_sets", "from_data", "gaussian"}),
-        (nlf.Binned.from_data(DATA), {"bins", "features", "proximity", "n_sets", "describe", "from_data"}),
+        (nlf.Gaussian(1.0), {"scale", "sampling", "columns", "keep", "from_data"}),
+        (
+            nlf.Pool.from_data(DATA, numeric=[3]),
+            {"center", "scale", "proximity", "drawn", "n_sets", "columns", "from_data", "gaussian"},
+        ),
+        (
+            nlf.Binned.from_data(DATA),
+            {"bins", "columns", "draw", "features", "groups", "proximity", "n_sets", "describe", "from_data"},
+        ),
         (
             nlf.Mask(),
             {"baseline", "segments", "render", "probability", "scheme", "kernel", "width", "feature_names"}

@@ -132,7 +132,7 @@ def test_blocks_executors_and_streams_count_alike(kind):
 
 @pytest.mark.filterwarnings("ignore:of 6 explanations, 1 empty")
 def test_rows_that_are_skipped_are_not_counted():
-    rows = ROWS.assign(age=[np.nan, *ROWS["age"][1:]])
+    rows = ROWS.assign(age=[np.inf, *ROWS["age"][1:]])
     with pytest.warns(UserWarning, match="^some rows have") as caught:
         local = explainer("gaussian").explain(rows, on_error="skip")
     assert local.status.tolist() == [9, 0, 0, 0, 0, 0]

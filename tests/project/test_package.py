@@ -154,7 +154,7 @@ class Shaken:
 table = np.random.default_rng(0).normal(size=(40, 3)).round(1) + 5
 table[:, 1] = np.arange(40) % 3
 for data in (table, table.astype(np.float32), read_only(table.copy()), pd.DataFrame(table)):
-    neighborhoods = [kind.from_data(data, categorical=[1]) for kind in (nlf.Gaussian, nlf.Binned)]
+    neighborhoods = [nlf.Gaussian.from_data(data), nlf.Binned.from_data(data, categorical=[1], quantiles=4)]
     neighborhoods += [nlf.Pool.from_data(data, categorical=[1], share=0.5), nlf.Pool.from_data(data, nearest=20)]
     for neighborhood in (*neighborhoods, nlf.Mask(), Shaken()):
         for n_jobs in (1, 2):

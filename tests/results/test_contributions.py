@@ -193,7 +193,7 @@ def test_a_rare_flag_contributes_where_it_is_set():
     """f = 2 flag + x; a flag of 3 %: its weight is 2 everywhere, its contributions are 2 (1 - .03) or -2 * .03."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.random(3000) < 0.03, rng.normal(size=3000)]).astype(float)
-    binned = nlf.Binned.from_data(X, categorical=[0], kernel=np.ones_like)
+    binned = nlf.Binned.from_data(X, categorical=[0], kernel=np.ones_like, n_sets=1, quantiles=4)
     local = nlf.NormLIME(lambda X: 2 * X[:, 0] + X[:, 1], binned, n_features=2, rng=0).explain(X[:500])
     flagged = X[:500, 0] == 1
     share = binned.bins.columns[0].frequencies[1]

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from normlime_fast._results.statistics import sum_weights
 RNG = np.random.default_rng(0)
 DATA = RNG.normal(size=(500, 4))
 X = DATA[:40]
-KINDS = {"pool": nlf.Pool.from_data, "binned": nlf.Binned.from_data}
+KINDS = {"pool": nlf.Pool.from_data, "binned": partial(nlf.Binned.from_data, quantiles=4)}
 
 
 def model(rows):
@@ -137,7 +138,7 @@ def test_standard_errors_are_those_of_means_of_sets_of_equal_size(kind, sign):
 
 def test_standard_errors_of_ratios():
     """ "normlime" divides by the number of explanations that use a feature, which differs between sets."""
-    local = explainer(nlf.Binned.from_data(DATA), n_features=2).explain(X[:37])
+    local = explainer(nlf.Binned.from_data(DATA, quantiles=4), n_features=2).explain(X[:37])
     size = np.abs(local.weights.toarray())
     gamma = size / size.sum(axis=1, keepdims=True)
     result = local.importance(by=np.arange(37) % 2)
@@ -175,7 +176,7 @@ def test_intervals_cover_the_mean_if_sets_share_errors(n_sets):
 
 
 def test_one_set_has_no_standard_error_and_says_why():
-    local = explainer(nlf.Binned.from_data(DATA, n_sets=1)).explain(X)
+    local = explainer(nlf.Binned.from_data(DATA, quantiles=4, n_sets=1)).explain(X)
     result = local.importance()
     assert np.isnan(result.stderr).all()
     assert np.isnan(result.interval()).all()
@@ -184,7 +185,7 @@ def test_one_set_has_no_standard_error_and_says_why():
     assert result._repr_html_().count(why) == 1
     assert local._repr_html_().count(why) == 1
     assert "no standard errors" not in repr(local.importance("l2"))  # it has none in any case
-    some = explainer(nlf.Binned.from_data(DATA)).explain(X).importance(by=[0] + [1] * 39)
+    some = explainer(nlf.Binned.from_data(DATA, quantiles=4)).explain(X).importance(by=[0] + [1] * 39)
     assert "no standard errors in 1 group, since" in repr(some)
     shrunken = local.importance(shrink=True)
     assert_array_equal(shrunken.values, result.values)
@@ -247,7 +248,7 @@ def test_explanations_with_samples_of_their_own_are_one_set_beside_others(weight
 
 
 def test_sets_survive_selection_concatenation_and_files():
-    local = explainer(nlf.Binned.from_data(DATA)).explain(X)
+    local = explainer(nlf.Binned.from_data(DATA, quantiles=4)).explain(X)
     assert local[[9, 2]].sample_set.tolist() == [1, 2]
     joined = nlf.LocalExplanations.concatenate([local[:5], local[5:]])
     assert_same(joined, local)

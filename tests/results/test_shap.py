@@ -88,7 +88,7 @@ def test_waterfalls_go_from_the_mean_to_the_surrogate():
     local = nlf.NormLIME(lambda rows: np.abs(rows).sum(axis=1), binned, n_features=3, rng=0).explain(X)
     result = local_to_shap(local, X)
     assert_array_equal(result.values, local.contributions.toarray())
-    assert_array_equal(result.base_values, local.base_value)
+    assert_allclose(result.base_values, local.base_value, rtol=1e-15)
     assert_allclose(result.base_values + result.values.sum(axis=1), local.intercept, rtol=1e-12)
 
 

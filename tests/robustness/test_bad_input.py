@@ -170,11 +170,11 @@ def test_noise_that_a_float32_column_of_a_frame_loses(dtype):
 
 def test_categories_have_no_noise_to_lose():
     X = np.float32([[16777216, 0], [16777218, 1]])
-    categories = nlf.Gaussian.from_data(X, categorical=[0]).categories
+    columns = nlf.Gaussian.from_data(X, categorical=[0], numeric=[1]).columns
     X[:, 1] = 0.0
-    local = nlf.NormLIME(
-        lambda X: 1.0 * (X[:, 0] > 16777217), nlf.Gaussian(1e-3, categories=categories), **OPTIONS
-    ).explain(X)
+    local = nlf.NormLIME(lambda X: 1.0 * (X[:, 0] > 16777217), nlf.Gaussian(1e-3, columns=columns), **OPTIONS).explain(
+        X
+    )
     assert_array_equal((local.weights.toarray() != 0), [[True, False]] * 2)
 
 
@@ -300,8 +300,8 @@ def test_progress_that_is_neither_bool_nor_callable():
     [
         (None, nlf.Gaussian(1.0), r"predict must be callable, such as model\.predict_proba, got NoneType"),
         (np.zeros(3), nlf.Gaussian(1.0), "predict must be callable, .* got ndarray"),
-        (curve, 1.0, "neighborhood must be a Gaussian, Pool, .* or an object with perturb .*, got float"),
-        (curve, nlf.Gaussian, "neighborhood must be a Gaussian, Pool, .* got the class Gaussian; pass an object of it"),
+        (curve, 1.0, "neighborhood must be training data, .* or an object with perturb .*, got float"),
+        (curve, nlf.Gaussian, "neighborhood must be training data, .* got the class Gaussian; pass an object of it"),
     ],
 )
 def test_parts(predict, neighborhood, message):
