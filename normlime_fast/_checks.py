@@ -162,6 +162,22 @@ def as_frame(X: Any, name: str) -> Any:
     return as_frame(X.to_pandas(), name) if hasattr(X, "schema") and hasattr(X, "to_pandas") else None
 
 
+def check_is_table(X: Any, name: str) -> None:
+    """Refuse a Series, sparse rows, and arrays of objects or text in place of a table."""
+    if hasattr(X, "to_frame") and hasattr(X, "to_list"):
+        raise TypeError(f"{name} must be a table, got a Series; to take one row of a DataFrame, pass df[:1]")
+    if is_sparse(X):
+        raise TypeError(
+            f"{name} must be a dense table, got a sparse matrix; Mask() takes sparse rows, or pass {name}.toarray()"
+        )
+    if not isinstance(X, list | tuple | np.ndarray):
+        return
+    array = X if isinstance(X, np.ndarray) else as_array(X, name)
+    if array.dtype.kind in "USO" and array.size and any(isinstance(entry, str | dict) for entry in array.flat):
+        got = f"got dtype {short_repr(array.dtype, str)}"
+        raise TypeError(f"{name} must hold real numbers, {got}; pass a DataFrame, whose columns may be text")
+
+
 def as_explained(X: Any, shape: tuple[int, int], names: tuple[str, ...] | None) -> Any:
     """Return the explained table, of this shape: narwhals' of these columns, a sparse matrix or an array."""
     frame = as_frame(X, "X")

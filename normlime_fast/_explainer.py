@@ -38,6 +38,7 @@ from normlime_fast._engine.settings import Settings, check_feature_names
 from normlime_fast._engine.stream import sum_stream
 from normlime_fast._engine.table import explain_table
 from normlime_fast._errors import keep_result_if_warning_raises, none_finished
+from normlime_fast._inputs.categories import MISSING
 from normlime_fast._inputs.labels import row_labels
 from normlime_fast._inputs.sources import (
     Partitions,
@@ -522,7 +523,8 @@ def _warn(statuses: Array, error: Exception | None, fault: str | None, unseen: C
             f"{category} in column {column} ({counted(n, 'row')})" for (column, category), n in unseen.most_common(3)
         ]
         more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
-        text = f"some rows have categories that the neighborhood's data does not have: {', '.join(first)}{more}"
+        what = "categories or missing values" if any(value == MISSING for _, value in unseen) else "categories"
+        text = f"some rows have {what} that the neighborhood's data does not have: {', '.join(first)}{more}"
         warnings.warn(text, stacklevel=3)
 
 

@@ -4,12 +4,21 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from normlime_fast._checks import Array, as_frame, as_names, as_numbers, ignoring_float_errors, short_repr
+from normlime_fast._checks import (
+    Array,
+    as_frame,
+    as_names,
+    as_numbers,
+    check_is_table,
+    ignoring_float_errors,
+    short_repr,
+)
 from normlime_fast._inputs import frames
 from normlime_fast._inputs.categories import MISSING, Categories, Unseen, as_unseen, positions_of
 from normlime_fast._messages import Message, Numbers
@@ -52,6 +61,8 @@ class Column(NamedTuple):
     levels : ndarray
         Some numbers that occur and are not special, from rows evenly spread over the data: for samples of an instance
         that has none.
+    is_duration : bool
+        Whether dates are durations.
     """
 
     name: str
@@ -64,9 +75,12 @@ class Column(NamedTuple):
     low: float = math.nan
     high: float = math.nan
     levels: Array = NONE
+    is_duration: bool = False
 
     def text(self, number: float) -> str:
-        """Return a number or date of this column as people write it."""
+        """Return a number, date or duration of this column as people write it."""
+        if self.is_duration and math.isfinite(number):
+            return str(timedelta(microseconds=number))
         if self.kind != "date" or not math.isfinite(number):
             return repr(int(number) if number == int(number) else number) if math.isfinite(number) else str(number)
         time = np.datetime64(int(number), "us")
@@ -193,6 +207,7 @@ class Columns(Sequence[Column]):
     ) -> "Columns":
         """Find what the columns of data are; `categorical` and `numeric` name those that the user decides."""
         unseen = as_unseen(unseen)
+        check_is_table(X, name)
         frame = as_frame(X, name)
         table = as_numbers(X, name, ndim=(2,), missing=True) if frame is None else frame
         names = None if frame is None else frame.columns
@@ -237,7 +252,11 @@ def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) ->
             raise TypeError(f"numeric must name columns of numbers, got {got}")
         return "True and False" if kind == "bools" else "text" if str(column.dtype) == "String" else "values by name"
     values = column if isinstance(column, np.ndarray) else frames.as_floats(column)
-    return _of_numbers(values, label, kind == "dates", whole, forced, name)
+    found = _of_numbers(values, label, kind == "dates", whole, forced, name)
+    if isinstance(found, str):
+        return found
+    found = found._replace(is_duration=kind == "dates" and str(column.dtype).startswith("Duration"))
+    return found._replace(reason=found.reason or _reason(found, forced))
 
 
 def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Forced", name: str) -> Column | str:
@@ -270,13 +289,15 @@ def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Fo
     if low == high and not special and not missing:
         kind = "constant"
     levels = regular[np.linspace(0, len(regular) - 1, LEVELS).astype(int)]
-    column = Column(label, kind, "", missing, special, shares, step, low, high, levels)
-    return column._replace(reason=_reason(column, forced))
+    return Column(label, kind, "", missing, special, shares, step, low, high, levels)
 
 
 def _reason(column: Column, forced: "Forced") -> str:
     """Say why a column is taken for what it is."""
-    low, high = column.text(column.low), column.text(column.high)
+    if column.kind == "number":
+        low, high = f"{column.low:.4g}", f"{column.high:.4g}"
+    else:
+        low, high = column.text(column.low), column.text(column.high)
     what = {"number": "decimal numbers", "integer": "whole numbers", "date": "dates", "constant": "one value"}[
         column.kind
     ]
@@ -331,6 +352,8 @@ def _of_category(label: str, reason: str, categories: Categories, k: int) -> Col
     missing = float(shares[-1]) if values[-1] is None else 0.0
     count = len(values) - (missing > 0)
     numbers = categories.numbers(k)
+    if not count:
+        return Column(label, "constant", "no values", missing)
     if count == 1 and not missing:
         return Column(label, "constant", f"one value, {categories.names(k)[0]}")
     text = f"{reason}; {count} value{'s' * (count != 1)}" + f"; {missing:.1%} missing" * (missing > 0)

@@ -14,22 +14,23 @@ def holds(column: Any) -> Holds:
     """Return what the dtype of a column says about its values; "values" can only be told apart."""
     import narwhals
 
-    dtype = column.dtype
-    if dtype.is_numeric() or (getattr(native_dtype(column), "kind", "") in "fiu" and dtype == narwhals.Unknown):
+    dtype, native = column.dtype, native_dtype(column)
+    if dtype.is_numeric() or (is_pandas(column) and dtype == narwhals.Unknown and getattr(native, "kind", "") in "fiu"):
         return "numbers"
     if dtype == narwhals.Boolean:
         return "bools"
     if dtype in (narwhals.Date, narwhals.Datetime, narwhals.Duration):
         return "dates"
-    nested = dtype.is_nested() or dtype == narwhals.Binary or str(native_dtype(column)).startswith("complex")
-    return "nothing usable" if nested else "values"
+    unknown = dtype == narwhals.Unknown and column.implementation.is_pyarrow()
+    nested = dtype.is_nested() or dtype == narwhals.Binary or str(native).startswith("complex")
+    return "nothing usable" if nested or unknown else "values"
 
 
 def float_bytes(column: Any) -> int:
     """Return the size of the numbers of a column of floats; 0 for other columns."""
     if column.dtype.is_float():
         return 4 if str(column.dtype) == "Float32" else 8
-    dtype = native_dtype(column) if is_pandas(column) else None
+    dtype: Any = native_dtype(column) if is_pandas(column) else None
     return int(getattr(dtype, "subtype", dtype).itemsize) if getattr(dtype, "kind", "") == "f" else 0
 
 
@@ -115,7 +116,9 @@ def factorized(column: Any, name: str) -> tuple[Array, list[Any]]:
         return np.array(entries, np.intp), list(code_of)
     except TypeError:  # not hashable
         label, got = short_repr(column.name), short_repr(column.to_list()[0])
-        raise TypeError(f"{name} must have values that can be compared in column {label}, got {got} ...") from None
+        raise TypeError(
+            f"{name} must have values that can be compared in column {label}, got {got} ...; leave it out"
+        ) from None
 
 
 def python_values(values: Any) -> list[Any]:
@@ -143,9 +146,7 @@ def numbers_like(column: Any, values: Array, null: bool) -> Any:
     import narwhals
 
     series = narwhals.new_series("", np.ascontiguousarray(values), backend=column.implementation)
-    if null:
-        series = series.fill_nan(None)
-    return series.cast(column.dtype).to_native()
+    return _cast(series.fill_nan(None) if null else series, column)
 
 
 def floats_like(column: Any, values: Array) -> Any:
@@ -169,23 +170,39 @@ def dates_like(column: Any, values: Array) -> Any:
     series = narwhals.new_series("", times, backend=column.implementation)
     if getattr(column.dtype, "time_zone", None):
         series = series.dt.replace_time_zone("UTC").dt.convert_time_zone(column.dtype.time_zone)
-    return series.cast(column.dtype).to_native() if series.dtype != column.dtype else series.to_native()
+    return _cast(series, column)
 
 
 def values_like(column: Any, values: Sequence[Any]) -> Any:
     """Return Python's objects, None where there is no value, as a column of the same dtype as another."""
-    if not is_pandas(column):
-        import narwhals
-
-        return narwhals.new_series("", values, dtype=column.dtype, backend=column.implementation)
-    import pandas
-
     dtype = native_dtype(column)
-    if isinstance(dtype, pandas.CategoricalDtype):
-        positions = {value: position for position, value in enumerate(python_values(dtype.categories))}
-        codes = [positions.get(value, -1) for value in values]
-        return pandas.Series(pandas.Categorical.from_codes(codes, dtype=dtype))
-    return pandas.Series(values, dtype=dtype)
+    if is_pandas(column):
+        import pandas
+
+        if isinstance(dtype, pandas.CategoricalDtype):
+            positions = {value: position for position, value in enumerate(python_values(dtype.categories))}
+            codes = [positions.get(value, -1) for value in values]
+            return pandas.Series(pandas.Categorical.from_codes(codes, dtype=dtype))
+        return pandas.Series(values, dtype=dtype)
+    import narwhals
+
+    if column.implementation.is_pyarrow():
+        import pyarrow
+
+        plain = pyarrow.array(values, getattr(dtype, "value_type", dtype))
+        if pyarrow.types.is_dictionary(dtype):
+            codes = pyarrow.array([None if v is None else k for k, v in enumerate(values)], dtype.index_type)
+            plain = pyarrow.DictionaryArray.from_arrays(codes, plain, ordered=dtype.ordered)
+        return narwhals.from_native(pyarrow.chunked_array([plain]), series_only=True)
+    return narwhals.from_native(type(column.to_native())("", values, dtype=dtype), series_only=True)
+
+
+def _cast(series: Any, column: Any) -> Any:
+    """Return a narwhals series in the dtype that its own library has for a column."""
+    native, dtype = series.to_native(), native_dtype(column)
+    if is_pandas(column):
+        return native if native.dtype == dtype else native.astype(dtype)
+    return native.cast(dtype)
 
 
 def can_hold(column: Any, values: Sequence[Any]) -> bool:

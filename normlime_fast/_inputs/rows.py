@@ -15,6 +15,7 @@ from normlime_fast._checks import (
     as_names,
     as_numbers,
     check_finite,
+    check_is_table,
     check_unmasked,
     ignoring_float_errors,
     is_sparse,
@@ -23,6 +24,7 @@ from normlime_fast._checks import (
 from normlime_fast._inputs import frames
 from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.columns import Column, Columns, infinite_values
+from normlime_fast._messages import Message, Numbers
 
 LARGEST32 = np.finfo(np.float32).max
 
@@ -209,6 +211,7 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
 
     If it is known what the columns are, rows may have missing values, and the model will get them in their own dtypes.
     """
+    check_is_table(X, name)
     frame = as_frame(X, name)
     if frame is None:
         return _as_rows_of_array(X, name, columns)
@@ -283,7 +286,16 @@ def _check_numeric(column: Any, kind: str, name: str) -> None:
 def _check_table(values: Array, name: str, columns: Columns | None, label: Callable[[int], str]) -> None:
     """Refuse infinite values, and missing ones if it is not known what the columns are."""
     if columns is None:
-        check_finite(values, name)
+        bad = ~np.isfinite(values)
+        if bad.any():
+            row, j = np.argwhere(bad)[0]
+            raise ValueError(
+                Message(
+                    f"{name} must be finite, got {bad.sum()} NaN or infinite values, the first in column {label(j)}, ",
+                    Numbers("row", np.array([row])),
+                    "; Gaussian, Pool and Binned made by from_data take missing values",
+                )
+            )
         return
     infinite = np.isinf(values).any(axis=0)
     if infinite.any():

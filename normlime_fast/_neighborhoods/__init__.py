@@ -52,11 +52,13 @@ def of_training_data(X: Any) -> Neighborhood:
         return Mask()
     if as_frame(X, "X") is not None:
         return Binned.from_data(X)
+    if hasattr(X, "to_list") and not hasattr(X, "columns"):  # a Series
+        X = X.to_list()
     if not isinstance(X, list | tuple) and getattr(X, "ndim", 0) == 0:
         raise TypeError(f"{_EXPECTED}, got {type(X).__name__}")
     array = as_array(X, "neighborhood")
     if array.ndim == 1 and all(isinstance(text, str) for text in array.tolist()) and len(array):
-        return Mask.text()
+        return Mask.text(array.tolist())
     if array.ndim > 2:
         return Mask.from_data(array, segments=min(8, *array.shape[1:3]))
     return Binned.from_data(X)

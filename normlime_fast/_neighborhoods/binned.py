@@ -263,6 +263,9 @@ def _as_groups(groups: Any, rows: Rows) -> tuple[tuple[str, tuple[int, ...]], ..
                 raise ValueError(
                     f"groups must not share columns, got {both} in {short_repr(other)} and {short_repr(name)}"
                 )
+        names = rows.feature_names or ()
+        if name in names and names.index(name) not in members:
+            raise ValueError(f"groups must not have the name of a column outside of the group, got {name!r}")
         found.append((name, members))
     return tuple(found)
 

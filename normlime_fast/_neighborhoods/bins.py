@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -276,16 +277,30 @@ def _interval_names(column: Column, edges: Array, least: float, largest: float, 
             text = repr(round(edge, max(0, digits)) + 0.0).removesuffix(".0")
         highs.append(text)
         lows.append(text)
+    special = special[~np.isnan(special)]
+    below, above = (
+        [column.text(x) for x in end] for end in (special[special < least][-1:], special[special > largest][:1])
+    )
+    first = f"{below[0]} < " if below else ""
+    last = f" < {above[0]}" if above else ""
     if not highs:
-        inside = special[~np.isnan(special)]
-        others = [f"{name} != {column.text(x)}" for x in inside]
-        return (" and ".join(others) or name,)
+        alone = f"{first}{name}{last}" if above or not below else f"{name} > {below[0]}"
+        return (alone + _holes(special, least, largest, column),)
     less = "<=" if whole else "<"
     between = []
     for low, high in zip(lows[:-1], highs[1:], strict=True):
         between.append(f"{name} = {low}" if whole and low == high else f"{low} {less} {name} <= {high}")
-    texts = [f"{name} <= {highs[0]}", *between, f"{name} >= {lows[-1]}" if whole else f"{name} > {lows[-1]}"]
-    for number in special[~np.isnan(special)].tolist():  # a hole in the interval around it
-        if least < number < largest:
-            texts[int(np.searchsorted(edges, number))] += f" (not {column.text(number)})"
-    return tuple(texts)
+    end = f"{lows[-1]} {less} {name}{last}" if above else f"{name} >= {lows[-1]}" if whole else f"{name} > {lows[-1]}"
+    texts = [f"{first}{name} <= {highs[0]}", *between, end]
+    marks[0] = -np.inf
+    marks[-1] = np.inf
+    return tuple(
+        text + _holes(special[(special > least) & (special < largest)], low, high, column)
+        for text, (low, high) in zip(texts, pairwise(marks), strict=True)
+    )
+
+
+def _holes(special: Array, low: float, high: float, column: Column) -> str:
+    """Say which values in an interval are bins of their own."""
+    inside = [column.text(x) for x in special[(special > low) & (special <= high)]]
+    return f" (not {', '.join(inside)})" if inside else ""

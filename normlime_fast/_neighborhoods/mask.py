@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from normlime_fast._neighborhoods.segments import Segments, absent_values, as_se
 from normlime_fast._neighborhoods.words import Words
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mask(Neighborhood):
     """Switch features on and off (Figure 2 of the paper): off means a baseline, such as a grey or a blurred image.
 
@@ -107,6 +107,12 @@ class Mask(Neighborhood):
             if isinstance(self.feature_names, str) or not isinstance(self.feature_names, Iterable):
                 raise TypeError(f"feature_names must be a list of str, got {short_repr(self.feature_names)}")
             object.__setattr__(self, "feature_names", tuple(map(str, self.feature_names)))
+
+    def __repr__(self) -> str:
+        """Name what differs from the defaults; a baseline may be as large as an image."""
+        given = [entry for entry in fields(self) if entry.init and getattr(self, entry.name) is not entry.default]
+        shown = (f"{entry.name}={short_repr(getattr(self, entry.name))}" for entry in given)
+        return f"Mask({', '.join(shown)})"
 
     @classmethod
     @ignoring_float_errors
