@@ -185,8 +185,10 @@ def held(values: Any) -> str:
     """Return what a column of a DataFrame holds: text, numbers (also bools), dates, or nothing."""
     import pandas
 
+    if values.isna().all():
+        return "nothing"
     kind = pandas.api.types.infer_dtype(getattr(values.dtype, "categories", values), skipna=True)
     if kind in ("boolean", "integer", "floating", "mixed-integer-float", "decimal"):
         return "numbers"
     dates = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
-    return "dates" if kind in dates else "nothing" if kind == "empty" else "text"
+    return "dates" if kind in dates else "text"

@@ -116,18 +116,27 @@ def _with_background(arguments: argparse.Namespace, model: Model, data: Data) ->
             )
         background = background.only(data.columns)
         model.check(background)
-        data = _with_empty_text(data, background)
+        data, background = _with_same_kinds(data, background)
     if len(background.table) == 1:
         raise UsageError(f"{background.path} must have more than one row; pass a larger table with --background")
     return data, background
 
 
-def _with_empty_text(data: Data, background: Data) -> Data:
-    """Give columns without values the dtype of the background's, if that is text: pandas reads them as numbers."""
-    if not data.named:
-        return data
-    empty = [name for name in data.columns if data.table[name].isna().all() and held(background.table[name]) == "text"]
-    return data._replace(table=data.table.astype({name: background.table[name].dtype for name in empty}))
+def _with_same_kinds(data: Data, background: Data) -> tuple[Data, Data]:
+    """Refuse columns that hold text in one table, but not in the other; give those without values a fitting dtype."""
+    dtypes: tuple[dict[Any, Any], dict[Any, Any]] = {}, {}
+    for column in data.columns if data.named else ():
+        pair = data.table[column], background.table[column]
+        expected, got = map(held, pair)
+        if expected != got and "nothing" not in (expected, got):
+            raise UsageError(
+                f"column {column!r} of {background.path} must have {expected} as in {data.path}, got {got}"
+            )
+        for k, kind in enumerate((got, expected)):  # pandas reads cells that are all empty as numbers
+            if expected != got and kind != "nothing":
+                dtypes[k][column] = float if kind == "numbers" else pair[1 - k].dtype
+    tables = [one.table.astype(own) if own else one.table for one, own in zip((data, background), dtypes, strict=True)]
+    return data._replace(table=tables[0]), background._replace(table=tables[1])
 
 
 def _neighborhood(arguments: argparse.Namespace, background: Data) -> Any:
