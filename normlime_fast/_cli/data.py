@@ -170,6 +170,15 @@ def _holds_objects(path: str) -> bool:
     return False
 
 
+def check_finite(data: Data) -> None:
+    """Refuse a table with an infinite value; name the column as in the file, which may have others before it."""
+    for position, column in enumerate(data.columns):
+        values = data.table.iloc[:, position] if data.named else data.table[:, position]
+        if values.dtype.kind == "f":
+            numbers = values.to_numpy(float, na_value=np.nan) if data.named else values
+            refuse_cells(data, column, np.isinf(numbers), "an infinite value")
+
+
 def refuse_cells(data: Data, column: Any, bad: Any, content: str) -> None:
     """Refuse a table if cells of a column are bad; name the row of the first, counted from 1."""
     if bad.any():

@@ -15,7 +15,7 @@ import numpy as np
 
 from normlime_fast import Binned, CheckpointMismatchError, Gaussian, LocalExplanations, NormLIME, Pool
 from normlime_fast._checks import as_jobs, as_targets, printable
-from normlime_fast._cli.data import Data, held, read_table
+from normlime_fast._cli.data import Data, check_finite, held, read_table
 from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, join_names, one_line
 from normlime_fast._cli.models import Model, TimedModel, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
@@ -66,7 +66,7 @@ def explain(arguments: argparse.Namespace) -> None:
     predict.rows, predict.seconds = 0, 0.0
     if arguments.checkpoint is not None:
         check_checkpoint(arguments.checkpoint, model.identity | {"--seed": str(arguments.seed)})
-    _tell_columns(neighborhood.columns, background.path)
+    _tell_columns(neighborhood.columns, background)
     local = _explained(explainer, X, names, arguments)
     try:
         local.save(arguments.output)
@@ -97,6 +97,7 @@ def _data(arguments: argparse.Namespace, model: Model) -> Data:
     data = data.only([column for column in data.columns if column not in dropped])
     if not data.columns:
         raise UsageError(f"no columns of {data.path} are left for the model")
+    check_finite(data)
     model.check(data)
     return data
 
@@ -115,6 +116,7 @@ def _with_background(arguments: argparse.Namespace, model: Model, data: Data) ->
                 f"{background.path} must have {data.width} columns as in {data.path}, got {background.width}"
             )
         background = background.only(data.columns)
+        check_finite(background)
         model.check(background)
         data, background = _with_same_kinds(data, background)
     if len(background.table) == 1:
@@ -195,10 +197,11 @@ def _are_names(targets: str | list[Any]) -> bool:
     return isinstance(targets, list) and isinstance(targets[0], str)
 
 
-def _tell_columns(columns: Columns, path: str) -> None:
+def _tell_columns(columns: Columns, background: Data) -> None:
     """Say what the columns are taken for: a line for each of the first, then how many there are of which kind."""
-    lines = [f"columns of {path}, as they are taken (--numeric and --categorical change it):"]
-    first = replace(columns, entries=columns[:SHOWN])
+    lines = [f"columns of {background.path}, as they are taken (--numeric and --categorical change it):"]
+    shown = zip(columns[:SHOWN], background.columns, strict=False)  # which has the positions in an npy file
+    first = replace(columns, entries=tuple(column._replace(name=str(name)) for column, name in shown))
     lines += [f"  {printable(line)}" for line in repr(first).split("\n")]
     if len(columns) > SHOWN:
         lines.append(f"  and {len(columns) - SHOWN:,} more; of all, {columns.summary()}")

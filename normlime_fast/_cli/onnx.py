@@ -144,7 +144,7 @@ class Graph:
         if kind in FLOATS or kind in ("tensor(int64)", "tensor(int32)"):
             numbers = np.asarray(_numbers(values), float)
             largest = float((np.finfo if kind in FLOATS else np.iinfo)(DTYPES[kind]).max)
-            bad = np.isfinite(numbers) & (np.abs(numbers) > largest)
+            bad = np.abs(numbers) > largest
             refuse_cells(data, column, bad, f"a number larger than {largest:.2g}, the largest that the model takes,")
 
     def predict(self, X: Any) -> Array:
