@@ -15,6 +15,7 @@ from normlime_fast._cli.errors import UsageError, check_readable, join_names, ne
 
 CSV = (".csv", ".csv.gz")
 PARQUET = (".parquet", ".pq")
+ARROW = (".feather", ".arrow")
 
 
 class Data(NamedTuple):
@@ -55,7 +56,7 @@ class Data(NamedTuple):
 
 
 def read_table(path: str, takes_text: Callable[[str], bool]) -> Data:
-    """Read a CSV, Parquet or npy file; in a CSV file, columns for which `takes_text` holds are read as text."""
+    """Read a table of a file; in a CSV file, columns for which `takes_text` holds are read as text."""
     check_readable(path)
     name = Path(path).name.lower()
     if name.endswith(CSV):
@@ -65,10 +66,14 @@ def read_table(path: str, takes_text: Callable[[str], bool]) -> Data:
         needs("pandas", "a Parquet file", "tables")
         needs("pyarrow", "a Parquet file", "tables")
         data = Data.whole(path, _read_parquet(path))
+    elif name.endswith(ARROW):
+        needs("pandas", "an Arrow file", "tables")
+        needs("pyarrow", "an Arrow file", "tables")
+        data = Data.whole(path, _read_arrow(path))
     elif name.endswith(".npy"):
         data = Data.whole(path, _read_npy(path))
     else:
-        raise UsageError(f"{path} must be a table, *.csv, *.csv.gz, *.parquet or *.npy")
+        raise UsageError(f"{path} must be a table, *.csv, *.csv.gz, *.parquet, *.feather, *.arrow or *.npy")
     if 0 in data.table.shape:
         raise UsageError(f"{path} has no {'columns' if len(data.table) else 'rows'}")
     return data
@@ -121,6 +126,22 @@ def _read_parquet(path: str) -> Any:
         raise UsageError(f"{path} is not a Parquet file that pandas can read: {one_line(error)}") from None
 
 
+def _read_arrow(path: str) -> Any:
+    """Read a Feather file, which is an Arrow file except for its first version, or a stream of Arrow."""
+    try:
+        with Path(path).open("rb") as file:
+            if file.read(4) in (b"ARRO", b"FEA1"):
+                import pandas
+
+                return pandas.read_feather(path)
+            import pyarrow
+
+            file.seek(0)
+            return pyarrow.ipc.open_stream(file).read_pandas()
+    except Exception as error:  # pyarrow raises many classes, some of them its own
+        raise UsageError(f"{path} is not a Feather or Arrow file that pandas can read: {one_line(error)}") from None
+
+
 @ignoring_float_errors
 def _read_npy(path: str) -> Any:
     try:
@@ -149,21 +170,13 @@ def _holds_objects(path: str) -> bool:
     return False
 
 
-def check_values(data: Data) -> None:
-    """Refuse tables with a cell that is empty, NaN or infinite, or a column that is neither numbers nor text."""
+def check_finite(data: Data) -> None:
+    """Refuse a table with an infinite value; name the column as in the file, which may have others before it."""
     for position, column in enumerate(data.columns):
         values = data.table.iloc[:, position] if data.named else data.table[:, position]
-        if data.named and values.dtype.kind not in "fiu" and not is_category(values):
-            raise UsageError(
-                f"column {column!r} of {data.path} must hold numbers or text, got dtype {values.dtype};"
-                " leave it out with --drop"
-            )
-        missing = values.isna().to_numpy() if data.named else np.isnan(values)
-        infinite = np.zeros(len(values), bool)
-        if values.dtype.kind in "fiu":
-            infinite = np.isinf(values.to_numpy(float, na_value=np.nan) if data.named else values)
-        refuse_cells(data, column, missing, "an empty cell or NaN")
-        refuse_cells(data, column, infinite, "an infinite value")
+        if values.dtype.kind == "f":
+            numbers = values.to_numpy(float, na_value=np.nan) if data.named else values
+            refuse_cells(data, column, np.isinf(numbers), "an infinite value")
 
 
 def refuse_cells(data: Data, column: Any, bad: Any, content: str) -> None:
@@ -177,31 +190,14 @@ def refuse_cells(data: Data, column: Any, bad: Any, content: str) -> None:
         )
 
 
-def check_same_kinds(background: Data, data: Data) -> None:
-    """Refuse a background whose columns are of another kind than the data's, such as numbers instead of text."""
-    for column in data.columns if data.named else ():
-        got, expected = (_kind(one.table[column]) for one in (background, data))
-        if got != expected:
-            raise UsageError(
-                f"column {column!r} of {background.path} must have {expected} as in {data.path}, got {got}"
-            )
-
-
-def _kind(values: Any) -> str:
-    if is_text(values):
-        return "text"
-    return "bools" if getattr(values.dtype, "categories", values).dtype.kind == "b" else "numbers"
-
-
-def is_category(values: Any) -> bool:
-    """Whether a column of a DataFrame holds text, bools or a pandas category."""
+def held(values: Any) -> str:
+    """Return what a column of a DataFrame holds: text, numbers (also bools), dates, or nothing."""
     import pandas
 
-    if isinstance(values.dtype, pandas.CategoricalDtype) or values.dtype.kind == "b":
-        return True
-    return values.dtype.kind == "O" and pandas.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
-
-
-def is_text(values: Any) -> bool:
-    """Whether a column of a DataFrame holds text, including text as a pandas category."""
-    return getattr(values.dtype, "categories", values).dtype.kind not in "fiub"
+    if values.isna().all():
+        return "nothing"
+    kind = pandas.api.types.infer_dtype(getattr(values.dtype, "categories", values), skipna=True)
+    if kind in ("boolean", "integer", "floating", "mixed-integer-float", "decimal"):
+        return "numbers"
+    dates = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
+    return "dates" if kind in dates else "text"

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from normlime_fast import Binned, CheckpointMismatchError, Gaussian, LocalExplanations, NormLIME, Pool
-from normlime_fast._checks import as_jobs, as_targets
-from normlime_fast._cli.data import Data, check_same_kinds, check_values, is_category, read_table
+from normlime_fast._checks import as_jobs, as_targets, printable
+from normlime_fast._cli.data import Data, check_finite, held, read_table
 from normlime_fast._cli.errors import UsageError, WorkError, check_writable, in_options, join_names, one_line
 from normlime_fast._cli.models import Model, TimedModel, check_checkpoint, load_model
 from normlime_fast._cli.process import Terminated, prints_on_stderr, stopped_by_sigterm, tell, undisturbed
+from normlime_fast._inputs.columns import Columns
 from normlime_fast._messages import ModelNote
 from normlime_fast._outputs import check_predict, names_of_targets, target_names, warn_of_units
 from normlime_fast._status import Status
 
-NEIGHBORHOODS = {"gaussian": Gaussian, "pool": Pool, "binned": Binned}
+NEIGHBORHOODS = {"binned": Binned, "gaussian": Gaussian, "pool": Pool}
+SHOWN = 30  # columns
 N_FEATURES = 10
 
 
@@ -37,13 +39,14 @@ def explain(arguments: argparse.Namespace) -> None:
     check_writable(arguments.output, arguments.force)
     with _usage():
         threads = as_jobs(arguments.jobs)
-    model = load_model(arguments.model, arguments.output_name, threads)
+    model = load_model(arguments.model, arguments.output_name, threads, arguments.missing_text)
     with _usage():
         check_predict(model.predict)
     data = _data(arguments, model)
     predict = TimedModel(model.predict)
+    data, background = _with_background(arguments, model, data)
+    neighborhood = _neighborhood(arguments, background)
     with _usage():
-        neighborhood = _neighborhood(arguments, model, data)
         explainer = NormLIME(
             predict,
             neighborhood,
@@ -63,6 +66,7 @@ def explain(arguments: argparse.Namespace) -> None:
     predict.rows, predict.seconds = 0, 0.0
     if arguments.checkpoint is not None:
         check_checkpoint(arguments.checkpoint, model.identity | {"--seed": str(arguments.seed)})
+    _tell_columns(neighborhood.columns, background)
     local = _explained(explainer, X, names, arguments)
     try:
         local.save(arguments.output)
@@ -93,13 +97,13 @@ def _data(arguments: argparse.Namespace, model: Model) -> Data:
     data = data.only([column for column in data.columns if column not in dropped])
     if not data.columns:
         raise UsageError(f"no columns of {data.path} are left for the model")
-    check_values(data)
+    check_finite(data)
     model.check(data)
     return data
 
 
-def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> Any:
-    """Make the neighborhood from the background, by default the data itself."""
+def _with_background(arguments: argparse.Namespace, model: Model, data: Data) -> tuple[Data, Data]:
+    """Return the data and the table to make the neighborhood from, by default the data itself."""
     background = data
     if arguments.background is not None:
         background = read_table(arguments.background, model.takes_text)
@@ -112,20 +116,51 @@ def _neighborhood(arguments: argparse.Namespace, model: Model, data: Data) -> An
                 f"{background.path} must have {data.width} columns as in {data.path}, got {background.width}"
             )
         background = background.only(data.columns)
-        check_values(background)
-        check_same_kinds(background, data)
+        check_finite(background)
+        model.check(background)
+        data, background = _with_same_kinds(data, background)
     if len(background.table) == 1:
         raise UsageError(f"{background.path} must have more than one row; pass a larger table with --background")
-    categorical = data.resolve("--categorical", arguments.categorical)
-    if data.named:
-        categorical += [column for column in data.columns if is_category(data.table[column])]
-    positions = [position for position, column in enumerate(data.columns) if column in categorical]
+    return data, background
+
+
+def _with_same_kinds(data: Data, background: Data) -> tuple[Data, Data]:
+    """Refuse columns that hold text in one table, but not in the other; give those without values a fitting dtype."""
+    dtypes: tuple[dict[Any, Any], dict[Any, Any]] = {}, {}
+    for column in data.columns if data.named else ():
+        pair = data.table[column], background.table[column]
+        expected, got = map(held, pair)
+        if expected != got and "nothing" not in (expected, got):
+            raise UsageError(
+                f"column {column!r} of {background.path} must have {expected} as in {data.path}, got {got}"
+            )
+        for k, kind in enumerate((got, expected)):  # pandas reads cells that are all empty as numbers
+            if expected != got and kind != "nothing":
+                dtypes[k][column] = float if kind == "numbers" else pair[1 - k].dtype
+    tables = [one.table.astype(own) if own else one.table for one, own in zip((data, background), dtypes, strict=True)]
+    return data._replace(table=tables[0]), background._replace(table=tables[1])
+
+
+def _neighborhood(arguments: argparse.Namespace, background: Data) -> Any:
+    """Make the neighborhood."""
+    columns = {}
+    for option in ("categorical", "numeric"):
+        chosen = background.resolve(f"--{option}", getattr(arguments, option))
+        columns[option] = [position for position, column in enumerate(background.columns) if column in chosen]
+    both = set(columns["categorical"]).intersection(columns["numeric"])
+    if both:
+        raise UsageError(f"--numeric and --categorical both have column {background.columns[min(both)]!r}")
     if arguments.sets is not None and arguments.neighborhood == "gaussian":
         raise UsageError("--sets is for --neighborhood pool or binned, whose samples rows share, got gaussian")
     given = {"width": arguments.width, "n_sets": arguments.sets}
     kind: Any = NEIGHBORHOODS[arguments.neighborhood]
     options = {name: value for name, value in given.items() if value is not None}
-    return kind.from_data(background.table, categorical=positions, **options)
+    try:
+        return kind.from_data(background.table, **columns, **options)
+    except (TypeError, ValueError) as error:
+        subject, _, rest = one_line(in_options(error)).partition(" ")
+        subject = {"X": background.path, "numeric": "--numeric"}.get(subject, subject)
+        raise UsageError(f"{subject} {rest}") from error
 
 
 def _n_features(arguments: argparse.Namespace) -> int | None:
@@ -160,6 +195,17 @@ def _output_names(explainer: NormLIME, model: Model, row: Any, arguments: argpar
 def _are_names(targets: str | list[Any]) -> bool:
     """Return whether --targets are names of outputs."""
     return isinstance(targets, list) and isinstance(targets[0], str)
+
+
+def _tell_columns(columns: Columns, background: Data) -> None:
+    """Say what the columns are taken for: a line for each of the first, then how many there are of which kind."""
+    lines = [f"columns of {background.path}, as they are taken (--numeric and --categorical change it):"]
+    shown = zip(columns[:SHOWN], background.columns, strict=False)  # which has the positions in an npy file
+    first = replace(columns, entries=tuple(column._replace(name=str(name)) for column, name in shown))
+    lines += [f"  {printable(line)}" for line in repr(first).split("\n")]
+    if len(columns) > SHOWN:
+        lines.append(f"  and {len(columns) - SHOWN:,} more; of all, {columns.summary()}")
+    tell("\n".join(lines))
 
 
 # --- the run

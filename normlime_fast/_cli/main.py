@@ -33,9 +33,9 @@ examples:
     normlime-fast explain --model model.onnx --data people.csv --label income --output local.npz
   the method predict_proba of the object model in models.py; it gets a DataFrame, or an array for an npy file
     normlime-fast explain --model models:model.predict_proba --data people.parquet --output local.npz
-  a large table: all explanations share one set of its rows, so that the model predicts few rows
+  the method of the paper, which needs more time, as the model predicts 5000 samples for every row
     normlime-fast explain --model model.onnx --data people.csv --label income --output local.npz \\
-        --neighborhood pool --samples 10000
+        --neighborhood gaussian --limit 100
   a long run, which the same command resumes after Ctrl-C or a failure
     normlime-fast explain --model model.onnx --data people.csv --label income --output local.npz --checkpoint run
 
@@ -161,7 +161,9 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
     files = command.add_argument_group("files")
     option = files.add_argument
     option("--model", required=True, metavar="M", help="an ONNX file, module:function or module:object.method")
-    option("--data", required=True, metavar="D", help="the table: *.csv, *.csv.gz, *.parquet or *.npy")
+    option(
+        "--data", required=True, metavar="D", help="the table: *.csv, *.csv.gz, *.parquet, *.feather, *.arrow or *.npy"
+    )
     option("--output", required=True, metavar="O", help="file for the explanations, *.npz")
     option("--force", action="store_true", help="overwrite the output if it exists")
     option("--checkpoint", metavar="DIR", help="folder for finished blocks; the same command resumes from it")
@@ -170,13 +172,11 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
     option = columns.add_argument
     option("--label", metavar="COLUMN", help="the column to predict; it is not passed to the model")
     option("--drop", metavar="A,B", action="append", default=[], help="other columns that are not passed to the model")
-    option(
-        "--categorical",
-        metavar="A,B",
-        action="append",
-        default=[],
-        help="columns of numbers to treat as categories; columns of text are always categories",
-    )
+    for name, what in {
+        "categorical": "columns of numbers to take as categories; columns of text always are categories",
+        "numeric": "columns of whole numbers to take as numbers, even if they look like categories",
+    }.items():
+        option(f"--{name}", metavar="A,B", action="append", default=[], help=what)
     option("--limit", type=_whole(1), metavar="N", help="explain only the first N rows")
     _add_method(command.add_argument_group("method"))
     outputs = command.add_argument_group("outputs and execution")
@@ -197,6 +197,7 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
     )
     option("--target-names", metavar="A,B", help="names of all outputs (default: the model's)")
     option("--output-name", metavar="NAME", help="which output of an ONNX file (default: its probabilities)")
+    option("--missing-text", metavar="TEXT", help="what an ONNX file gets for a missing text, such as nan")
     option(
         "--jobs", type=_whole(1, "-1"), default=1, metavar="N", help="threads; -1 for all cores (default: %(default)s)"
     )
@@ -208,17 +209,18 @@ def _add_method(method: "argparse._ArgumentGroup") -> None:
     option(
         "--neighborhood",
         choices=tuple(NEIGHBORHOODS),
-        default="gaussian",
-        help="source of the samples that the model predicts. gaussian: noise around each row, as in the paper; pool:"
-        " rows of the table, shared by all explanations and weighted by distance, for large tables; binned: drawn"
-        " column by column and shared by all explanations, as lime does by default (default: %(default)s)",
+        default="binned",
+        help="source of the samples that the model predicts. binned: values of the table, drawn column by column and"
+        " shared by all explanations; gaussian: noise around each row, as in the paper, for which the model predicts"
+        " N samples for every row; pool: rows of the table, shared by all explanations and weighted by distance"
+        " (default: %(default)s)",
     )
     option(
         "--width",
         type=_width,
         metavar="W",
-        help="width of the neighborhood in standard deviations of the data, or auto for a pool (default: 1 for"
-        " gaussian, auto for pool, lime's for binned)",
+        help="width of the neighborhood in standard deviations of the data, or auto for a pool (default: lime's for"
+        " binned, 1 for gaussian, auto for pool)",
     )
     option(
         "--samples",

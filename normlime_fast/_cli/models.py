@@ -47,14 +47,16 @@ class TimedModel:
         return outputs
 
 
-def load_model(name: str, output: str | None, threads: int) -> Model:
-    """Return the model of that name; `output` and `threads` are for ONNX files."""
+def load_model(name: str, output: str | None, threads: int, missing_text: str | None = None) -> Model:
+    """Return the model of that name; the other arguments are for ONNX files."""
     suffix = Path(name).suffix.lower()
     if suffix == ".onnx":
         check_readable(name)
-        graph = Graph.from_file(name, output, threads)
+        graph = Graph.from_file(name, output, threads, missing_text)
         content = hashlib.sha256(Path(name).read_bytes()).hexdigest()
         identity = {"--model": f"an ONNX file with the SHA-256 {content}", "--output-name": graph.output}
+        if missing_text is not None:
+            identity["--missing-text"] = missing_text
         return Model(graph.predict, identity, graph.takes_text, graph.check, lambda: graph.names)
     if suffix in PICKLES and ":" not in Path(name).name:
         raise UsageError(
@@ -67,6 +69,8 @@ def load_model(name: str, output: str | None, threads: int) -> Model:
         raise UsageError(f"--model must be {WHAT}, got {name}")
     if output is not None:
         raise UsageError("--output-name is for ONNX files; a function returns its outputs itself")
+    if missing_text is not None:
+        raise UsageError("--missing-text is for ONNX files; a function gets missing values as pandas reads them")
     return Model(_imported(module, attribute, name), {"--model": name})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from normlime_fast._checks import Array
-from normlime_fast._cli.data import Data, is_text, refuse_cells
+from normlime_fast._cli.data import Data, held, refuse_cells
 from normlime_fast._cli.errors import UsageError, join_names, needs, one_line
 
 DTYPES: dict[str, Any] = {
@@ -26,14 +26,17 @@ MAPS = "seq(map("  # beginning of the types of ZipMap's outputs: a list of dicts
 class Graph:
     """An ONNX model of tables: one input for all columns, or one for each.
 
+    ONNX has missing numbers, which are NaN, but no missing text: they are `missing_text`, whatever text that is in the
+    data that the model was fitted to.
+
     Attributes
     ----------
     names : tuple of str, or None
         Names of classes, if the output has them; known after the first call.
     """
 
-    def __init__(self, session: Any, path: str, output: str | None) -> None:
-        self.session, self.path = session, path
+    def __init__(self, session: Any, path: str, output: str | None, missing_text: str | None = None) -> None:
+        self.session, self.path, self.missing_text = session, path, missing_text
         self.names: tuple[str, ...] | None = None
         self.columns: dict[str, Any] = {}  # columns of the table, by input
         self.inputs = session.get_inputs()
@@ -58,7 +61,7 @@ class Graph:
         self.text = {one.name for one in self.inputs if DTYPES[one.type] is np.object_}
 
     @classmethod
-    def from_file(cls, path: str, output: str | None, threads: int) -> "Graph":
+    def from_file(cls, path: str, output: str | None, threads: int, missing_text: str | None = None) -> "Graph":
         """Load a file, to be run with `threads` threads."""
         needs("onnxruntime", "an ONNX model", "onnx")
         import onnxruntime
@@ -71,7 +74,7 @@ class Graph:
         except Exception as error:  # onnxruntime has its own classes, one for each kind of error
             program = f"onnxruntime {onnxruntime.__version__}"
             raise UsageError(f"{path} is not an ONNX model that {program} can load: {one_line(error)}") from None
-        return cls(session, path, output)
+        return cls(session, path, output, missing_text)
 
     def takes_text(self, column: str) -> bool:
         """Whether this column is text, even if it looks like numbers."""
@@ -82,7 +85,7 @@ class Graph:
         if not self.by_column:
             self._check_matrix(data)
             for k, column in enumerate(data.columns):
-                _check_range(
+                self._check_cells(
                     data, column, data.table.iloc[:, k] if data.named else data.table[:, k], self.inputs[0].type
                 )
             return
@@ -108,16 +111,18 @@ class Graph:
             )
         for tensor in self.inputs:
             column = self.columns[tensor.name]
-            if is_text(data.table[column]) != (tensor.name in self.text):
-                takes, got = ("text", "numbers") if tensor.name in self.text else ("numbers", "text")
+            takes, got = "text" if tensor.name in self.text else "numbers", held(data.table[column])
+            if got not in (takes, "nothing"):
                 raise UsageError(f"the model takes column {column!r} as {takes}, but {data.path} has {got} there")
-            _check_range(data, column, data.table[column], tensor.type)
+            self._check_cells(data, column, data.table[column], tensor.type)
 
     def _check_matrix(self, data: Data) -> None:
-        text = [name for name in data.columns if is_text(data.table[name])] if data.named else []
-        if text:
+        kinds = [held(data.table[name]) for name in data.columns] if data.named else []
+        other = next((kind for kind in kinds if kind in ("text", "dates")), None)
+        if other:
+            names = [name for name, kind in zip(data.columns, kinds, strict=True) if kind == other]
             raise UsageError(
-                f"the model takes only numbers, but {data.path} has text in {join_names(text)};"
+                f"the model takes only numbers, but {data.path} has {other} in {join_names(names)};"
                 " leave it out with --drop, or replace it by numbers"
             )
         width, d = (self.inputs[0].shape[1] if len(self.inputs[0].shape) == 2 else 1), len(data.columns)
@@ -126,6 +131,21 @@ class Graph:
             raise UsageError(
                 f"the model takes {width} columns, but {data.path} has {d}: {join_names(data.columns)}{hint}"
             )
+
+    def _check_cells(self, data: Data, column: Any, values: Any, kind: str) -> None:
+        """Refuse missing values that an input cannot have, and numbers that overflow its dtype."""
+        if kind not in FLOATS:
+            missing = values.isna().to_numpy() if data.named else np.isnan(values)
+            if kind != "tensor(string)":
+                refuse_cells(data, column, missing, f"an empty cell or NaN, which the model cannot take as a {kind},")
+            elif self.missing_text is None:
+                advice = " (name the text it was fitted to in place of these with --missing-text, such as nan)"
+                refuse_cells(data, column, missing, f"an empty cell, which the model cannot take as text{advice},")
+        if kind in FLOATS or kind in ("tensor(int64)", "tensor(int32)"):
+            numbers = np.asarray(_numbers(values), float)
+            largest = float((np.finfo if kind in FLOATS else np.iinfo)(DTYPES[kind]).max)
+            bad = np.abs(numbers) > largest
+            refuse_cells(data, column, bad, f"a number larger than {largest:.2g}, the largest that the model takes,")
 
     def predict(self, X: Any) -> Array:
         """Return the outputs (m, n_outputs) for rows, an array or a DataFrame."""
@@ -144,14 +164,32 @@ class Graph:
     def _feeds(self, X: Any) -> Iterator[dict[str, Array]]:
         """Yield the model's inputs: all rows at once, or batches of its fixed size, filled up with the last row."""
         if self.by_column:
-            arrays = {one.name: _as_dtype(X[self.columns[one.name]].to_numpy(), one.type) for one in self.inputs}
+            arrays = {one.name: self._array(X[self.columns[one.name]], one.type) for one in self.inputs}
         else:
-            arrays = {self.inputs[0].name: _as_dtype(np.asarray(X), self.inputs[0].type)}
+            arrays = {self.inputs[0].name: self._array(X, self.inputs[0].type)}
         size = self.batch or len(X)
         for start in range(0, len(X), size):
             rows = np.minimum(np.arange(start, start + size), len(X) - 1)
             feed = {name: array if size == len(X) else array[rows] for name, array in arrays.items()}
             yield {one.name: feed[one.name].reshape(size, *[-1] * (len(one.shape) - 1)) for one in self.inputs}
+
+    def _array(self, values: Any, kind: str) -> Array:
+        """Return a column, or all columns, in an input's dtype; for integers, fractions are rounded."""
+        dtype = DTYPES[kind]
+        if dtype is np.object_:
+            text: Array = values.to_numpy(object, na_value=self.missing_text)
+            return text
+        numbers = _numbers(values)
+        whole = dtype in (np.int64, np.int32, np.bool_) and numbers.dtype.kind == "f"
+        return (np.rint(numbers) if whole else numbers).astype(dtype, copy=False)
+
+
+def _numbers(values: Any) -> Array:
+    """Return an array, or a column or table of numbers of pandas, as an array; NaN for missing values."""
+    array = np.asarray(values)
+    if array.dtype == object and not isinstance(values, np.ndarray):
+        array = values.to_numpy(np.float64, na_value=np.nan)
+    return array
 
 
 def _input_name(names: Collection[str], column: str) -> str:
@@ -160,22 +198,6 @@ def _input_name(names: Collection[str], column: str) -> str:
         return column
     spelled = re.sub(r"[^\w+]", "_", column)
     return f"_{spelled}" if spelled[:1].isdecimal() else spelled
-
-
-def _as_dtype(values: Array, kind: str) -> Array:
-    """Return values in an input's dtype; for integers they are rounded, as noise makes fractions of them."""
-    dtype = DTYPES[kind]
-    whole = dtype in (np.int64, np.int32, np.bool_) and values.dtype.kind == "f"
-    return (np.rint(values) if whole else values).astype(dtype, copy=False)
-
-
-def _check_range(data: Data, column: Any, values: Any, kind: str) -> None:
-    """Refuse numbers that overflow an input's dtype."""
-    if kind in FLOATS or kind in ("tensor(int64)", "tensor(int32)"):
-        dtype = DTYPES[kind]
-        largest = float((np.finfo if kind in FLOATS else np.iinfo)(dtype).max)
-        bad = np.abs(np.asarray(values, float)) > largest
-        refuse_cells(data, column, bad, f"a number larger than {largest:.2g}, the largest that the model takes,")
 
 
 def _output(outputs: list[Any], requested: str | None, path: str) -> str:

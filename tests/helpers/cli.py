@@ -1,5 +1,6 @@
 """What tests of the command line share: running it, and models in files."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -114,6 +115,11 @@ def run(capsys, *arguments):
     except SystemExit as stopped:  # of argparse
         code = stopped.code
     return code, *capsys.readouterr()
+
+
+def without_columns(err):
+    """What a command prints on stderr, except for what it takes columns for."""
+    return re.sub(r"^(columns of |  ).*\n", "", err, flags=re.MULTILINE)
 
 
 def write_models(folder, monkeypatch):
