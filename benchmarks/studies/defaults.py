@@ -171,10 +171,10 @@ class Fitted(NamedTuple):
         return np.abs(values[:, :-1])
 
 
-def fit(data: Data, plan: Plan) -> Fitted:
+def fit(data: Data, plan: Plan, seed: int = 0) -> Fitted:
     from lightgbm import LGBMClassifier, LGBMRegressor
 
-    X, X_test, y, y_test = train_test_split(data.table.X, data.table.y, random_state=0)
+    X, X_test, y, y_test = train_test_split(data.table.X, data.table.y, random_state=seed)
     kind = LGBMClassifier if data.classes else LGBMRegressor
     model = kind(n_estimators=plan.n_trees, n_jobs=1, random_state=0, deterministic=True, verbose=-1).fit(X, y)
     return Fitted(model, X_test, y_test)
