@@ -26,8 +26,9 @@ def warm_up() -> None:
     from scipy.sparse import csr_array  # not at import time, see statistics.py
 
     for dtype in (np.float32, np.float64):
-        X = np.arange(1, 121, dtype=dtype).reshape(40, 3) % 7
-        X[:, 1] = X[:, 0] % 2  # two categories, of which there are enough
+        X = np.arange(1, 121, dtype=dtype).reshape(40, 3) % 7 + 0.5
+        X[:, 1] = np.arange(40) % 2  # two categories, of which there are enough
+        X[:, 2] = np.arange(40)  # integers
         for neighborhood in (
             Gaussian(0.5),
             Gaussian(0.5, sampling="sobol"),

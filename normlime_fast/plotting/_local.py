@@ -229,7 +229,8 @@ def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
     """Return the values of one instance, in the order of the features."""
     pandas = sys.modules.get("pandas")
     labelled = pandas is not None and isinstance(x, pandas.Series)
-    frame = as_frame(x.to_frame().T if labelled else x, "x")
+    frame = None if labelled else as_frame(x, "x")
+    columns = list(x.index) if labelled else None if frame is None else frame.columns
     if frame is not None:
         values = list(frame.row(0)) if len(frame) == 1 else []
     elif is_sparse(x):
@@ -238,9 +239,9 @@ def _as_row(x: Any, d: int, names: tuple[str, ...] | None) -> list[Any]:
         values = as_array(x, "x").ravel().tolist() if not isinstance(x, str) else []
     if len(values) != d:
         raise ValueError(f"x must be one row of {d} values, one per feature, got {short_repr(type(x).__name__, str)}")
-    if frame is None or names is None:
+    if columns is None or names is None:
         return values
-    return [values[i] for i in _order(frame.columns, names)]
+    return [values[i] for i in _order(columns, names)]
 
 
 def _order(columns: Any, names: tuple[str, ...]) -> list[int]:

@@ -64,6 +64,7 @@ FACTS = {
 @pytest.mark.parametrize("page", EXAMPLES)
 def test_examples_print_what_the_page_says(page, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")  # for data
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names, printed = {"__name__": "__main__"}, None
     for block in BLOCK.finditer(TEXTS[page]):

@@ -118,5 +118,5 @@ def test_a_named_flag_does_not_depend_on_where_trees_cut(kind):
     np.testing.assert_array_equal(low.weights.toarray(), middle.weights.toarray())
     # all rows may share the points, and thus an error of one
     error = low.stderr.toarray()[:, 1].max()
-    assert error < 0.06
+    assert error < 0.07
     np.testing.assert_allclose(low.importance("mean_abs").values[1], 0.38, atol=5 * error)
