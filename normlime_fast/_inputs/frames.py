@@ -21,7 +21,7 @@ def holds(column: Any) -> Holds:
         return "bools"
     if dtype in (narwhals.Date, narwhals.Datetime, narwhals.Duration):
         return "dates"
-    unknown = dtype == narwhals.Unknown and column.implementation.is_pyarrow()
+    unknown = dtype == narwhals.Unknown and column.implementation.is_pyarrow() and str(native) != "null"
     nested = dtype.is_nested() or dtype == narwhals.Binary or str(native).startswith("complex")
     return "nothing usable" if nested or unknown else "values"
 
