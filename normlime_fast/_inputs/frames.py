@@ -29,7 +29,7 @@ def holds(column: Any) -> Holds:
 def float_bytes(column: Any) -> int:
     """Return the size of the numbers of a column of floats; 0 for other columns."""
     if column.dtype.is_float():
-        return 4 if str(column.dtype) == "Float32" else 8
+        return {"Float16": 2, "Float32": 4}.get(str(column.dtype), 8)
     dtype: Any = native_dtype(column) if is_pandas(column) else None
     return int(getattr(dtype, "subtype", dtype).itemsize) if getattr(dtype, "kind", "") == "f" else 0
 
