@@ -272,7 +272,7 @@ def _check_numeric(column: Any, kind: str, name: str) -> None:
     """Refuse a column of text and the like in place of numbers or dates."""
     held, label = frames.holds(column), short_repr(column.name)
     expected = "dates" if kind == "date" else "numbers"
-    if held == expected or (expected == "numbers" and held == "bools"):
+    if held == expected or (expected == "numbers" and held == "bools") or (kind == "constant" and held == "dates"):
         return
     dtype = short_repr(frames.native_dtype(column), str)
     if kind == "number":
