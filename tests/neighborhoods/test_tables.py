@@ -12,7 +12,7 @@ import pytest
 from helpers.reference import refit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
-from scipy.stats import binom
+from scipy.stats import binom, chisquare
 
 import normlime_fast as nlf
 
@@ -152,13 +152,14 @@ def check_fit(local, k, Z, y, p, rtol=2e-5):
 
 
 @every_library
-@pytest.mark.parametrize("sampling", ["iid", "sobol"])
-def test_gaussian_is_least_squares_on_its_samples(sampling, library):
+@pytest.mark.parametrize(("sampling", "shared"), [("iid", 1), ("sobol", 1), ("iid", 4)])
+def test_gaussian_is_least_squares_on_its_samples(sampling, shared, library):
     convert = PLAIN[library]
     recorded = Recorded()
     neighborhood = nlf.Gaussian.from_data(convert(DATA), sampling=sampling)
     assert_allclose(neighborhood.scale[~IS_CATEGORY], SCALE[~IS_CATEGORY], rtol=1e-6)
-    local = explainer("gaussian", recorded, neighborhood=neighborhood, n_samples=512).explain(convert(ROWS))
+    options = {"neighborhood": neighborhood, "n_samples": 512, "shared_samples": shared}
+    local = explainer("gaussian", recorded, **options).explain(convert(ROWS))
     samples = pd.concat([as_pandas(some) for some in recorded.asked[1:]], ignore_index=True)
     for k in range(len(ROWS)):
         mine, x = samples[512 * k : 512 * (k + 1)], numbers(ROWS)[k]
@@ -262,9 +263,11 @@ def test_a_special_row_keeps_its_state_or_gets_what_occurs(keep):
     check_share(samples.score == -999, keep or (DATA.score == -999).mean())
     assert np.isin(samples.pay.dropna(), DATA.pay).all()
     assert np.isin(samples.score, DATA.score).all()
-    # 64 numbers that occur stand for the others: their mean is that of the others within 5 standard errors of 64
-    drawn, there = samples.pay.dropna(), DATA.pay.dropna()
-    assert abs(drawn.mean() - there.mean()) < 5 * there.std() / np.sqrt(64)
+    # 64 numbers that occur, spread over the rows, stand for the others: each by the same share
+    numbers, counts = np.unique(neighborhood.columns[0].levels, return_counts=True)
+    assert counts.sum() == 64
+    for number, count in zip(numbers, counts, strict=True):
+        check_share(samples.pay.dropna() == number, count / 64)
 
 
 def points_of(binned, data=DATA, n=20_000):
@@ -284,6 +287,18 @@ def test_binned_draws_values_of_rows():
     check_share(points.pay < 45, (DATA.pay < 45).mean())
     # columns are drawn one by one
     check_share((points.gain == 0) & (points.flag == 1), (DATA.gain == 0).mean() * (DATA.flag == 1).mean())
+
+
+def test_binned_draws_every_row_as_often():
+    data = pd.DataFrame({"row": np.arange(1000.0)})
+    recorded = Recorded(lambda rows: rows["row"].to_numpy())
+    binned = nlf.Binned.from_data(data, n_sets=1)
+    explainer("binned", recorded, neighborhood=binned, n_samples=50_000).explain(data[:1])
+    (drawn,) = [some["row"].to_numpy() for some in recorded.asked if len(some) > 1]
+    counts = np.bincount(drawn.astype(int), minlength=1000)
+    assert len(counts) == 1000
+    assert chisquare(counts).pvalue > 1e-4
+    assert chisquare(counts.reshape(10, 100).sum(axis=1)).pvalue > 1e-4
 
 
 def test_groups_are_drawn_together():
