@@ -297,6 +297,7 @@ def test_binned_draws_every_row_as_often():
     (drawn,) = [some["row"].to_numpy() for some in recorded.asked if len(some) > 1]
     counts = np.bincount(drawn.astype(int), minlength=1000)
     assert len(counts) == 1000
+    assert counts.min() > 0  # 50 are expected
     assert chisquare(counts).pvalue > 1e-4
     assert chisquare(counts.reshape(10, 100).sum(axis=1)).pvalue > 1e-4
 

@@ -101,8 +101,9 @@ def test_explanations_of_what_few_points_have_say_so(kind, row, effect, statuses
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_named_flag_does_not_depend_on_where_trees_cut(kind):
-    """Libraries cut 0 from 1 at 0.5, or at 1e-35, which divides noise around 0: a named flag gets no noise."""
+@pytest.mark.parametrize("named", [["late"], []])
+def test_a_flag_does_not_depend_on_where_trees_cut(kind, named):
+    """Libraries cut 0 from 1 at 0.5, or at 1e-35, which divides noise around 0: a flag gets no noise, named or not."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"score": rng.normal(600, 80, 8000), "late": (rng.random(8000) < 0.03).astype(int)})
     width = {"width": 1.0} if kind == "pool" else {}  # so wide that rows without the flag see points that have it
@@ -111,7 +112,7 @@ def test_a_named_flag_does_not_depend_on_where_trees_cut(kind):
         def model(rows):
             return np.tanh((600 - rows["score"].to_numpy()) / 60) + 0.38 * (rows["late"].to_numpy() > cut)
 
-        neighborhood = KINDS[kind].from_data(X, categorical=["late"], **width)
+        neighborhood = KINDS[kind].from_data(X, categorical=named, **width)
         return nlf.NormLIME(model, neighborhood, n_features=2, rng=0).explain(X[:200])
 
     low, middle = explained(1e-35), explained(0.5)
