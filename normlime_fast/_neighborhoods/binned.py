@@ -178,7 +178,7 @@ class Binned(SharedPoints):
         [['0 <= 2.5'], ['0 > 2.5']]
         """
         rows = self._checked_rows(X)
-        return [self.bins.names(codes) for codes in self._coordinates(rows.values)]
+        return [self.bins.names(codes) for codes in self.bins.codes(rows.values)]
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.columns)
