@@ -551,6 +551,26 @@ def test_features_are_in_the_order_of_their_first_columns():
     assert local.feature_names == ("0", "late", "2", "3")
 
 
+def test_a_combination_that_the_data_does_not_have():
+    """No point has it, so that its weight is what the other columns leave of the row's own output."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": rng.normal(size=500), "low": rng.choice(["a", "b"], 500)})
+    data["up"] = data["low"].str.upper()
+    binned = nlf.Binned.from_data(data, groups={"letter": ["low", "up"]}, quantiles=2)
+    rows = data[:3].assign(low="a", up="B")
+    asked = []
+
+    def predict(some):
+        asked.append(some)
+        return 3.0 * ((some["low"] == "a") & (some["up"] == "B")).to_numpy()
+
+    local = explainer("binned", predict, neighborhood=binned).explain(rows)
+    assert all((some["low"].str.upper() == some["up"]).all() for some in asked if len(some) != 3)
+    assert_allclose(local.weights.toarray()[:, 1], 3.0, rtol=1e-9)
+    assert (local.status == 10).all()
+    assert [names[1:] for names in binned.describe(rows)] == [["low = a", "up = B"]] * 3
+
+
 GROUPS_REFUSED = {
     "a list": (["age"], TypeError, r"groups must be a dict of names and lists of columns, got \['age'\]"),
     "no text": ({1: ["age", "pay"]}, TypeError, "groups must have names that are str, got 1"),
