@@ -90,7 +90,7 @@ def linear(X, y):
 
 
 def text_columns(X):
-    return [name for name in X.columns if str(X[name].dtype).lower().startswith("cat")]
+    return [name for name in X.columns if str(X[name].dtype).lower().startswith(("cat", "enum"))]
 
 
 # --- One explainer
