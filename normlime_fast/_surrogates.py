@@ -21,6 +21,8 @@ from normlime_fast._kernels import surrogate
 from normlime_fast._messages import Message
 from normlime_fast._status import SKIPPED, Status
 
+GRAM_BYTES = 1 << 27  # of the Gram matrix of a fit, if Z is not larger: all columns of it up to d = 4096
+
 # Ways to select features, with the ridge (lime's) of the regression whose largest weights are taken; NaN for the path.
 SELECTIONS = {"lasso_path": math.nan, "highest_weights": 0.01}
 
@@ -93,9 +95,14 @@ def fit_samples(
     arrays of `fits` may be wider than n_features. Sets whose effective sample size is below `least_effective` get no
     fit.
     """
-    options = ridge, tol, SELECTIONS[selection], standardize, float(least_effective)
+    options = ridge, tol, SELECTIONS[selection], standardize, float(least_effective), _room(*Z.shape[1:])
     out = fits.features, fits.coefficients, fits.summaries
     surrogate.fit(Z, Y, starts, weights, n_features, *options, *out)
+
+
+def _room(n: int, d: int) -> int:
+    """Return how many columns of the Gram matrix are kept at a time: with their sums, they take about as much as Z."""
+    return int(min(d, max(GRAM_BYTES // (8 * max(d, 1)), n // 4)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +220,7 @@ def fit_surrogates(
     starts, K = np.array([0, len(Y_by_target)]), min(K, d)
     fits = Fits.empty(len(Y_by_target), K)
     out = fits.features, fits.coefficients, fits.summaries
-    options = ridge, tol, ridge_of_all, standardize, 0.0
+    options = ridge, tol, ridge_of_all, standardize, 0.0, _room(*centred.shape)
     surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, *options, *out)
     summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))
