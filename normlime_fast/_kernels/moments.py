@@ -200,7 +200,9 @@ def observe(Z: Array, Y: Array, weights: Array, count: int, standardize: bool, v
     """
     d = Z.shape[1]
     everything = values.shape[0] == d and ALL * Y.shape[0] * count >= d
-    row = np.full(d, UNKNOWN)
+    row = np.empty(d, np.int64)
+    for j in range(d):
+        row[j] = UNKNOWN
     columns = _listed(row, UNKNOWN if everything else WANTED)
     squares = np.zeros(d if standardize else 0)
     sums = moments(Z, Y, weights, columns, squares)

@@ -221,14 +221,15 @@ def fit(
         for begin in range(first, last, at_once):
             end = min(begin + at_once, last)
             gram, c = observe(Z[k], Y[begin:end], p, 0 if by_sample else count, standardize, values)
-            chosen = np.empty((end - begin if by_weight else 0, d))
+            chosen = np.empty((end - begin, d)) if by_weight else c
             if by_sample:
                 if begin == first:
                     L, varied = factor_samples(gram, total, ridge_of_all / total)
                 by_samples(gram, Y[begin:end], total, L, varied, chosen)
             elif by_weight:
                 by_features(gram, c, ridge_of_all / total, chosen)
-            _keep_heaviest(gram, chosen, n_features)
+            if by_weight:
+                _keep_heaviest(gram, chosen, n_features)
             for row in range(begin, end):
                 summary = summaries[row]
                 if summary.status != OK:
