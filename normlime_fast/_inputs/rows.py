@@ -73,6 +73,13 @@ class Rows:
             return np.full(self.values.shape[1], self.values.dtype == np.float32)
         return np.array([frames.float_bytes(column) == 4 for column in self._series])
 
+    @property
+    def whole(self) -> list[int]:
+        """The columns of a table of an integer dtype."""
+        return (
+            [k for k, column in enumerate(self._series) if column.dtype.is_integer()] if self.header is not None else []
+        )
+
     def label(self, k: int) -> str:
         """Return the name of a column of a table, for messages."""
         return str(k) if self.columns is None else short_repr(self.columns[k])

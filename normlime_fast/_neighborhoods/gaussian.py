@@ -176,6 +176,16 @@ class Gaussian(Neighborhood):
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.columns, self._names)
 
+    def _note_on_failure(self, rows: Rows, values: Array) -> str | None:
+        """Name columns that the noise moved beyond the data, or integers that it made decimals of."""
+        if self.columns is not None:
+            return self.columns.beyond(values)
+        whole = [rows.label(j) for j in rows.whole]
+        names = ", ".join(whole[:3]) + f" and {len(whole) - 3} more" * (len(whole) > 3)
+        return (
+            f"the model got the integers in {names} as decimals; Gaussian.from_data keeps them whole" if whole else None
+        )
+
     @ignoring_float_errors
     def _check(self, rows: Rows) -> None:
         self._scale_for(rows)
