@@ -250,13 +250,19 @@ def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) ->
         if forced == "number":
             got = f"column {short_repr(label)} of dtype {frames.native_dtype(column)}"
             raise TypeError(f"numeric must name columns of numbers, got {got}")
-        return "True and False" if kind == "bools" else "text" if str(column.dtype) == "String" else "values by name"
+        return "True and False" if kind == "bools" else _names(column)
     values = column if isinstance(column, np.ndarray) else frames.as_floats(column)
     found = _of_numbers(values, label, kind == "dates", whole, forced, name)
     if isinstance(found, str):
         return found
     found = found._replace(is_duration=kind == "dates" and str(column.dtype).startswith("Duration"))
     return found._replace(reason=found.reason or _reason(found, forced))
+
+
+def _names(column: Any) -> str:
+    """Say what kind of values other than numbers, bools and dates a column holds."""
+    dtype = str(column.dtype).split("(")[0]
+    return {"String": "text", "Object": "objects", "Unknown": "values of their own dtype"}.get(dtype, dtype.lower())
 
 
 def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Forced", name: str) -> Column | str:
@@ -298,9 +304,11 @@ def _reason(column: Column, forced: "Forced") -> str:
         low, high = f"{column.low:.4g}", f"{column.high:.4g}"
     else:
         low, high = column.text(column.low), column.text(column.high)
-    what = {"number": "decimal numbers", "integer": "whole numbers", "date": "dates", "constant": "one value"}[
+    what = {"number": "decimal numbers", "integer": "whole numbers", "date": "dates", "constant": "one value,"}[
         column.kind
     ]
+    if column.is_duration:
+        what = "durations"
     if forced == "number":
         what = "named in numeric,"
     parts = [f"{what} {low}" if column.low == column.high else f"{what} from {low} to {high}"]
