@@ -21,7 +21,7 @@ def holds(column: Any) -> Holds:
         return "bools"
     if dtype in (narwhals.Date, narwhals.Datetime, narwhals.Duration):
         return "dates"
-    unknown = dtype == narwhals.Unknown and column.implementation.is_pyarrow()
+    unknown = dtype == narwhals.Unknown and column.implementation.is_pyarrow() and str(native) != "null"
     nested = dtype.is_nested() or dtype == narwhals.Binary or str(native).startswith("complex")
     return "nothing usable" if nested or unknown else "values"
 
@@ -29,7 +29,7 @@ def holds(column: Any) -> Holds:
 def float_bytes(column: Any) -> int:
     """Return the size of the numbers of a column of floats; 0 for other columns."""
     if column.dtype.is_float():
-        return 4 if str(column.dtype) == "Float32" else 8
+        return {"Float16": 2, "Float32": 4}.get(str(column.dtype), 8)
     dtype: Any = native_dtype(column) if is_pandas(column) else None
     return int(getattr(dtype, "subtype", dtype).itemsize) if getattr(dtype, "kind", "") == "f" else 0
 
@@ -146,7 +146,7 @@ def numbers_like(column: Any, values: Array, null: bool) -> Any:
     import narwhals
 
     series = narwhals.new_series("", np.ascontiguousarray(values), backend=column.implementation)
-    return _cast(series.fill_nan(None) if null else series, column)
+    return _cast(series.fill_nan(None) if null or not column.dtype.is_float() else series, column)
 
 
 def floats_like(column: Any, values: Array) -> Any:

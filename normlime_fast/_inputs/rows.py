@@ -240,10 +240,10 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     if values.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {values.shape}")
     _check_table(values, name, columns, lambda j: short_repr(frame.columns[j]))
-    missing = np.flatnonzero(np.isnan(values).any(axis=0)) if columns is not None else ()
+    missing = set(np.flatnonzero(np.isnan(values).any(axis=0)).tolist())  # where none is, the neighborhood's may be null
     header = frame[:0].to_native()
     known = None if columns is None else categories.extended(others)
-    nulls = frozenset(int(j) for j in missing if frames.has_nulls(frame[:, int(j)]))
+    nulls = frozenset(j for j in range(len(values[0])) if j not in missing or frames.has_nulls(frame[:, j]))
     rows = Rows(values, header, known, nulls=nulls, decimal=_decimal(frame, columns))
     if columns is not None:
         _check_dtypes(rows, frame, columns, name)
@@ -279,7 +279,7 @@ def _check_numeric(column: Any, kind: str, name: str) -> None:
     """Refuse a column of text and the like in place of numbers or dates."""
     held, label = frames.holds(column), short_repr(column.name)
     expected = "dates" if kind == "date" else "numbers"
-    if held == expected or (expected == "numbers" and held == "bools"):
+    if held == expected or (expected == "numbers" and held == "bools") or (kind == "constant" and held == "dates"):
         return
     dtype = short_repr(frames.native_dtype(column), str)
     if kind == "number":
