@@ -240,7 +240,7 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     if values.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {values.shape}")
     _check_table(values, name, columns, lambda j: short_repr(frame.columns[j]))
-    missing = set(np.flatnonzero(np.isnan(values).any(axis=0)).tolist())  # where none is, the neighborhood's may be null
+    missing = set(np.flatnonzero(np.isnan(values).any(axis=0)).tolist())  # elsewhere, the neighborhood's may be null
     header = frame[:0].to_native()
     known = None if columns is None else categories.extended(others)
     nulls = frozenset(j for j in range(len(values[0])) if j not in missing or frames.has_nulls(frame[:, j]))
