@@ -129,6 +129,10 @@ class Columns(Sequence[Column]):
         missing = sum(column.missing > 0 for column in self.entries)
         return ", ".join(parts) + f"; {missing} with missing values" * (missing > 0)
 
+    def described(self, name: str, options: str) -> str:
+        """Return the repr of a neighborhood: its options, and what each column is taken for."""
+        return f"<{name}: {self.summary()}; {options}>\n{self!r}"
+
     @property
     def table(self) -> tuple[str, ...] | None:
         """Names of the columns, if they have some."""
@@ -341,7 +345,7 @@ def _apart(regular: Array, n: int) -> tuple[tuple[float, ...], tuple[float, ...]
         for end in (float(regular.min()), float(regular.max())):
             held = regular == end
             rest = regular[~held]
-            if held.sum() < many or len(rest) <= held.sum() / 10 or rest.min() == rest.max():
+            if held.sum() < many or len(np.unique(rest[:1000])) <= FEW:  # of few values, none is apart
                 continue
             inner = np.percentile(rest, [1, 99])
             gap = max(rest.min() - end, end - rest.max())
