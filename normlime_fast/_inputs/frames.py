@@ -146,7 +146,7 @@ def numbers_like(column: Any, values: Array, null: bool) -> Any:
     import narwhals
 
     series = narwhals.new_series("", np.ascontiguousarray(values), backend=column.implementation)
-    return _cast(series.fill_nan(None) if null or not column.dtype.is_float() else series, column)
+    return _cast(series.fill_nan(None) if null else series, column)
 
 
 def floats_like(column: Any, values: Array) -> Any:

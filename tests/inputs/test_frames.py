@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -104,9 +105,9 @@ def equal(one, other):
 
 
 @st.composite
-def tables(draw, library):
+def tables(draw, library, least=1):
     """A table with columns of any dtype, some with missing values, and which of them are named as categories."""
-    n = draw(st.integers(1, 9))
+    n = draw(st.integers(least, 9))
     columns, categorical, firsts = [], [], []
     for name in draw(st.permutations("abcde"))[: draw(st.integers(1, 5))]:
         kind = draw(st.sampled_from([*KINDS[library]]))
@@ -275,6 +276,32 @@ def test_the_model_gets_the_kind_of_table_with_its_dtypes(kind, library):
     weights = local.importance("mean_abs").values
     assert weights[0] == weights.max()
     assert weights[2] > 2 * weights[[1, 3, 4, 5]].max()
+
+
+@pytest.mark.parametrize("kind", ["Gaussian", "Pool", "Binned"])
+@pytest.mark.parametrize("library", KINDS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.data())
+def test_any_table_is_explained_with_its_own_dtypes(kind, library, data):
+    frame, categorical = data.draw(tables(library, least=7))
+    schema = schema_of(frame)
+
+    def model(rows):
+        assert type(rows) is type(frame)
+        assert schema_of(rows) == schema
+        return np.random.default_rng(len(rows)).normal(size=len(rows))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = getattr(nlf, kind).from_data(frame, categorical=categorical)
+        local = nlf.NormLIME(model, made, n_features=None, n_samples=40, rng=0).explain(frame)
+    assert len(local) == len(frame)
+    assert np.isfinite(local.weights.data).all()
+    assert local.feature_names == tuple(frame.column_names if library == "pyarrow" else frame.columns)
+
+
+def schema_of(frame):
+    return frame.dtypes.to_dict() if isinstance(frame, pd.DataFrame) else frame.schema
 
 
 # --- refusals
