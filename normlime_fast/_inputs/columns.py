@@ -266,7 +266,8 @@ def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) ->
 def _names(column: Any) -> str:
     """Say what kind of values other than numbers, bools and dates a column holds."""
     dtype = str(column.dtype).split("(")[0]
-    return {"String": "text", "Object": "objects", "Unknown": "values of their own dtype"}.get(dtype, dtype.lower())
+    known = {"String": "text", "Object": "objects", "Categorical": "a categorical dtype", "Enum": "a categorical dtype"}
+    return known.get(dtype, f"dtype {frames.native_dtype(column)}")
 
 
 def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Forced", name: str) -> Column | str:
