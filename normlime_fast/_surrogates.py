@@ -21,6 +21,10 @@ from normlime_fast._kernels import surrogate
 from normlime_fast._messages import Message
 from normlime_fast._status import SKIPPED, Status
 
+GRAM_BYTES = 1 << 27  # of the Gram matrix of a fit, if Z is not larger: all columns of it up to d = 4096
+
+LARGEST_GRAM_BYTES = 1 << 31  # of a fit of more features than there are samples, which cannot tell them apart
+
 # Ways to select features, with the ridge (lime's) of the regression whose largest weights are taken; NaN for the path.
 SELECTIONS = {"lasso_path": math.nan, "highest_weights": 0.01}
 
@@ -93,9 +97,14 @@ def fit_samples(
     arrays of `fits` may be wider than n_features. Sets whose effective sample size is below `least_effective` get no
     fit.
     """
-    options = ridge, tol, SELECTIONS[selection], standardize, float(least_effective)
+    options = ridge, tol, SELECTIONS[selection], standardize, float(least_effective), _room(*Z.shape[1:])
     out = fits.features, fits.coefficients, fits.summaries
     surrogate.fit(Z, Y, starts, weights, n_features, *options, *out)
+
+
+def _room(n: int, d: int) -> int:
+    """Return how many columns of the Gram matrix are kept at a time: with their sums, they take about as much as Z."""
+    return int(min(d, max(GRAM_BYTES // (8 * max(d, 1)), n // 4)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +158,8 @@ def fit_surrogates(
     Y : array_like of shape (n,) or (n, t)
         The model's outputs for these samples, one column per target.
     n_features : int or None
-        Largest number of features in a surrogate (K); None, or more than d, means all.
+        Largest number of features in a surrogate (K); None, or more than d, means all. At most n if a matrix (K, d)
+        of float64 takes more than 2 GiB.
     sample_weight : array_like of shape (n,), optional
         Proximity weights, at least 0; by default all equal.
     ridge : float, default 0.0
@@ -199,6 +209,9 @@ def fit_surrogates(
     if outputs.shape[0] != n:
         raise ValueError(f"Y must have one row per row of Z, {n}, got shape {outputs.shape}")
     K = d if n_features is None else as_count(n_features, "n_features")
+    if min(K, d) > n and 8 * d * min(K, d) > LARGEST_GRAM_BYTES:
+        got = "None, which is all" if n_features is None else K
+        raise ValueError(f"n_features must be at most the number of rows of Z, {n}, for {d} columns, got {got}")
     ridge, tol = as_nonnegative(ridge, "ridge"), as_nonnegative(tol, "tol")
     ridge_of_all, standardize = SELECTIONS[as_selection(selection)], as_flag(standardize, "standardize")
     weights, largest = _normalised(sample_weight, n)
@@ -213,7 +226,7 @@ def fit_surrogates(
     starts, K = np.array([0, len(Y_by_target)]), min(K, d)
     fits = Fits.empty(len(Y_by_target), K)
     out = fits.features, fits.coefficients, fits.summaries
-    options = ridge, tol, ridge_of_all, standardize, 0.0
+    options = ridge, tol, ridge_of_all, standardize, 0.0, _room(*centred.shape)
     surrogate.fit(centred[None], Y_by_target, starts, weights[None], K, *options, *out)
     summary, used = fits.summaries, fits.used()
     coef = np.zeros((len(summary), d))

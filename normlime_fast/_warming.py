@@ -26,7 +26,7 @@ def warm_up() -> None:
     from scipy.sparse import csr_array  # not at import time, see statistics.py
 
     for dtype in (np.float32, np.float64):
-        X = np.arange(1, 121, dtype=dtype).reshape(40, 3) % 7 + 0.5
+        X = (np.arange(1, 121).reshape(40, 3) % 7 + 0.5).astype(dtype)
         X[:, 1] = np.arange(40) % 2  # two categories, of which there are enough
         X[:, 2] = np.arange(40)  # integers
         for neighborhood in (

@@ -408,6 +408,12 @@ NAN_INSIDE = [[0.0, 1.0], [np.nan, 2.0], [3.0, np.inf]]
         ({"n_features": 0}, ValueError, r"^n_features must be at least 1, got 0$"),
         ({"n_features": 2.0}, TypeError, r"^n_features must be an integer, got 2.0$"),
         ({"n_features": True}, TypeError, r"^n_features must be an integer, got True$"),
+        (
+            {"Z": np.zeros((3, 60_000)), "n_features": None},
+            ValueError,
+            r"^n_features must be at most the number of rows of Z, 3, for 60000 columns, got None, which is all$",
+        ),
+        ({"Z": np.zeros((3, 60_000)), "n_features": 5000}, ValueError, r"^n_features must be .*, 3, .* got 5000$"),
         ({"sample_weight": [1.0, 2.0]}, ValueError, r"^sample_weight must .* shape \(3,\), got shape \(2,\)$"),
         ({"sample_weight": np.ones((3, 1))}, ValueError, r"^sample_weight must be 1-D, got shape \(3, 1\)$"),
         ({"sample_weight": [1.0, -0.5, 1.0]}, ValueError, r"^sample_weight must be at least 0, got -0.5$"),

@@ -194,7 +194,9 @@ def tabular_cases(settings: Settings, count: int) -> Iterator[Case]:
         raise SkipError(error) from error
     n = settings.n_samples
     X = data.X[np.random.default_rng(0).permutation(len(data.X))[:count]]
-    binned = nlf.Binned.from_data(data.X, categorical=data.categorical)
+    numeric = [j for j in range(X.shape[1]) if j not in data.categorical]
+    limes = {"numeric": numeric, "quantiles": 4, "draw": "normal"}
+    binned = nlf.Binned.from_data(data.X, categorical=data.categorical, **limes)
     pool = nlf.Pool.gaussian(data.X.mean(axis=0), data.X.std(axis=0), kernel="exponential")
     kinds = (pool, "continuous", "lasso_path"), (binned, "default bins", "lasso_path"), (binned, "defaults", "auto")
     for neighborhood, name, selection in kinds:

@@ -87,9 +87,7 @@ def _select_each(gram: Any, C: Any, yy: Any, n_features: int, tol: float, weight
 def normlime_fast(p: Problem, K: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """All fits by the library's kernel: (weights, alphas). The only place that knows the kernel's interface."""
     n, d = p.Z.shape
-    gram = moments.Gram(
-        p.gram, np.full(d, moments.KNOWN), p.Z.astype(np.float32), np.full(n, 1 / n), np.zeros(d), np.ones(d)
-    )
+    gram = moments.Gram(p.gram, np.arange(d), p.Z.astype(np.float32), np.full(n, 1 / n), np.zeros(d), np.ones(d))
     weights, alphas = np.empty_like(p.C), np.empty(len(p.C))
 
     def select() -> tuple[np.ndarray, np.ndarray]:

@@ -20,10 +20,10 @@ LOOPS = 20  # of the shortest stages: what it costs to call them from Python nea
 
 @kernel
 def _observe_and_select(Z, Y, weights, yy, n_features, values):
-    gram, c = moments.observe(Z, Y, weights, n_features, True, values)
+    gram, c = moments.observe(Z, Y, weights, moments.expected(n_features), True, values)
     c = c[0, : Z.shape[1]]
     while lasso.select(gram, lasso.start(c), yy, n_features, TOL)[1] == lasso.MISSING:
-        moments.fetch(gram)
+        gram = moments.fetch(gram)
     return gram, c
 
 
@@ -78,7 +78,7 @@ def calls(n, d, n_features):
     observed = Z[0], Y, weights, yy, n_features, np.empty((d, d))
     gram, c = _observe_and_select(*observed)
     known = gram, c, yy, n_features
-    options = 0.0, TOL, np.nan, True, 0.0
+    options = 0.0, TOL, np.nan, True, 0.0, d
     path = lasso.start(c)
     lasso.select(gram, path, yy, n_features, TOL)
     return {

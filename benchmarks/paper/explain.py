@@ -91,7 +91,8 @@ def _explain(study: Study, setting: Setting, choosing: bool) -> None:
     path = _path(study, setting, choosing)
     if setting.neighborhood == "features":
         everything = study.rows("features")
-        X, neighborhood = everything[images], nlf.Gaussian.from_data(everything)
+        plain = {"numeric": range(everything.shape[1])}  # noise as in the paper, also for few values
+        X, neighborhood = everything[images], nlf.Gaussian.from_data(everything, **plain)
         predict = network.Outputs(study.cnn[1], study.work / "head.onnx")
     else:
         X, neighborhood = study.data.X[images], nlf.Mask() if setting.neighborhood == "mask" else nlf.Gaussian(SIGMA)

@@ -84,7 +84,8 @@ def agreement(chosen: np.ndarray) -> float:
 
 
 def spread(case: Case, X: np.ndarray, sampling: str, n: int, plan: Plan) -> Spread:
-    neighborhood = nlf.Gaussian.from_data(case.data.X, sampling=sampling)
+    numeric = range(case.data.X.shape[1])
+    neighborhood = nlf.Gaussian.from_data(case.data.X, sampling=sampling, numeric=numeric)
     K = min(plan.n_features, X.shape[1] // 2)
     both: list[list[np.ndarray]] = [[], []]
     for seed in range(plan.seeds):

@@ -44,9 +44,7 @@ def lars_support(coefficients, K):
 def test_path_normlime_fast(benchmark, d, K):
     benchmark.group = f"path to K features, Gram matrix given, {d=}, {K=}"
     p = problem(d, K)
-    gram = moments.Gram(
-        p.Z_centred.T @ p.Z_centred / N, np.full(d, moments.KNOWN), p.Z, np.full(N, 1 / N), np.zeros(d), np.ones(d)
-    )
+    gram = moments.Gram(p.Z_centred.T @ p.Z_centred / N, np.arange(d), p.Z, np.full(N, 1 / N), np.zeros(d), np.ones(d))
     c = p.Z_centred.T @ p.y_centred / N
     yy = p.y_centred @ p.y_centred / N
 
@@ -88,7 +86,7 @@ def test_fit_normlime_fast(benchmark, d, K):
     def fresh():
         Y = p.y[None].copy()  # the kernel overwrites it
         samples = p.Z[None], Y, np.array([0, 1]), np.ones((1, N))
-        return (*samples, K, 0.0, TOL, np.nan, False, 0.0, features, coefficients, summaries), {}
+        return (*samples, K, 0.0, TOL, np.nan, False, 0.0, d, features, coefficients, summaries), {}
 
     benchmark.pedantic(surrogate.fit, setup=fresh, **ROUNDS)
     assert (summaries["count"], summaries["status"]) == (K, lasso.OK)

@@ -1,8 +1,9 @@
 """Explain one block of instances in this process: from its rows to its local explanations."""
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -54,7 +55,8 @@ def explain_block(
     if settings.feature_names is not None:
         settings.features(rows)  # refuses them before the model is called
     largest = np.zeros(len(remaining), np.int64)
-    outputs, failed, error = settings.model.predict_rows(rows, remaining, skip=skip, largest=largest)
+    with _note_on_failure(settings, rows, rows.values):
+        outputs, failed, error = settings.model.predict_rows(rows, remaining, skip=skip, largest=largest)
     statuses[statuses == 0] = np.where(failed, Status.MODEL_FAILED, 0)
     if outputs is None:
         return Explained(None, None, error, rows.fault, statuses)
@@ -75,6 +77,19 @@ def explain_block(
         parts = [local, failed_explanations(settings, instance_ids[left_out], local, statuses[left_out])]
         local = _in_order(LocalExplanations.concatenate(parts), instance_ids)
     return Explained(local, explainer.n_outputs, explainer.error, rows.fault)
+
+
+@contextmanager
+def _note_on_failure(settings: Settings, rows: Rows, values: Any) -> Iterator[None]:
+    """Add the neighborhood's note to an error of the model."""
+    try:
+        yield
+    except Exception as error:
+        note = settings.neighborhood._note_on_failure(rows, values)
+        if note is not None:
+            with suppress(Exception):  # some exceptions take no notes
+                error.add_note(f"normlime_fast: {note}")
+        raise
 
 
 def _features_of(settings: Settings, d: int) -> int:
@@ -249,7 +264,7 @@ class _BlockExplainer:
             return None if again is None else again.values
 
         if inputs is not None:
-            try:
+            with _note_on_failure(self.settings, self.rows, inputs.values):
                 predicted, failed, error = self.model.predict_or_skip(
                     self.rows,
                     inputs.values,
@@ -258,13 +273,6 @@ class _BlockExplainer:
                     skip=self.skip,
                     n_outputs=self.n_outputs,
                 )
-            except Exception as raised:
-                columns = self.settings.neighborhood._known_columns
-                note = None if columns is None else columns.beyond(inputs.values)
-                if note is not None:
-                    with suppress(Exception):  # some exceptions take no notes
-                        raised.add_note(f"normlime_fast: {note}")
-                raise
             self.failed[batch.rows][inputs.instances], self.error = failed, self.error or error
         return buffer.outputs(batch, predicted, self.prediction[batch.rows], targets)
 

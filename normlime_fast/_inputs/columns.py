@@ -129,6 +129,10 @@ class Columns(Sequence[Column]):
         missing = sum(column.missing > 0 for column in self.entries)
         return ", ".join(parts) + f"; {missing} with missing values" * (missing > 0)
 
+    def described(self, name: str, options: str) -> str:
+        """Return the repr of a neighborhood: its options, and what each column is taken for."""
+        return f"<{name}: {self.summary()}; {options}>\n{self!r}"
+
     @property
     def table(self) -> tuple[str, ...] | None:
         """Names of the columns, if they have some."""
@@ -250,13 +254,20 @@ def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) ->
         if forced == "number":
             got = f"column {short_repr(label)} of dtype {frames.native_dtype(column)}"
             raise TypeError(f"numeric must name columns of numbers, got {got}")
-        return "True and False" if kind == "bools" else "text" if str(column.dtype) == "String" else "values by name"
+        return "True and False" if kind == "bools" else _names(column)
     values = column if isinstance(column, np.ndarray) else frames.as_floats(column)
     found = _of_numbers(values, label, kind == "dates", whole, forced, name)
     if isinstance(found, str):
         return found
     found = found._replace(is_duration=kind == "dates" and str(column.dtype).startswith("Duration"))
     return found._replace(reason=found.reason or _reason(found, forced))
+
+
+def _names(column: Any) -> str:
+    """Say what kind of values other than numbers, bools and dates a column holds."""
+    dtype = str(column.dtype).split("(")[0]
+    known = {"String": "text", "Object": "objects", "Categorical": "a categorical dtype", "Enum": "a categorical dtype"}
+    return known.get(dtype, f"dtype {frames.native_dtype(column)}")
 
 
 def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Forced", name: str) -> Column | str:
@@ -298,9 +309,11 @@ def _reason(column: Column, forced: "Forced") -> str:
         low, high = f"{column.low:.4g}", f"{column.high:.4g}"
     else:
         low, high = column.text(column.low), column.text(column.high)
-    what = {"number": "decimal numbers", "integer": "whole numbers", "date": "dates", "constant": "one value"}[
+    what = {"number": "decimal numbers", "integer": "whole numbers", "date": "dates", "constant": "one value,"}[
         column.kind
     ]
+    if column.is_duration:
+        what = "durations"
     if forced == "number":
         what = "named in numeric,"
     parts = [f"{what} {low}" if column.low == column.high else f"{what} from {low} to {high}"]
@@ -333,7 +346,7 @@ def _apart(regular: Array, n: int) -> tuple[tuple[float, ...], tuple[float, ...]
         for end in (float(regular.min()), float(regular.max())):
             held = regular == end
             rest = regular[~held]
-            if held.sum() < many or len(rest) <= held.sum() / 10 or rest.min() == rest.max():
+            if held.sum() < many or len(np.unique(rest[:1000])) <= FEW:  # of few values, none is apart
                 continue
             inner = np.percentile(rest, [1, 99])
             gap = max(rest.min() - end, end - rest.max())

@@ -73,6 +73,13 @@ class Rows:
             return np.full(self.values.shape[1], self.values.dtype == np.float32)
         return np.array([frames.float_bytes(column) == 4 for column in self._series])
 
+    @property
+    def whole(self) -> list[int]:
+        """The columns of a table of an integer dtype."""
+        return (
+            [k for k, column in enumerate(self._series) if column.dtype.is_integer()] if self.header is not None else []
+        )
+
     def label(self, k: int) -> str:
         """Return the name of a column of a table, for messages."""
         return str(k) if self.columns is None else short_repr(self.columns[k])
@@ -233,7 +240,7 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     if values.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {values.shape}")
     _check_table(values, name, columns, lambda j: short_repr(frame.columns[j]))
-    missing = set(np.flatnonzero(np.isnan(values).any(axis=0)).tolist())  # of other columns, those of the data are null
+    missing = set(np.flatnonzero(np.isnan(values).any(axis=0)).tolist())  # elsewhere, the neighborhood's may be null
     header = frame[:0].to_native()
     known = None if columns is None else categories.extended(others)
     nulls = frozenset(j for j in range(len(values[0])) if j not in missing or frames.has_nulls(frame[:, j]))

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 @kernel(fastmath={"contract", "reassoc", "nsz"})
 def append_row(L: Array, gram: Gram, support: Array, a: int, ridge: float) -> None:
     """Compute row a of the Cholesky factor of G + ridge I on `support`; its diagonal is 0 for a collinear feature."""
-    column = gram.values[support[a]]
+    column = gram.values[gram.row[support[a]]]
     for b in range(a + 1):
         rest = column[support[b]] + (ridge if a == b else 0.0)
         whole = rest

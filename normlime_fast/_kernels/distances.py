@@ -36,19 +36,28 @@ def squared_distances(columns: Array, categorical: Array, x: Array, squares: Arr
 
 
 @kernel
-def relative_features(points: Array, categorical: Array, x: Array, which: Array, Z: Array) -> None:
+def relative_features(points: Array, categorical: Array, special: bool, x: Array, which: Array, Z: Array) -> None:
     """Write to Z[1 + i] (d,) the features of points[which[i]] relative to x; Z[0], x itself, is 0.
 
-    z is the difference from x, or -1 if the category differs from that of x, or one of them is special.
+    z is the difference from x, or -1 if the category differs from that of x, or one of them is special; `special` says
+    whether any is. The loop for each case is one that LLVM vectorises.
     """
+    all_categorical = not special
     for j in range(x.size):
         Z[0, j] = 0.0
+        all_categorical &= categorical[j]
     for i in range(which.size):
         point, z = points[which[i]], Z[1 + i]
-        for j in range(x.size):
-            if abs(point[j]) <= LARGEST and abs(x[j]) < np.inf:
+        if all_categorical:
+            for j in range(x.size):
+                z[j] = 0.0 if point[j] == x[j] else -1.0
+        elif not special:
+            for j in range(x.size):
                 difference = min(max(point[j] - x[j], -LARGEST), LARGEST)
                 z[j] = (-1.0 if difference != 0.0 else 0.0) if categorical[j] else difference
-            else:
+        else:
+            for j in range(x.size):
                 same = point[j] == x[j] or (point[j] != point[j] and x[j] != x[j])
-                z[j] = 0.0 if same else -1.0
+                indicator = categorical[j] or not (abs(point[j]) <= LARGEST and abs(x[j]) < np.inf)
+                difference = min(max(point[j] - x[j], -LARGEST), LARGEST)
+                z[j] = (0.0 if same else -1.0) if indicator else difference

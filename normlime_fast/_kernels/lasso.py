@@ -18,7 +18,7 @@ from normlime_fast._kernels.bits import bits64, float64
 from normlime_fast._kernels.cholesky import append_row, factor, substitute
 from normlime_fast._kernels.codes import FEWER_FEATURES, NOT_CONVERGED, OK
 from normlime_fast._kernels.jit import kernel
-from normlime_fast._kernels.moments import COLLINEAR, KNOWN, WANTED, Gram, want
+from normlime_fast._kernels.moments import COLLINEAR, WANTED, Gram, nth_largest, want
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ class Path(NamedTuple):
     w: Array  # (d,)
     rho: Array  # (d,) c - G w
     active: Array  # (d,) int64 scratch: the working set
-    spare: Array  # (d,) bool: collinear with features of lower index in the support, which replace it
+    spare: Array  # (d,) bool: collinear with features of lower index in the support, which replace it, or equal to one
 
 
 @kernel
@@ -77,18 +77,37 @@ class Walk(NamedTuple):
     steps: Array  # (d,) uint64 scratch: decrease of alpha until each enters or leaves, as bits, which sort alike
 
 
+@kernel
+def _repeats(gram: Gram, rho: Array, members: Array, j: int) -> bool:
+    """Whether column j is the same as that of a member."""
+    Z = gram.features
+    for member in members:
+        i = 0
+        while rho[member] == rho[j] and i < Z.shape[0] and Z[i, member] == Z[i, j]:
+            i += 1
+        if i == Z.shape[0]:
+            return True
+    return False
+
+
 @kernel(inline="always")
 def _working_set(gram: Gram, path: Path, alpha: float, guard: float) -> int:
-    """List the features with a weight, or that need one at `alpha`; MISSING if a Gram column is missing."""
+    """List the features with a weight, or that need one at `alpha`; MISSING if a Gram column is missing.
+
+    Among features with equal columns, descent moves only the first, so that the others' Gram columns are not needed.
+    """
     count = 0
     missing = False
     for j in range(path.w.size):
         if path.w[j] != 0.0 or (abs(path.rho[j]) > alpha + guard and not path.spare[j]):
+            if gram.row[j] < 0:
+                path.spare[j] = _repeats(gram, path.rho, path.active[:count], j)
+                if path.spare[j]:
+                    continue
+                gram.row[j] = WANTED
+                missing = True
             path.active[count] = j
             count += 1
-            if gram.state[j] != KNOWN:
-                gram.state[j] = WANTED
-                missing = True
     return MISSING if missing else count
 
 
@@ -130,7 +149,7 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
         if count == MISSING:
             return MISSING
         for j in path.active[:count]:
-            variance = gram.values[j, j]
+            variance = gram.values[gram.row[j], j]
             if variance <= COLLINEAR * (variance + gram.mean[j] * gram.mean[j]):
                 continue
             pull = path.rho[j] + variance * path.w[j]
@@ -141,7 +160,7 @@ def _descend(gram: Gram, path: Path, yy: float, alpha: float, tol: float, guard:
                 weight = (pull + alpha) / variance
             change = abs(weight - path.w[j]) * variance
             if change > guard or (change > 0.0 and weight == 0.0):
-                _move(path, gram.values[j], j, weight)
+                _move(path, gram.values[gram.row[j]], j, weight)
         if _gap(path, path.active[:count], yy, alpha) <= tol * 0.5 * yy:
             return OK
     return NOT_CONVERGED
@@ -154,12 +173,12 @@ def _subtract_columns(rho: Array, gram: Gram, support: Array, weights: Array) ->
     whole = support.size // 4 * 4
     for k in range(0, whole, 4):
         w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-        c0, c1 = gram.values[support[k]], gram.values[support[k + 1]]
-        c2, c3 = gram.values[support[k + 2]], gram.values[support[k + 3]]
+        c0, c1 = gram.values[gram.row[support[k]]], gram.values[gram.row[support[k + 1]]]
+        c2, c3 = gram.values[gram.row[support[k + 2]]], gram.values[gram.row[support[k + 3]]]
         for j in range(d):
             rho[j] -= w0 * c0[j] + w1 * c1[j] + w2 * c2[j] + w3 * c3[j]
     for k in range(whole, support.size):
-        weight, column = weights[k], gram.values[support[k]]
+        weight, column = weights[k], gram.values[gram.row[support[k]]]
         for j in range(d):
             rho[j] -= weight * column[j]
 
@@ -184,7 +203,7 @@ def _polish(gram: Gram, path: Path, alpha: float, guard: float) -> bool:
         j = support[k]
         path.spare[j] = weights[k] == 0.0
         if path.spare[j]:
-            _move(path, gram.values[j], j, 0.0)
+            _move(path, gram.values[gram.row[j]], j, 0.0)
         same_signs &= weights[k] * path.w[j] > 0.0
     if not same_signs:
         return False
@@ -277,7 +296,7 @@ def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, 
     walk.members[size] = j
     path.w[j] = np.copysign(SMALLEST, path.rho[j])
     append_row(walk.L, gram, walk.members, size, 0.0)
-    if walk.L[size, size] ** 2 <= UNSURE * gram.values[j, j]:
+    if walk.L[size, size] ** 2 <= UNSURE * gram.values[gram.row[j], j]:
         return False
     if size + 1 == walk.members.size:
         return _polish(gram, path, below, ROUNDING * _largest(path.c))
@@ -293,6 +312,12 @@ def _enter(gram: Gram, path: Path, walk: Walk, size: int, j: int, alpha: float, 
 @kernel
 def keep_largest(w: Array, count: int) -> None:
     """Keep the `count` largest |w_j|; among equal ones the first."""
+    if support_of(w).size <= count:
+        return
+    least = nth_largest(w, count)
+    for j in range(w.size):
+        if abs(w[j]) * (1.0 + TIE) < least:
+            w[j] = 0.0
     for _ in range(support_of(w).size - count):
         smallest = np.int64(-1)
         for j in support_of(w):
@@ -325,7 +350,8 @@ def select(gram: Gram, path: Path, yy: float, n_features: int, tol: float) -> tu
         _follow(path, walk, size, alpha - knot)
         alpha = max(knot - BELOW * knot, end)
         enters = j >= 0 and path.w[j] == 0.0 and alpha > end
-        if enters and gram.state[j] != KNOWN:
+        if enters and gram.row[j] < 0:
+            gram.row[j] = WANTED
             want(gram, path.rho, n_features - size)  # also those that will most likely follow
             return alpha, MISSING
         if enters and _enter(gram, path, walk, size, j, knot, alpha):

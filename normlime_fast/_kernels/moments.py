@@ -3,8 +3,9 @@
     mean = sum_i p_i z_i      c = sum_i p_i z_i y_i      G = sum_i p_i z_i z_i' - mean mean'
 
 with weights p divided by their sum; if standardised, those of columns divided by their standard deviation. Only columns
-of G that a support may need are computed, unless there are so few that all pairs cost no more. If all p_i are 1, G is
-symmetric to the last bit, so that either of two symmetric entries can be used.
+of G that a support may need are computed, unless there are so few that all pairs cost no more. Every sum is added up
+sample by sample, with whichever others it is computed. If all p_i are 1, G is symmetric to the last bit, so that either
+of two symmetric entries can be used, and columns on demand have the bits of those of the whole G.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from normlime_fast._kernels.products import HIGH, TILE, WIDE, add_products
 
 Array = NDArray[Any]
 
-UNKNOWN, KNOWN, WANTED = 0, 1, 2  # states of columns of the Gram matrix
+UNKNOWN, WANTED = -1, -2  # instead of the row of a column that is not there
 
 # Fraction of a column's variance not explained by earlier columns, below which it counts as 0; and of its mean square
 # that is variance, below which it counts as constant.
@@ -29,8 +30,8 @@ ALL = 2.5  # all pairs of features cost no more, in the first pass, than the col
 class Gram(NamedTuple):
     """A partly known Gram matrix of scaled columns, and the data from which its missing columns are computed."""
 
-    values: Array  # (d, d); row j holds column j (symmetric) if state[j] is KNOWN
-    state: Array  # (d,) int64
+    values: Array  # (at least the number of known columns, d); row[j] of it holds column j (symmetric)
+    row: Array  # (d,) int64; UNKNOWN or WANTED, which are negative, if column j is not there
     features: Array  # Z (n, d), not scaled; columns without variance are allowed
     weights: Array  # p (n,)
     mean: Array  # (d,) weighted mean of the scaled columns
@@ -40,19 +41,19 @@ class Gram(NamedTuple):
 
 
 @kernel
-def _listed(state: Array, which: int) -> Array:
-    """List the columns in a state."""
-    columns = np.empty(state.size, np.int64)
+def _listed(row: Array, which: int) -> Array:
+    """List the columns that are UNKNOWN or WANTED."""
+    columns = np.empty(row.size, np.int64)
     count = 0
-    for j in range(state.size):
-        if state[j] == which:
+    for j in range(row.size):
+        if row[j] == which:
             columns[count] = j
             count += 1
     return columns[:count]
 
 
 @kernel(inline="always")
-def _round_up(count: int, multiple: int) -> int:
+def round_up(count: int, multiple: int) -> int:
     return (count + multiple - 1) // multiple * multiple
 
 
@@ -77,10 +78,10 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
     """
     n, d = Z.shape
     first = Y.shape[0] + 1
-    width = _round_up(d, WIDE)
+    width = round_up(d, WIDE)
     everything = columns.size == d
     squared = squares.size > 0 and not everything  # their sums are added up as products are, to the bit
-    left = np.zeros((TILE, _round_up(first + (width if everything else columns.size) + squared, HIGH)))
+    left = np.zeros((TILE, round_up(first + (width if everything else columns.size) + squared, HIGH)))
     sums = np.zeros((left.shape[1], width))
     total = 0.0
     for tile in range(0, n, TILE):
@@ -110,36 +111,45 @@ def moments(Z: Array, Y: Array, weights: Array, columns: Array, squares: Array) 
 
 
 @kernel(inline="always")
-def _enter(gram: Gram, columns: Array, sums: Array) -> None:
-    """Set columns of the Gram matrix from their sums by `moments`; if all are given, from one sum per pair."""
-    d = gram.state.size
+def _enter(gram: Gram, columns: Array, sums: Array, first: int) -> None:
+    """Set rows `first` and after from sums of columns by `moments`; if all are given, from one sum per pair."""
+    d = gram.row.size
     everything = columns.size == d
     for k in range(columns.size):
         a = columns[k]
-        gram.state[a] = KNOWN
+        gram.row[a] = first + k
+        values = gram.values[first + k]
         for j in range(a if everything else 0, d):
-            gram.values[a, j] = sums[k, j] * (gram.scale[a] * gram.scale[j]) - gram.mean[a] * gram.mean[j]
+            values[j] = sums[k, j] * (gram.scale[a] * gram.scale[j]) - gram.mean[a] * gram.mean[j]
             if everything:
-                gram.values[j, a] = gram.values[a, j]
+                gram.values[j, a] = values[j]
 
 
 @kernel
 def want(gram: Gram, correlations: Array, count: int) -> None:
-    """Mark as WANTED the UNKNOWN columns with the `count` largest correlations."""
-    least = _nth_largest(correlations, gram.state, count)
-    for j in range(gram.state.size):
+    """Mark as WANTED the columns with the `count` largest correlations, without those that are there."""
+    sizes = np.empty(gram.row.size)
+    for j in range(sizes.size):
+        sizes[j] = abs(correlations[j]) if gram.row[j] < 0 else 0.0
+    least = nth_largest(sizes, count)
+    for j in range(sizes.size):
+        if sizes[j] > least:
+            gram.row[j] = WANTED
+            count -= 1
+    for j in range(sizes.size):  # the first of equal ones: thousands of columns may be the same
         # the correlation is 0 for an output without a fit and for a column without variance
-        if gram.state[j] == UNKNOWN and correlations[j] != 0.0 and abs(correlations[j]) >= least:
-            gram.state[j] = WANTED
+        if sizes[j] == least and count > 0 and least > 0.0:
+            gram.row[j] = WANTED
+            count -= 1
 
 
-@kernel(inline="always")
-def _nth_largest(values: Array, state: Array, n: int) -> float:
-    """The n-th largest |value| of columns that are not KNOWN; 0 if there are fewer."""
+@kernel
+def nth_largest(values: Array, n: int) -> float:
+    """The n-th largest |value|; 0 if there are fewer that are not 0."""
     top: Array = np.zeros(n)  # ascending
-    for j in range(state.size):
+    for j in range(values.size):
         value = abs(values[j])
-        if value > top[0] and state[j] != KNOWN:
+        if value > top[0]:
             i = 1
             while i < n and top[i] < value:
                 top[i - 1] = top[i]
@@ -149,27 +159,51 @@ def _nth_largest(values: Array, state: Array, n: int) -> float:
 
 
 @kernel
-def fetch(gram: Gram) -> None:
-    """Compute the WANTED columns of the Gram matrix, or all missing ones if at most half would stay UNKNOWN."""
-    d = gram.state.size
-    if 2 * _listed(gram.state, UNKNOWN).size <= d:
-        for j in range(d):
-            gram.state[j] = WANTED if gram.state[j] == UNKNOWN else gram.state[j]
-    columns = _listed(gram.state, WANTED)
+def fetch(gram: Gram) -> Gram:
+    """Compute the WANTED columns of the Gram matrix, and return it with these.
+
+    If there are rows for all columns and at most half would stay UNKNOWN, all missing ones are computed. If there are
+    too few rows, `values` is replaced by a larger array.
+    """
+    d = gram.row.size
+    unknown = _listed(gram.row, UNKNOWN)
+    if gram.values.shape[0] == d and 2 * unknown.size <= d:
+        for j in unknown:
+            gram.row[j] = WANTED
+        unknown = unknown[:0]
+    columns = _listed(gram.row, WANTED)
+    known = d - unknown.size - columns.size
+    values = gram.values
+    if known + columns.size > values.shape[0]:
+        values = np.empty((known + columns.size, d))
+        for k in range(known):
+            for j in range(d):
+                values[k, j] = gram.values[k, j]
     sums = moments(gram.features, np.empty((0, gram.weights.size)), gram.weights, columns, np.empty(0))
-    _enter(gram, columns, sums[1:])
+    larger = Gram(values, gram.row, gram.features, gram.weights, gram.mean, gram.scale)
+    _enter(larger, columns, sums[1:], known)
+    return larger
 
 
 @kernel(inline="always")
-def observe(
-    Z: Array, Y: Array, weights: Array, n_features: int, standardize: bool, values: Array
-) -> tuple[Gram, Array]:
-    """Begin the Gram matrix of Z in `values` (d, d), for paths to K features; and c of every row of Y, (rows, >= d)."""
+def expected(n_features: int) -> int:
+    """Number of columns that a path to `n_features` features will most likely need."""
+    return n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
+
+
+@kernel(inline="always")
+def observe(Z: Array, Y: Array, weights: Array, count: int, standardize: bool, values: Array) -> tuple[Gram, Array]:
+    """Begin the Gram matrix of Z in `values`, and return it with c of every row of Y, (rows, >= d).
+
+    It gets the columns of the `count` largest correlations with each row of Y, or, if `values` has d rows, all columns
+    where these cost no more. `values` has a row for each of them.
+    """
     d = Z.shape[1]
-    guess = n_features + max(4, n_features // 4)  # near-orthogonal features enter in the order of |c|
-    everything = ALL * Y.shape[0] * guess >= d
-    state = np.zeros(d, np.int64)
-    columns = _listed(state, UNKNOWN if everything else KNOWN)
+    everything = values.shape[0] == d and ALL * Y.shape[0] * count >= d
+    row = np.empty(d, np.int64)
+    for j in range(d):
+        row[j] = UNKNOWN
+    columns = _listed(row, UNKNOWN if everything else WANTED)
     squares = np.zeros(d if standardize else 0)
     sums = moments(Z, Y, weights, columns, squares)
     mean, c = sums[0, :d], sums[1 : Y.shape[0] + 1]
@@ -180,11 +214,11 @@ def observe(
         mean[j] *= scale[j]
         for k in range(Y.shape[0]):
             c[k, j] *= scale[j]
-    gram = Gram(values, state, Z, weights, mean, scale)
+    gram = Gram(values, row, Z, weights, mean, scale)
     if everything:
-        _enter(gram, columns, sums[Y.shape[0] + 1 :])
-    else:
+        _enter(gram, columns, sums[Y.shape[0] + 1 :], 0)
+    elif count > 0:
         for k in range(Y.shape[0]):
-            want(gram, c[k], min(guess, d))
-        fetch(gram)
+            want(gram, c[k], min(count, d))
+        gram = fetch(gram)
     return gram, c

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normlime_fast._kernels.cholesky import append_row, factor, substitute
+from normlime_fast._kernels.cholesky import append_row, substitute
 from normlime_fast._kernels.codes import CONSTANT_OUTPUT, FEWER_FEATURES, NO_WEIGHT, OK, OVERFLOW, TOO_FEW
 from normlime_fast._kernels.errors import standard_errors
 from normlime_fast._kernels.jit import kernel
@@ -23,7 +23,8 @@ from normlime_fast._kernels.lasso import (
     start,
     support_of,
 )
-from normlime_fast._kernels.moments import COLLINEAR, Gram, fetch, observe
+from normlime_fast._kernels.moments import WANTED, Gram, expected, fetch, observe
+from normlime_fast._kernels.ridge import by_features, by_samples, factor_samples
 
 Array = NDArray[Any]
 
@@ -126,8 +127,8 @@ def _refit(gram: Gram, path: Path, ridge: float, y: Array, yy: float, total: flo
     for a in range(support.size):
         explained += 2.0 * fitted[a] * path.c[support[a]]
         for b in range(support.size):
-            explained -= fitted[a] * fitted[b] * gram.values[support[a], support[b]]
-        if fitted[a] * fitted[a] * gram.values[support[a], support[a]] > NEGLIGIBLE * NEGLIGIBLE * yy:
+            explained -= fitted[a] * fitted[b] * gram.values[gram.row[support[a]], support[b]]
+        if fitted[a] * fitted[a] * gram.values[gram.row[support[a]], support[a]] > NEGLIGIBLE * NEGLIGIBLE * yy:
             features[count] = support[a]
             scaled = fitted[a] * summary.spread
             weights[count] = scaled * gram.scale[support[a]]
@@ -143,34 +144,25 @@ def _refit(gram: Gram, path: Path, ridge: float, y: Array, yy: float, total: flo
 
 
 @kernel
-def _heaviest(gram: Gram, C: Array, ridge: float, n_features: int) -> Array:
-    """Weights of a ridge regression on all features for every row of C; all but the `n_features` largest are 0.
-
-    Weights of columns without variance are 0, too.
-    """
-    w = np.zeros((C.shape[0], gram.mean.size))
-    for j in range(gram.mean.size):
-        variance = gram.values[j, j]
-        w[0, j] = variance > COLLINEAR * (variance + gram.mean[j] * gram.mean[j])
-    varied = support_of(w[0])
-    L = factor(gram, varied, ridge)
-    solution = np.empty(varied.size)
-    for k in range(C.shape[0]):
-        for a in range(varied.size):
-            solution[a] = C[k, varied[a]]
-        substitute(L, solution)
-        for a in range(varied.size):
-            w[k, varied[a]] = solution[a]
+def _keep_heaviest(gram: Gram, w: Array, n_features: int) -> None:
+    """Keep the `n_features` largest weights of every row; their columns of the Gram matrix are WANTED if missing."""
+    for k in range(w.shape[0]):
         keep_largest(w[k], n_features)
-    return w
+        for j in support_of(w[k]):
+            if gram.row[j] < 0:
+                gram.row[j] = WANTED
 
 
 @kernel
-def _take(w: Array, chosen: Array, n_features: int) -> int:
-    """Copy the chosen weights to w; return the status."""
+def _take(gram: Gram, w: Array, chosen: Array, n_features: int) -> int:
+    """Copy the chosen weights to w; return the status, MISSING if a Gram column is missing."""
     for j in range(w.size):
         w[j] = chosen[j]
-    return OK if support_of(w).size == n_features else FEWER_FEATURES
+    support = support_of(w)
+    for j in support:
+        if gram.row[j] < 0:
+            return MISSING
+    return OK if support.size == n_features else FEWER_FEATURES
 
 
 @kernel
@@ -185,6 +177,7 @@ def fit(
     ridge_of_all: float,
     standardize: bool,
     least_effective: float,
+    room: int,
     features: Array,
     coefficients: Array,
     summaries: Array,
@@ -196,12 +189,19 @@ def fit(
     standard errors into coefficients (outputs, 3, K): the first `count` of each; the rest into summaries (outputs,).
     Ridges are divided by the sum of the weights. Unless `ridge_of_all` is NaN, the features with the largest weights of
     a regression on all of them with this ridge are selected. If `standardize`, features are selected as if all had
-    variance 1.
+    variance 1. The Gram matrix has `room` rows, or as many as an output needs; if these are fewer than d, its columns
+    are computed for so many outputs at a time.
     """
-    d = Z.shape[2]
+    n, d = Z.shape[1:]
     by_weight = not np.isnan(ridge_of_all) and n_features < d
+    by_sample = by_weight and n < d
     standardize &= n_features < d  # or nothing is selected
-    values = np.empty((d, d))
+    count = d  # columns of the Gram matrix that an output needs, most likely
+    if n_features < d and (by_sample or not by_weight):
+        count = n_features if by_sample else min(expected(min(n_features, n)), d)
+    capacity = min(d, max(room, count))
+    at_once = Y.shape[0] if capacity == d else max(1, room // count)
+    values, L, varied = np.empty((0, d)), np.empty((0, 0)), np.empty(0, np.bool_)
     squares = np.zeros(Y.shape[0])
     total = effective = 0.0
     for k in range(Z.shape[0]):
@@ -216,22 +216,35 @@ def fit(
             some_output |= summaries[row].status == OK
         if not some_output:
             continue
-        gram, c = observe(Z[k], Y[first:last], p, d if by_weight else n_features, standardize, values)
-        chosen = _heaviest(gram, c, ridge_of_all / total, n_features) if by_weight else c
-        for row in range(first, last):
-            summary = summaries[row]
-            if summary.status != OK:
-                continue
-            summary.status = MISSING
-            while summary.status == MISSING:
-                path = start(c[row - first, :d])
-                alpha = 0.0
-                if by_weight:
-                    summary.status = _take(path.w, chosen[row - first], n_features)
-                else:
-                    alpha, summary.status = select(gram, path, squares[row], n_features, tol)
-                if summary.status == MISSING:
-                    fetch(gram)
-            summary.alpha = alpha * summary.spread
-            out = features[row], coefficients[row], summary
-            _refit(gram, path, ridge / total, Y[row], squares[row], total, out)
+        if values.shape[0] == 0:
+            values = np.empty((capacity, d))
+        for begin in range(first, last, at_once):
+            end = min(begin + at_once, last)
+            gram, c = observe(Z[k], Y[begin:end], p, 0 if by_sample else count, standardize, values)
+            chosen = np.empty((end - begin, d)) if by_weight else c
+            if by_sample:
+                if begin == first:
+                    L, varied = factor_samples(gram, total, ridge_of_all / total)
+                by_samples(gram, Y[begin:end], total, L, varied, chosen)
+            elif by_weight:
+                by_features(gram, c, ridge_of_all / total, chosen)
+            if by_weight:
+                _keep_heaviest(gram, chosen, n_features)
+            for row in range(begin, end):
+                summary = summaries[row]
+                if summary.status != OK:
+                    continue
+                summary.status = MISSING
+                while summary.status == MISSING:
+                    path = start(c[row - begin, :d])
+                    alpha = 0.0
+                    if by_weight:
+                        summary.status = _take(gram, path.w, chosen[row - begin], n_features)
+                    else:
+                        alpha, summary.status = select(gram, path, squares[row], n_features, tol)
+                    if summary.status == MISSING:
+                        gram = fetch(gram)
+                summary.alpha = alpha * summary.spread
+                out = features[row], coefficients[row], summary
+                _refit(gram, path, ridge / total, Y[row], squares[row], total, out)
+            values = gram.values  # which may have grown

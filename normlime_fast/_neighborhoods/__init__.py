@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from normlime_fast._checks import as_array, as_frame, is_sparse, short_repr
 from normlime_fast._neighborhoods.base import Neighborhood
 from normlime_fast._neighborhoods.binned import Binned
@@ -52,13 +54,13 @@ def of_training_data(X: Any) -> Neighborhood:
         return Mask()
     if as_frame(X, "X") is not None:
         return Binned.from_data(X)
-    if hasattr(X, "to_list") and not hasattr(X, "columns"):  # a Series
-        X = X.to_list()
-    if not isinstance(X, list | tuple) and getattr(X, "ndim", 0) == 0:
+    is_list = isinstance(X, list | tuple)
+    entries = X if is_list else getattr(X, "to_list", getattr(X, "tolist", list))() if np.ndim(X) == 1 else []
+    if len(entries) and all(isinstance(text, str) for text in entries):
+        return Mask.text(list(entries))
+    if not is_list and not np.ndim(X):
         raise TypeError(f"{_EXPECTED}, got {type(X).__name__}")
-    array = as_array(X, "neighborhood")
-    if array.ndim == 1 and all(isinstance(text, str) for text in array.tolist()) and len(array):
-        return Mask.text(array.tolist())
-    if array.ndim > 2:
+    if np.ndim(X) > 2:
+        array = as_array(X, "neighborhood")
         return Mask.from_data(array, segments=min(8, *array.shape[1:3]))
     return Binned.from_data(X)

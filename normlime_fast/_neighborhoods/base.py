@@ -197,6 +197,10 @@ class Neighborhood(ABC):
         """What the columns of the table that it was made of are taken for; None if that is not known."""
         return None
 
+    def _note_on_failure(self, rows: Rows, values: Any) -> str | None:
+        """Say what samples may have that the data has not, if the model fails on them; `values` are theirs."""
+        return None
+
     _centred: ClassVar[bool] = False  # if the samples vary around the instance: then nothing contributes to its output
 
     @abstractmethod

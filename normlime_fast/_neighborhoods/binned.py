@@ -149,10 +149,8 @@ class Binned(SharedPoints):
 
     def __repr__(self) -> str:
         groups = f", groups={[name for name, _ in self.groups]}" if self.groups else ""
-        return (
-            f"<Binned: {self.columns.summary()}; {self.bins!r}, draw={self.draw!r}{groups}, features={self.features!r},"
-            f" {self.proximity!r}, n_sets={self.n_sets}>"
-        )
+        options = f"draw={self.draw!r}{groups}, features={self.features!r}, {self.proximity!r}, n_sets={self.n_sets}"
+        return self.columns.described("Binned", f"{self.bins!r}, {options}")
 
     def describe(self, X: ArrayLike) -> list[list[str]]:
         """Describe the features of rows: the bin or category of each column.

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -285,22 +284,26 @@ def _interval_names(column: Column, edges: Array, least: float, largest: float, 
     last = f" < {above[0]}" if above else ""
     if not highs:
         alone = f"{first}{name}{last}" if above or not below else f"{name} > {below[0]}"
-        return (alone + _holes(special, least, largest, column),)
-    less = "<=" if whole else "<"
-    between = []
-    for low, high in zip(lows[:-1], highs[1:], strict=True):
-        between.append(f"{name} = {low}" if whole and low == high else f"{low} {less} {name} <= {high}")
-    end = f"{lows[-1]} {less} {name}{last}" if above else f"{name} >= {lows[-1]}" if whole else f"{name} > {lows[-1]}"
-    texts = [f"{first}{name} <= {highs[0]}", *between, end]
-    marks[0] = -np.inf
-    marks[-1] = np.inf
-    return tuple(
-        text + _holes(special[(special > least) & (special < largest)], low, high, column)
-        for text, (low, high) in zip(texts, pairwise(marks), strict=True)
-    )
-
-
-def _holes(special: Array, low: float, high: float, column: Column) -> str:
-    """Say which values in an interval are bins of their own."""
-    inside = [column.text(x) for x in special[(special > low) & (special <= high)]]
-    return f" (not {', '.join(inside)})" if inside else ""
+        holes = [column.text(x) for x in special if least < x < largest]
+        return (alone + f" (not {', '.join(holes)})" * bool(holes),)
+    inside = special[(special > least) & (special < largest)].tolist()
+    bounds = [-math.inf, *edges.tolist(), math.inf]
+    texts = []
+    for low, high, from_, to in zip(bounds[:-1], bounds[1:], [None, *lows], [*highs, None], strict=True):
+        within = [x for x in inside if low < x <= high]
+        if whole and within and from_ == column.text(within[0]):
+            from_ = column.text(within.pop(0) + step)
+        if whole and within and to == column.text(within[-1]):
+            to = column.text(within.pop() - step)
+        if from_ is None:
+            text = f"{first}{name} <= {to}"
+        elif to is None and above:
+            text = f"{from_} {'<=' if whole else '<'} {name}{last}"
+        elif to is None:
+            text = f"{name} {'>=' if whole else '>'} {from_}"
+        elif whole and from_ == to:
+            text = f"{name} = {from_}"
+        else:
+            text = f"{from_} {'<=' if whole else '<'} {name} <= {to}"
+        texts.append(text + f" (not {', '.join(map(column.text, within))})" * bool(within))
+    return tuple(texts)

@@ -1,6 +1,6 @@
 """Gaussian: independent normal noise around the instance; and `sample_gaussian`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -159,15 +159,16 @@ class Gaussian(Neighborhood):
         columns = Columns.from_data(X, categorical, numeric, unseen)
         rows = as_rows(X, columns=columns)
         values = np.where(columns.is_regular(rows.values), rows.values, np.nan)
-        scale = deviations(values, width, columns.categories.columns)
+        scale = deviations(values, rows.label, width, columns.categories.columns)
         sizes = np.nanmax(np.abs(values), axis=0, initial=0.0)
         scale[scale < width * _least(rows.float32, sizes)] = 0.0  # constant except for rounding
         return cls(scale, sampling, columns, keep)
 
     def __repr__(self) -> str:
-        columns = "" if self.columns is None else f"{self.columns.summary()}; "
-        scale = f"scale={short_repr(self.scale)}, " if self.columns is None else ""
-        return f"<Gaussian: {columns}{scale}sampling={self.sampling!r}, keep={self.keep!r}>"
+        options = f"sampling={self.sampling!r}, keep={self.keep!r}"
+        if self.columns is None:
+            return f"<Gaussian: scale={short_repr(self.scale)}, {options}>"
+        return self.columns.described("Gaussian", options)
 
     @property
     def _known_columns(self) -> Columns | None:
@@ -175,6 +176,16 @@ class Gaussian(Neighborhood):
 
     def _rows(self, X: object, name: str = "X") -> Rows:
         return as_rows(X, name, self.columns, self._names)
+
+    def _note_on_failure(self, rows: Rows, values: Array) -> str | None:
+        """Name columns that the noise moved beyond the data, or integers that it made decimals of."""
+        if self.columns is not None:
+            return self.columns.beyond(values)
+        whole = [rows.label(j) for j in rows.whole]
+        names = ", ".join(whole[:3]) + f" and {len(whole) - 3} more" * (len(whole) > 3)
+        return (
+            f"the model got the integers in {names} as decimals; Gaussian.from_data keeps them whole" if whole else None
+        )
 
     @ignoring_float_errors
     def _check(self, rows: Rows) -> None:
@@ -259,7 +270,7 @@ def _lost(rows: Rows, scale: Array, k: int) -> Message:
     )
 
 
-def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> Array:
+def deviations(values: Array, labels: Callable[[int], str], width: float = 1.0, fixed: Sequence[int] = ()) -> Array:
     """Return the standard deviations of the columns of X times `width`; 0 for `fixed` and constant columns.
 
     NaN does not count.
@@ -281,7 +292,7 @@ def deviations(values: Array, width: float = 1.0, fixed: Sequence[int] = ()) -> 
     scale[list(fixed)] = 0.0
     if not np.isfinite(scale).all():
         column = int(np.flatnonzero(~np.isfinite(scale))[0])
-        raise ValueError(f"X must have finite column standard deviations, got an overflow in column {column}")
+        raise ValueError(f"X must have finite column standard deviations, got an overflow in column {labels(column)}")
     return scale
 
 

@@ -225,6 +225,11 @@ class PointSet:
         """The coordinates column by column, (d, n)."""
         return np.ascontiguousarray(self.coordinates.T)
 
+    @cached_property
+    def has_special(self) -> bool:
+        """Whether some coordinates are missing or infinite."""
+        return not bool(np.isfinite(self.coordinates).all())
+
     def has_rare_category(self, instances: Array, unseen: Array) -> Array:
         """Return which instances have a category or special value that fewer than `RARE` points have.
 
@@ -283,7 +288,8 @@ class PredictedPoints(Neighborhood):
             squares = np.empty(count)
             distances.squared_distances(points.columns, points.categorical, x, squares)
             nearest = np.sort(np.argpartition(squares, n_nearest - 1)[:n_nearest]) if is_subset else everything
-            distances.relative_features(points.coordinates, points.categorical, x, nearest, Z)
+            special = points.has_special or not bool(np.isfinite(x).all())
+            distances.relative_features(points.coordinates, points.categorical, special, x, nearest, Z)
             weights[:] = proximity.weights(np.append(0.0, squares[nearest] if is_subset else squares), d)
             if apart[row]:  # the points do not show the effect of the column in which it differs
                 weights[0] = 0.0

@@ -127,14 +127,15 @@ class Pool(SharedPoints):
         values = np.where(columns.is_regular(data.values), data.values, np.nan)
         absent = np.isnan(values)
         center = np.where(absent, 0.0, values).sum(axis=0, dtype=np.float64) / np.maximum((~absent).sum(axis=0), 1)
-        scale = np.where(columns.is_category, 1.0, deviations(values))
+        scale = np.where(columns.is_category, 1.0, deviations(values, data.label))
         center[columns.is_category] = 0.0
         return cls(center, scale, proximity, data, n_sets=as_count(n_sets, "n_sets"), columns=columns)
 
     def __repr__(self) -> str:
-        columns = "" if self.columns is None else f"{self.columns.summary()}; "
-        points = "drawn points" if self.drawn else f"{self._data.count} rows"
-        return f"<Pool: {columns}{points}, {self.proximity!r}, n_sets={self.n_sets}>"
+        options = f"{self.proximity!r}, n_sets={self.n_sets}"
+        if self.columns is None:
+            return f"<Pool: {len(self.center)} columns, drawn points, {options}>"
+        return self.columns.described("Pool", f"{self._data.count} rows, {options}")
 
     @classmethod
     @ignoring_float_errors

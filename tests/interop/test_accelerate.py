@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import Lasso, LinearRegression, lars_path
 
 from normlime_fast.interop.lime import accelerate
+from normlime_fast.interop.lime._fits import moments_of
 
 METHODS = ["none", "forward_selection", "highest_weights", "lasso_path", "auto"]
 N = 150
@@ -312,6 +313,13 @@ def test_verbose_prints_what_lime_prints(capsys):
 
 
 # --- the explainer itself
+
+
+def test_very_wide_data_are_left_to_lime():
+    """Their Gram matrix would take 2 GiB and more; lime makes none."""
+    Z = np.random.default_rng(0).standard_normal((3, 16_385))
+    assert moments_of(Z[:, :50], Z[:, 0], np.ones(3)) is not None
+    assert moments_of(Z, Z[:, 0], np.ones(3)) is None
 
 
 def test_it_can_be_undone_and_done_twice():

@@ -322,7 +322,7 @@ def test_bad_input_of_gaussian(scale, error, message):
             ValueError,
             r"^X must be finite, got 1 infinite value in column '1', the first in row 0; ",
         ),
-        (([["a", "b"]],), TypeError, r"^X must hold real numbers, got dtype <U1$"),
+        (([["a", "b"]],), TypeError, r"^X must hold real numbers, got dtype <U1; pass a DataFrame, "),
         ((pd.DataFrame({"a": [1j]}),), TypeError, r"^X must hold numbers, text, .*, got column 'a' of dtype complex"),
         (([[0.0, 1e308], [0.0, -1e308]], 2.0), ValueError, r"^X must have finite column .* an overflow in column 1$"),
         (([[0.0], [1.0]], 0), ValueError, r"^width must be larger than 0, got 0"),

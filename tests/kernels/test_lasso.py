@@ -48,19 +48,19 @@ def start(Z, y, p, known=True):
     rows, target, _ = reference.centred(Z.astype(np.float64), y, p)
     c, (_, d) = rows.T @ (p * target), Z.shape
     values = (rows.T * p) @ rows if known else np.full((d, d), np.nan)
-    state = np.full(d, moments.KNOWN if known else moments.UNKNOWN)
-    gram = moments.Gram(values, state, np.full_like(Z, np.nan) if known else Z, p, p @ Z, np.ones(d))
+    row = np.arange(d) if known else np.full(d, moments.UNKNOWN)
+    gram = moments.Gram(values, row, np.full_like(Z, np.nan) if known else Z, p, p @ Z, np.ones(d))
     return gram, lasso.start(c), p @ target**2
 
 
-def fit(Z, Y, p, K, ridge=0.0, tol=TOL, ridge_of_all=np.nan, standardize=False):
+def fit(Z, Y, p, K, ridge=0.0, tol=TOL, ridge_of_all=np.nan, standardize=False, room=10**6):
     """`surrogate.fit` on m instances: dense weights (m, t, d) and summaries."""
     m, t, d = len(Z), Y.shape[1], Z.shape[2]
     features, coefficients = np.zeros((m * t, K), np.int64), np.zeros((m * t, 3, K))
     summaries = np.zeros(m * t, surrogate.SUMMARY)
     starts = np.arange(0, m * t + 1, t)
     out = features, coefficients, summaries
-    options = ridge, tol, ridge_of_all, standardize, 0.0
+    options = ridge, tol, ridge_of_all, standardize, 0.0, room
     surrogate.fit(Z, Y.reshape(m * t, -1).copy(), starts, p[None], K, *options, *out)
     features, coefficients = features.reshape(m, t, K), coefficients[:, 0].reshape(m, t, K)
     summaries = summaries.reshape(m, t)
@@ -279,6 +279,6 @@ def test_an_output_without_a_fit_wants_no_columns():
     Z, Y = rng.normal(size=(2000, 160)), np.zeros((2, 2000))
     Y[0] = Z[:, 155:] @ np.ones(5)
     gram, _ = moments.observe(Z, Y - Y.mean(axis=1, keepdims=True), np.ones(2000), 5, False, np.empty((160, 160)))
-    known = np.flatnonzero(gram.state == moments.KNOWN)
+    known = np.flatnonzero(gram.row >= 0)
     assert set(range(155, 160)) <= set(known)
     assert len(known) < 20

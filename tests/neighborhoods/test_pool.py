@@ -424,7 +424,7 @@ FRAME = pd.DataFrame(DATA, columns=list("abcde"))
         (
             nlf.Pool.from_data(DATA, numeric=[2]),
             X[:, :4],
-            r"^X must have the columns .* \['5 columns'\], got \['4 columns'\]$",
+            r"^X must have the 5 columns of the neighborhood's data, got 4$",
         ),
         (
             nlf.Pool.from_data(FRAME, numeric=["c"]),

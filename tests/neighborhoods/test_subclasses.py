@@ -295,6 +295,7 @@ def test_coordinates_compile_nothing(order):
         array.mutable and array.layout == "C"
         for signature in distances.relative_features.signatures
         for array in signature
+        if hasattr(array, "layout")
     )
 
 

@@ -78,9 +78,7 @@ def test_the_row_is_read_by_name():
     assert shown(by_position) == ["feature 0 = 2", "feature 1 = 0", "feature 2 = 1"]
     plt.close("all")
     for index in (["a", "b", "d"], ["a", "a", "b"], [1, 2, 3]):
-        with pytest.raises(
-            ValueError, match=r"^x must have the names of the features, \['a', 'b', 'c'\], got \["
-        ):
+        with pytest.raises(ValueError, match=r"^x must have the names of the features, \['a', 'b', 'c'\], got \["):
             plotting.local_bars(local, 0, x=pd.Series([2.0, 0.0, 1.0], index=index))
     assert plt.get_fignums() == []
     twice = changed(local, feature_names=("a", "a", "b"))

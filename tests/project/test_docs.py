@@ -7,6 +7,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from normlime_fast import Status, plotting
@@ -32,7 +33,7 @@ def found(pattern):
 
 def readme(names):
     assert len(names["table"]) == 2 * names["X"].shape[1]
-    assert (names["local"].status == 0).all()
+    assert np.isin(names["local"].status, [0, 10]).all()
 
 
 def equations(names):
@@ -61,10 +62,10 @@ FACTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:(some rows have categories|of .* fewer than 10 points)")  # the README's two
 @pytest.mark.parametrize("page", EXAMPLES)
 def test_examples_print_what_the_page_says(page, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tests").symlink_to(ROOT / "tests")  # for data
+    monkeypatch.chdir(tmp_path if page != "README.md" else ROOT)  # whose example reads data of the tests
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names, printed = {"__name__": "__main__"}, None
     for block in BLOCK.finditer(TEXTS[page]):

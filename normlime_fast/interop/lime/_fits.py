@@ -15,6 +15,7 @@ from normlime_fast._checks import Array
 Fit = tuple[Any, Any, Any, Any]  # intercept, weights, R^2, prediction for the instance
 
 _EPS = float(np.finfo(np.float64).eps)
+_LARGEST = 1 << 14  # columns of a Gram matrix, of 2 GiB; lime itself makes none
 _ACCURATE = 1e-8  # relative to the largest weight: largest bound on rounding with which a fit is used
 _TINY = 1e-280  # sums of squares below this lose digits
 REFIT, OF_ALL = 1.0, 0.01  # lime's ridge penalties: of an explanation, and of "highest_weights"
@@ -40,11 +41,15 @@ class Moments(NamedTuple):
 
 
 def moments_of(data: Any, labels: Any, weights: Any) -> Moments | None:
-    """Return the moments; None if lime must fit: data are not dense float64 or integers, or there is nothing to fit."""
+    """Return the moments; None if lime must fit.
+
+    It must where data are not dense float64 or integers, have too many columns, or leave nothing to fit.
+    """
     labels, weights = np.asarray(labels), np.asarray(weights)
     if (
         type(data) is not np.ndarray
         or data.ndim != 2
+        or data.shape[1] > _LARGEST
         or not (data.dtype == np.float64 or data.dtype.kind in "biu")
         or labels.dtype.kind not in "biuf"
         or weights.dtype != np.float64
