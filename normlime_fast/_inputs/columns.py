@@ -226,7 +226,17 @@ class Columns(Sequence[Column]):
             forced[j] = "number"
         labels = [str(j) if names is None else str(names[j]) for j in range(d)]
         whole = frame is None and getattr(getattr(X, "dtype", None), "kind", "f") in "iub"
-        found = [_found(table[:, j], labels[j], whole, forced.get(j), name) for j in range(d)]
+        facts = [_OF_AN_ARRAY._replace(is_integer=whole)] * d if frame is None else frames.facts(frame)
+        numbers, is_filled = table, [frame is None] * d
+        if frame is not None and frames.is_pandas(frame):  # many columns at once
+            plain = [j for j in range(d) if facts[j].holds == "numbers" and forced.get(j) != "category"]
+            numbers = np.empty(frame.shape)
+            frames.fill(frame, facts, plain, numbers)
+            is_filled = np.isin(np.arange(d), plain).tolist()
+        found = [
+            _found(numbers[:, j] if is_filled[j] else table[:, j], facts[j], labels[j], forced.get(j), name)
+            for j in range(d)
+        ]
         coded = {j: table[:, j] for j in range(d) if isinstance(found[j], str)}
         categories = Categories.from_data(coded, None if names is None else as_names(names), unseen, name)
         for k, j in enumerate(categories.columns):
@@ -237,26 +247,26 @@ class Columns(Sequence[Column]):
         return cls(columns, categories, names is not None)
 
 
-def _found(column: Any, label: str, whole: bool, forced: "Forced", name: str) -> Column | str:
+_OF_AN_ARRAY = frames.Facts(None, "numbers", 8, False)
+
+
+def _found(column: Any, facts: frames.Facts, label: str, forced: "Forced", name: str) -> Column | str:
     """Return what a column of numbers or dates is taken for, or the reason why it is one of categories."""
-    if isinstance(column, np.ndarray):
-        kind: frames.Holds = "numbers"
-    else:
-        kind, whole = frames.holds(column), frames.is_whole_dtype(column)
+    kind = facts.holds
     if kind == "nothing usable":
         raise TypeError(
             f"{name} must hold numbers, text, categories or dates, got column {short_repr(label)} of dtype"
-            f" {frames.native_dtype(column)}; leave it out"
+            f" {facts.dtype}; leave it out"
         )
     if forced == "category":
         return "named in categorical"
     if kind not in ("numbers", "dates"):
         if forced == "number":
-            got = f"column {short_repr(label)} of dtype {frames.native_dtype(column)}"
+            got = f"column {short_repr(label)} of dtype {facts.dtype}"
             raise TypeError(f"numeric must name columns of numbers, got {got}")
         return "True and False" if kind == "bools" else _names(column)
     values = column if isinstance(column, np.ndarray) else frames.as_floats(column)
-    found = _of_numbers(values, label, kind == "dates", whole, forced, name)
+    found = _of_numbers(values, label, kind == "dates", facts.is_integer, forced, name)
     if isinstance(found, str):
         return found
     found = found._replace(is_duration=kind == "dates" and str(column.dtype).startswith("Duration"))

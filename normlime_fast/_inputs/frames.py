@@ -1,7 +1,7 @@
 """Tables of pandas, polars and pyarrow, through narwhals: columns to numbers and back, in the user's own dtypes."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,17 +26,33 @@ def holds(column: Any) -> Holds:
     return "nothing usable" if nested or unknown else "values"
 
 
+class Facts(NamedTuple):
+    """What the dtype of a column says."""
+
+    dtype: Any  # as its own library calls it
+    holds: Holds
+    float_bytes: int  # size of the numbers of a column of floats; 0 for other columns
+    is_integer: bool
+
+
+def facts(frame: Any) -> list[Facts]:
+    """Return what the dtypes of the columns say; a table of many columns has few of them."""
+    native = frame.to_native()
+    dtypes = list(native.dtypes) if hasattr(native, "dtypes") else native.schema.types
+    known: dict[Any, Facts] = {}
+    for j, dtype in enumerate(dtypes):
+        if dtype not in known:
+            column = frame[:, j]
+            known[dtype] = Facts(dtype, holds(column), float_bytes(column), bool(column.dtype.is_integer()))
+    return [known[dtype] for dtype in dtypes]
+
+
 def float_bytes(column: Any) -> int:
     """Return the size of the numbers of a column of floats; 0 for other columns."""
     if column.dtype.is_float():
         return {"Float16": 2, "Float32": 4}.get(str(column.dtype), 8)
     dtype: Any = native_dtype(column) if is_pandas(column) else None
     return int(getattr(dtype, "subtype", dtype).itemsize) if getattr(dtype, "kind", "") == "f" else 0
-
-
-def is_whole_dtype(column: Any) -> bool:
-    """Return whether the dtype of a column has only whole numbers."""
-    return bool(column.dtype.is_integer())
 
 
 def native_dtype(column: Any) -> Any:
@@ -88,9 +104,9 @@ def _dense(column: Any) -> Any:
     return narwhals.from_native(column.to_native().sparse.to_dense(), series_only=True)
 
 
-def fill(frame: Any, positions: Sequence[int], out: Array) -> None:
+def fill(frame: Any, known: list[Facts], positions: Sequence[int], out: Array) -> None:
     """Write columns of numbers, bools or dates to the columns of `out` with the same positions."""
-    plain = [j for j in positions if is_pandas(frame) and holds(frame[:, j]) != "dates"]
+    plain = [j for j in positions if is_pandas(frame) and known[j].holds != "dates"]
     if plain:  # at once: a DataFrame holds them together
         block = frame.to_native().iloc[:, plain] if len(plain) < frame.shape[1] else frame.to_native()
         out[:, plain] = block.to_numpy(dtype=out.dtype, na_value=np.nan)

@@ -26,6 +26,7 @@ from normlime_fast._inputs.categories import Categories
 from normlime_fast._inputs.columns import Column, Columns, infinite_values
 from normlime_fast._messages import Message, Numbers
 
+_OF_HEADER = "_header", "columns", "float32", "_facts", "_is_plain"  # what depends on the header alone
 LARGEST32 = np.finfo(np.float32).max
 
 
@@ -71,14 +72,12 @@ class Rows:
         """Which columns of a table the model gets as float32, (d,) bool, even if `values` are float64."""
         if self.header is None:
             return np.full(self.values.shape[1], self.values.dtype == np.float32)
-        return np.array([frames.float_bytes(column) == 4 for column in self._series])
+        return np.array([column.float_bytes == 4 for column in self._facts])
 
     @property
     def whole(self) -> list[int]:
         """The columns of a table of an integer dtype."""
-        return (
-            [k for k, column in enumerate(self._series) if column.dtype.is_integer()] if self.header is not None else []
-        )
+        return [] if self.header is None else [k for k, column in enumerate(self._facts) if column.is_integer]
 
     def label(self, k: int) -> str:
         """Return the name of a column of a table, for messages."""
@@ -87,11 +86,16 @@ class Rows:
     def take(self, selection: slice | Array) -> "Rows":
         """Return some of the rows."""
         usable = None if self.usable is None else self.usable[selection]
-        return replace(self, values=self.values[selection], usable=usable)
+        rows = replace(self, values=self.values[selection], usable=usable)
+        known = {name: self.__dict__[name] for name in _OF_HEADER if name in self.__dict__}
+        rows.__dict__.update(known)  # which takes long to find for many columns
+        return rows
 
     def identity(self) -> dict[str, Any]:
         """Return named properties that distinguish these rows from others."""
-        names = self.columns and [f"{name} {dtype}" for name, dtype in zip(self.columns, self._dtypes, strict=True)]
+        names = self.columns and [
+            f"{name} {column.dtype}" for name, column in zip(self.columns, self._facts, strict=True)
+        ]
         return {
             "X of shape": list(self.values.shape),
             "X of dtype": str(self.values.dtype if self.dtype is None else self.dtype),
@@ -120,25 +124,22 @@ class Rows:
         """Whether the model gets the values as they are, in a DataFrame of pandas."""
         if not frames.is_pandas(self._header) or (self.categories is not None and self.categories.columns):
             return False
-        floats = [np.dtype(np.float64) if self._becomes_float(k) else dtype for k, dtype in enumerate(self._dtypes)]
-        return all(dtype == self.values.dtype for dtype in floats)
+        float64 = np.dtype(np.float64)
+        dtypes = {float64 if self._becomes_float(k) else column.dtype for k, column in enumerate(self._facts)}
+        return dtypes == {self.values.dtype}
 
     def _becomes_float(self, k: int) -> bool:
         """Whether column k of numbers becomes float64, whatever its dtype is."""
-        width = frames.float_bytes(self._series[k])
+        width = self._facts[k].float_bytes
         return k in self.decimal or 0 < width < 4 or (width == 0 and self.categories is None)
 
     @cached_property
-    def _series(self) -> list[Any]:
-        return [self._header[:, k] for k in range(len(self.columns or ()))]
-
-    @cached_property
-    def _dtypes(self) -> list[Any]:
-        return [frames.native_dtype(column) for column in self._series]
+    def _facts(self) -> list[frames.Facts]:
+        return frames.facts(self._header)
 
     def _column(self, k: int, values: Array) -> Any:
         """Return a column of a table from the numbers that stand for its values."""
-        like = self._series[k]
+        like = self._header[:, k]
         if self.categories is not None and k in self.categories.columns:
             return self._category(self.categories.columns.index(k), like, values, k in self.nulls)
         if frames.holds(like) == "dates":
@@ -228,13 +229,14 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
         raise ValueError(
             f"{name} must have the {len(columns)} columns of the neighborhood's data, got {frame.shape[1]}"
         )
-    plain = [j for j in range(frame.shape[1]) if j not in set(categories.columns)]
+    facts, coded = frames.facts(frame), set(categories.columns)
+    plain = [j for j in range(frame.shape[1]) if j not in coded]
     for j in plain:
-        _check_numeric(frame[:, j], "number" if columns is None else columns[j].kind, name)
-    single = all(frames.float_bytes(frame[:, j]) == 4 for j in range(frame.shape[1]))
+        _check_numeric(facts[j], frame.columns[j], "number" if columns is None else columns[j].kind, name)
+    single = all(column.float_bytes == 4 for column in facts)
     values = np.empty(frame.shape, np.float32 if single else np.float64)
     others = {}
-    frames.fill(frame, plain, values)
+    frames.fill(frame, facts, plain, values)
     for k, j in enumerate(categories.columns):
         values[:, j], others[k] = categories.encoded(k, frame[:, j], name)
     if values.size == 0:
@@ -244,9 +246,10 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
     header = frame[:0].to_native()
     known = None if columns is None else categories.extended(others)
     nulls = frozenset(j for j in range(len(values[0])) if j not in missing or frames.has_nulls(frame[:, j]))
-    rows = Rows(values, header, known, nulls=nulls, decimal=_decimal(frame, columns))
+    decimal = () if columns is None else (j for j in plain if facts[j].is_integer and _has_decimals(columns[j]))
+    rows = Rows(values, header, known, nulls=nulls, decimal=frozenset(decimal))
     if columns is not None:
-        _check_dtypes(rows, frame, columns, name)
+        _check_dtypes(rows, frame, facts, columns, name)
     return rows
 
 
@@ -269,19 +272,13 @@ def _has_decimals(column: Column) -> bool:
     return column.kind == "number" and not column.step
 
 
-def _decimal(frame: Any, columns: Columns | None) -> frozenset[int]:
-    """Return columns of integers in a table that have decimals in the neighborhood's data."""
-    pairs = zip(frame.schema.values(), columns or (), strict=False)
-    return frozenset(j for j, (dtype, column) in enumerate(pairs) if dtype.is_integer() and _has_decimals(column))
-
-
-def _check_numeric(column: Any, kind: str, name: str) -> None:
+def _check_numeric(column: frames.Facts, label: Any, kind: str, name: str) -> None:
     """Refuse a column of text and the like in place of numbers or dates."""
-    held, label = frames.holds(column), short_repr(column.name)
+    held = column.holds
     expected = "dates" if kind == "date" else "numbers"
     if held == expected or (expected == "numbers" and held == "bools") or (kind == "constant" and held == "dates"):
         return
-    dtype = short_repr(frames.native_dtype(column), str)
+    label, dtype = short_repr(label), short_repr(column.dtype, str)
     if kind == "number":
         advice = "Gaussian, Pool and Binned made by from_data take columns of any kind"
         raise TypeError(f"{name} must hold real numbers, got column {label} of dtype {dtype}; {advice}")
@@ -313,22 +310,22 @@ def _check_table(values: Array, name: str, columns: Columns | None, label: Calla
         columns.categories.refuse(None, label(j), int(unseen[:, j].argmax()), name)
 
 
-def _check_dtypes(rows: Rows, frame: Any, columns: Columns, name: str) -> None:
+def _check_dtypes(rows: Rows, frame: Any, facts: list[frames.Facts], columns: Columns, name: str) -> None:
     """Refuse a column whose dtype cannot hold all categories or integers of the data."""
     for j, column in enumerate(columns):
-        is_whole = rows._series[j].dtype.is_integer() and j not in rows.decimal and np.isfinite(column.low)
-        if is_whole and not frames.can_hold(rows._series[j], [int(column.low), int(column.high)]):
-            got, label = short_repr(frames.native_dtype(frame[:, j]), str), short_repr(frame.columns[j])
+        is_whole = facts[j].is_integer and j not in rows.decimal and np.isfinite(column.low)
+        if is_whole and not frames.can_hold(frame[:, j], [int(column.low), int(column.high)]):
+            got, label = short_repr(facts[j].dtype, str), short_repr(frame.columns[j])
             raise ValueError(
                 f"{name} must have a dtype for {column.text(column.low)} to {column.text(column.high)} in column"
                 f" {label}, got {got}; give it the dtype of the neighborhood's data"
             )
     for k, j in enumerate(columns.categories.columns):
-        if not columns.categories.is_coded(k) and frames.holds(rows._series[j]) in ("numbers", "bools"):
+        if not columns.categories.is_coded(k) and facts[j].holds in ("numbers", "bools"):
             continue
         known = [value for value in columns.categories.values[k] if value is not None]
-        if not frames.can_hold(rows._series[j], known):
-            got, label = short_repr(frames.native_dtype(frame[:, j]), str), short_repr(frame.columns[j])
+        if not frames.can_hold(frame[:, j], known):
+            got, label = short_repr(facts[j].dtype, str), short_repr(frame.columns[j])
             raise ValueError(
                 f"{name} must have a dtype for all known categories in column {label}, got {got};"
                 " give it the dtype of the neighborhood's data"
