@@ -173,7 +173,7 @@ class Binned(SharedPoints):
         >>> import normlime_fast as nlf
         >>> binned = nlf.Binned.from_data([[1.0], [2.0], [3.0], [4.0]], quantiles=2)
         >>> binned.describe([[1.5], [7.0]])
-        [['0 <= 2.5'], ['0 > 2.5']]
+        [['0 <= 2'], ['0 >= 3']]
         """
         rows = self._checked_rows(X)
         return [self.bins.names(codes) for codes in self.bins.codes(rows.values)]
