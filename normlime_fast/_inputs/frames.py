@@ -19,8 +19,8 @@ def holds(column: Any) -> Holds:
         return "numbers"
     if dtype == narwhals.Boolean:
         return "bools"
-    if dtype in (narwhals.Date, narwhals.Datetime, narwhals.Duration):
-        return "dates"
+    if dtype in (narwhals.Date, narwhals.Datetime, narwhals.Duration) or getattr(native, "kind", "") == "M":
+        return "dates"  # narwhals does not know pandas' dtypes of all time zones
     unknown = dtype == narwhals.Unknown and column.implementation.is_pyarrow() and str(native) != "null"
     nested = dtype.is_nested() or dtype == narwhals.Binary or str(native).startswith("complex")
     return "nothing usable" if nested or unknown else "values"
@@ -76,6 +76,8 @@ def as_floats(column: Any) -> Array:
 
     kind = holds(column)
     if kind == "dates":
+        if column.dtype == narwhals.Unknown:
+            column = narwhals.from_native(column.to_native().dt.tz_convert("UTC"), series_only=True)
         times = column.dt
         column = times.total_microseconds() if column.dtype == narwhals.Duration else times.timestamp("us")
     elif column.dtype == narwhals.Decimal:
@@ -184,8 +186,8 @@ def dates_like(column: Any, values: Array) -> Any:
     times = whole.view("timedelta64[us]" if duration else "datetime64[us]").copy()
     times[np.isnan(values)] = "NaT"
     series = narwhals.new_series("", times, backend=column.implementation)
-    if getattr(column.dtype, "time_zone", None):
-        series = series.dt.replace_time_zone("UTC").dt.convert_time_zone(column.dtype.time_zone)
+    if getattr(column.dtype, "time_zone", None) or column.dtype == narwhals.Unknown:
+        series = series.dt.replace_time_zone("UTC")
     return _cast(series, column)
 
 

@@ -42,6 +42,11 @@ PANDAS = {
     "bool[pyarrow]": (pd.Series(HALF == 1, dtype="bool[pyarrow]"), "category", "True and False; 2 values"),
     "days": (pd.Series(DAYS), "date", "dates from 2024-01-01 to 2024-03-30"),
     "days somewhere": (pd.Series(DAYS).dt.tz_localize("UTC"), "date", "dates from 2024-01-01 to 2024-03-30"),
+    "days in New York": (
+        pd.Series(DAYS).dt.tz_localize("America/New_York"),
+        "date",
+        "dates from 2024-01-01T05:00:00 to",
+    ),
     "durations": (pd.Series(DAYS - DAYS[0]), "date", "durations from 0:00:00 to 89 days, 0:00:00"),
     "one number": (pd.Series(np.full(N, 2.5)), "constant", "one value, 2.5"),
     "one integer": (pd.Series(np.full(N, 7)), "constant", "one value, 7"),
