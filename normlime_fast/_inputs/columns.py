@@ -266,10 +266,13 @@ def _found(column: Any, facts: frames.Facts, label: str, forced: "Forced", name:
             raise TypeError(f"numeric must name columns of numbers, got {got}")
         return "True and False" if kind == "bools" else _names(column)
     values = column if isinstance(column, np.ndarray) else frames.as_floats(column)
-    found = _of_numbers(values, label, kind == "dates", facts.is_integer, forced, name)
+    shown = label if facts.dtype is None else short_repr(label)
+    found = _of_numbers(values, label, shown, kind == "dates", facts.is_integer, forced, name)
     if isinstance(found, str):
         return found
     found = found._replace(is_duration=kind == "dates" and str(column.dtype).startswith("Duration"))
+    if kind == "dates" and found.kind == "constant" and not found.reason:
+        return found._replace(reason=f"one value, {found._replace(kind='date').text(found.low)}")
     return found._replace(reason=found.reason or _reason(found, forced))
 
 
@@ -280,14 +283,17 @@ def _names(column: Any) -> str:
     return known.get(dtype, f"dtype {frames.native_dtype(column)}")
 
 
-def _of_numbers(values: Array, label: str, dates: bool, whole: bool, forced: "Forced", name: str) -> Column | str:
+def _of_numbers(
+    values: Array, label: str, shown: str, dates: bool, whole: bool, forced: "Forced", name: str
+) -> Column | str:
+    """Return what numbers or microseconds are taken for, or the reason why they are categories."""
     absent = np.isnan(values)
     regular = values[~absent].astype(np.float64)
     if not len(regular):
         return Column(label, "constant", "no values", 1.0)
     low, high = float(regular.min()), float(regular.max())
     if math.isinf(low) or math.isinf(high):
-        raise infinite_values(values, short_repr(label), name)
+        raise infinite_values(values, shown, name)
     always_whole = whole
     whole = not dates and (whole or bool((regular == np.rint(regular)).all()))
     if (
@@ -348,23 +354,26 @@ def _reason_for_category(regular: Array, n: int, whole_dtype: bool) -> str | Non
 def _apart(regular: Array, n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return numbers far outside the rest that many rows hold, ascending, and their shares of all n rows.
 
-    Far is farther from the next number than the rest, without a hundredth at either end, is wide.
+    Far is farther from the next number than the rest, without a hundredth at either end, is wide. There may be several
+    side by side, such as -9, -8 and -7.
     """
-    found: dict[float, float] = {}
     many = max(MANY[0], MANY[1] * n)
-    while len(regular):
-        for end in (float(regular.min()), float(regular.max())):
-            held = regular == end
-            rest = regular[~held]
-            if held.sum() < many or len(np.unique(rest[:1000])) <= FEW:  # of few values, none is apart
+    found: dict[float, float] = {}
+    for _ in range(3):  # the other end may hide one: 9999 stretches the rest, as long as it is part of it
+        before = len(found)
+        for sign in (1.0, -1.0):
+            if not len(regular) or np.count_nonzero(regular == sign * (sign * regular).min()) < many:
                 continue
-            inner = np.percentile(rest, [1, 99])
-            gap = max(rest.min() - end, end - rest.max())
-            if gap > inner[1] - inner[0]:
-                found[end] = float(held.sum()) / n
-                regular = rest
-                break
-        else:
+            numbers, counts = np.unique(sign * regular, return_counts=True)
+            for m in range(1, min(FEW, len(numbers) - FEW)):  # of few values, none is apart
+                if counts[m - 1] < many:
+                    break
+                low, high = np.percentile(sign * regular[sign * regular > numbers[m - 1]], [1, 99])
+                if numbers[m] - numbers[m - 1] > high - low:
+                    found |= dict(zip((sign * numbers[:m]).tolist(), (counts[:m] / n).tolist(), strict=True))
+                    regular = regular[sign * regular > numbers[m - 1]]
+                    break
+        if len(found) == before:
             break
     return tuple(sorted(found)), tuple(found[number] for number in sorted(found))
 

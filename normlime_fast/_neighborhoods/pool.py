@@ -220,7 +220,8 @@ class Pool(SharedPoints):
     def _differs_from_constant(self, values: Array) -> Array:
         constant = self.scale == 0.0
         if self.columns is not None:
-            constant = constant & np.array([column.kind == "constant" for column in self.columns])
+            alike = [one.kind == "constant" or (one.low == one.high and not one.missing) for one in self.columns]
+            constant = constant & np.array(alike)
         own, first = values[:, constant], self._data.values[0, constant]
         return np.asarray(((own != first) & ~(np.isnan(own) & np.isnan(first))).any(axis=1))
 
