@@ -86,8 +86,11 @@ class NormLIME:
         regressor's ``predict``; not class labels, as a classifier's ``predict``. Without an executor, it is called only
         from the caller's thread. The rows are a buffer that later calls overwrite, and an array becomes read-only after
         the call: copy rows to keep them.
-    neighborhood : Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
-        Source of the perturbed samples; also defines the features of explanations.
+    neighborhood : training data, Gaussian, Pool, Binned, Mask, another `Neighborhood`, or an object like `Perturbs`
+        Source of the perturbed samples; also defines the features of explanations. Training data stand for the usual
+        neighborhood of their kind: ``Binned.from_data(X_train)`` for a table of pandas, polars or pyarrow or an array
+        (n, d), `Mask` for images, sparse rows and texts. `explainer.neighborhood` shows which, and what each column is
+        taken for.
     n_features : int or None, default 10
         Largest number of features in an explanation (K of K-LASSO); None means all. Tables may have fewer.
     n_samples : int, default 5000
@@ -149,7 +152,7 @@ class NormLIME:
     >>> import normlime_fast as nlf
     >>> X, y = load_iris(return_X_y=True)
     >>> model = LogisticRegression(max_iter=1000).fit(X, y)
-    >>> explainer = nlf.NormLIME(model.predict_proba, nlf.Gaussian.from_data(X), n_features=2, rng=0)
+    >>> explainer = nlf.NormLIME(model.predict_proba, X, n_features=2, rng=0)
     >>> local = explainer.explain(X[::10])
     >>> local.weights.shape
     (15, 4)
@@ -165,7 +168,7 @@ class NormLIME:
     def __init__(
         self,
         predict: Predict,
-        neighborhood: Neighborhood | Perturbs,
+        neighborhood: Neighborhood | Perturbs | ArrayLike,
         *,
         n_features: int | None = 10,
         n_samples: int = 5000,
@@ -243,7 +246,8 @@ class NormLIME:
         ----------
         X : array_like, pandas.DataFrame, Dask array or dataframe of shape (n_instances, d)
             The instances, in any form that the neighborhood accepts: for a `Mask` also images, sparse rows and texts.
-            float32 stays float32; ints and bools of tables reach the model as floats, since they are perturbed.
+            float32 stays float32. Tables reach the model in their own dtypes if the neighborhood was made from data;
+            otherwise ints and bools become floats, since they are perturbed.
             With the executor of a Dask client, the partitions of a Dask collection stay on its workers; without one,
             they are computed in this process, one at a time.
         index : array_like of int of shape (n_instances,), optional
