@@ -320,7 +320,7 @@ def test_bad_input_of_gaussian(scale, error, message):
         (
             ([[1.0, np.inf]],),
             ValueError,
-            r"^X must be finite, got 1 infinite value in column '1', the first in row 0; ",
+            r"^X must be finite, got 1 infinite value in column 1, the first in row 0; ",
         ),
         (([["a", "b"]],), TypeError, r"^X must hold real numbers, got dtype <U1; pass a DataFrame, "),
         ((pd.DataFrame({"a": [1j]}),), TypeError, r"^X must hold numbers, text, .*, got column 'a' of dtype complex"),
