@@ -216,9 +216,10 @@ def synthetic_case() -> Case:
 
 def ways(case: Case) -> list[Way]:
     X, categorical = case.data.X, case.categorical
-    pool = partial(nlf.Pool.from_data, X, categorical=categorical, n_sets=1)
+    told = {"categorical": categorical, "numeric": [j for j in range(X.shape[1]) if j not in categorical]}
+    pool = partial(nlf.Pool.from_data, X, **told, n_sets=1)
     found = [
-        Way(f"Gaussian, width {width:g}", nlf.Gaussian.from_data(X, width, categorical=categorical), shared=False)
+        Way(f"Gaussian, width {width:g}", nlf.Gaussian.from_data(X, width, **told), shared=False)
         for width in (1.0, 0.5)
     ]
     found.append(Way("Pool of rows", pool(), rows=len(X)))
@@ -227,7 +228,8 @@ def ways(case: Case) -> list[Way]:
         drawn = partial(nlf.Pool.gaussian, X.mean(axis=0), X.std(axis=0), n_sets=1)
         found.append(Way("Pool.gaussian", drawn()))
         found.append(Way("Pool.gaussian, lime's kernel", drawn(kernel="exponential")))
-    return [*found, Way("Binned", nlf.Binned.from_data(X, categorical=categorical, n_sets=1))]
+    binned = nlf.Binned.from_data(X, **told, quantiles=4, draw="normal", n_sets=1)
+    return [*found, Way("Binned", binned)]
 
 
 def study(make: Callable[[], Case], plan: Plan) -> Study:
