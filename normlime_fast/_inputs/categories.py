@@ -30,21 +30,18 @@ class Categories:
     columns: tuple[int, ...] = ()  # ascending
     values: tuple[tuple[Any, ...], ...] = ()  # sorted categories of each column
     frequencies: tuple[Array, ...] = ()  # their shares of the data
-    table: tuple[str, ...] | None = None  # names of all columns, if they are known
     unseen: Unseen = "explain"  # what happens to rows with another category
 
     @classmethod
     @ignoring_float_errors
-    def from_data(
-        cls, columns: Mapping[int, Any], table: tuple[str, ...] | None, unseen: Unseen = "explain", name: str = "X"
-    ) -> "Categories":
+    def from_data(cls, columns: Mapping[int, Any], unseen: Unseen = "explain", name: str = "X") -> "Categories":
         """Find the categories of columns, given by position."""
         values, frequencies = [], []
         for column in columns.values():
             uniques, counts = _counted(column, name)
             values.append(tuple(uniques))
             frequencies.append(counts / len(column))
-        return cls(tuple(columns), tuple(values), tuple(frequencies), table, unseen)
+        return cls(tuple(columns), tuple(values), tuple(frequencies), unseen)
 
     def mask(self, d: int, name: str = "X") -> Array:
         """Return which of d columns have categories, (d,) bool."""

@@ -13,7 +13,6 @@ import numpy as np
 from normlime_fast._checks import (
     Array,
     as_frame,
-    as_names,
     as_numbers,
     check_is_table,
     ignoring_float_errors,
@@ -166,6 +165,10 @@ class Columns(Sequence[Column]):
                 regular[:, j] &= values[:, j] != number
         return regular
 
+    def regular(self, values: Array) -> Array:
+        """Return values (m, d) with NaN in place of those that are special."""
+        return np.where(self.is_regular(values), values, np.nan)
+
     def beyond(self, values: Array) -> str | None:
         """Say in which columns perturbed values (m, d) lie outside the data, for a model that failed on them."""
         lows, highs = (np.array([getattr(column, end) for column in self.entries]) for end in ("low", "high"))
@@ -238,7 +241,7 @@ class Columns(Sequence[Column]):
             for j in range(d)
         ]
         coded = {j: table[:, j] for j in range(d) if isinstance(found[j], str)}
-        categories = Categories.from_data(coded, None if names is None else as_names(names), unseen, name)
+        categories = Categories.from_data(coded, unseen, name)
         for k, j in enumerate(categories.columns):
             found[j] = _of_category(labels[j], str(found[j]), categories, k)
         columns = tuple(column for column in found if isinstance(column, Column))

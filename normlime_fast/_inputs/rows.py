@@ -225,10 +225,7 @@ def as_rows(X: object, name: str = "X", columns: Columns | None = None, table: t
         return _as_rows_of_array(X, name, columns)
     check_names(as_names(frame.columns), columns.table if columns is not None else table, name)
     categories = Categories() if columns is None else columns.categories
-    if columns is not None and len(columns) != frame.shape[1]:
-        raise ValueError(
-            f"{name} must have the {len(columns)} columns of the neighborhood's data, got {frame.shape[1]}"
-        )
+    _check_width(frame.shape[1], columns, name)
     facts, coded = frames.facts(frame), set(categories.columns)
     plain = [j for j in range(frame.shape[1]) if j not in coded]
     for j in plain:
@@ -258,14 +255,16 @@ def _as_rows_of_array(X: object, name: str, columns: Columns | None) -> Rows:
     if columns is None:
         return Rows(values)
     columns.categories.check_array(values, name)
-    if len(columns) != values.shape[1]:
-        raise ValueError(
-            f"{name} must have the {len(columns)} columns of the neighborhood's data, got {values.shape[1]}"
-        )
+    _check_width(values.shape[1], columns, name)
     _check_table(values, name, columns, str)
     dtype = getattr(X, "dtype", None)
     whole = getattr(dtype, "kind", "f") in "iub" and not any(_has_decimals(column) for column in columns)
     return Rows(values, None, columns.categories, dtype=dtype if whole else None)
+
+
+def _check_width(d: int, columns: Columns | None, name: str) -> None:
+    if columns is not None and len(columns) != d:
+        raise ValueError(f"{name} must have the {len(columns)} columns of the neighborhood's data, got {d}")
 
 
 def _has_decimals(column: Column) -> bool:

@@ -158,7 +158,7 @@ class Gaussian(Neighborhood):
         width = as_positive(width, "width")
         columns = Columns.from_data(X, categorical, numeric, unseen)
         rows = as_rows(X, columns=columns)
-        values = np.where(columns.is_regular(rows.values), rows.values, np.nan)
+        values = columns.regular(rows.values)
         scale = deviations(values, rows.label, width, columns.categories.columns)
         sizes = np.nanmax(np.abs(values), axis=0, initial=0.0)
         scale[scale < width * _least(rows.float32, sizes)] = 0.0  # constant except for rounding

@@ -124,7 +124,7 @@ class Pool(SharedPoints):
         proximity = Proximity(width, kernel, nearest, share)
         columns = Columns.from_data(X, categorical, numeric, unseen)
         data = as_rows(X, columns=columns)
-        values = np.where(columns.is_regular(data.values), data.values, np.nan)
+        values = columns.regular(data.values)
         absent = np.isnan(values)
         center = np.where(absent, 0.0, values).sum(axis=0, dtype=np.float64) / np.maximum((~absent).sum(axis=0), 1)
         scale = np.where(columns.is_category, 1.0, deviations(values, data.label))
