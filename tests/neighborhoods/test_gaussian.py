@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 import normlime_fast as nlf
 
@@ -251,3 +252,33 @@ def test_mean_and_scale_of_a_pool_must_have_one_order():
 def test_columns_are_those_of_from_data(columns):
     with pytest.raises(TypeError, match=r"^columns must be those of from_data, got "):
         nlf.Gaussian(1.0, columns=columns)
+
+
+def test_a_model_that_needs_integers_is_told_of_from_data():
+    """Without columns the model gets decimals, and fails as an index does; made from data, they stay whole."""
+    weeks = pd.DataFrame({"week": np.arange(50), "price": np.linspace(0.5, 9.5, 50)})
+    season = lambda rows: np.sin(np.arange(50))[rows["week"].to_numpy()]  # noqa: E731
+    with pytest.raises(IndexError) as caught:
+        nlf.NormLIME(season, nlf.Gaussian(1.0), n_features=2, n_samples=100, rng=0).explain(weeks[:3])
+    assert caught.value.__notes__[-1] == (
+        "normlime_fast: the model got the integers in 'week' as decimals; Gaussian.from_data keeps them whole"
+    )
+    whole = nlf.NormLIME(season, nlf.Gaussian.from_data(weeks), n_features=2, n_samples=100, rng=0).explain(weeks[:3])
+    assert (whole.status == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (pd.DataFrame({"a": np.arange(40) + 0.5}), nlf.Binned),
+        (np.arange(40.0).reshape(20, 2), nlf.Binned),
+        ([[0.5, 1.0], [1.5, 3.0]], nlf.Binned),
+        (sparse.csr_array(np.eye(3)), nlf.Mask),
+        (["one text", "and another"], nlf.Mask),
+        (pd.Series(["one text", "and another"]), nlf.Mask),
+        (np.ones((4, 8, 8)), nlf.Mask),
+    ],
+    ids=["frame", "array", "lists", "csr", "texts", "series", "images"],
+)
+def test_training_data_in_place_of_a_neighborhood(data, kind):
+    assert type(nlf.NormLIME(np.zeros_like, data).neighborhood) is kind
